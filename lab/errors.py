@@ -6,7 +6,7 @@
     |- LabNotFoundError     4   there is no such lab, or nothing of it runs
     `- NotReadyError        5   the services did not answer in time
 
-A class is a fact about what went wrong; the words are in its fields. The command line is the only place that prints them.
+A class is a fact about what went wrong; the words are in its fields. Only the command line prints them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The plan: what must run. One truth, from which the Compose file, the Docker SDK calls and the embedded processes are derived.
+"""The plan: what must run.
 
-Paths inside the workspace are POSIX paths relative to it; inside a container the same tree stands below ``CONTAINER_ROOT``,
-so that one nginx.conf with relative paths serves in both places.
+One truth, from which the Compose file, the Docker SDK calls and the embedded processes are derived. Paths inside the
+workspace are POSIX paths relative to it; inside a container the same tree stands below ``CONTAINER_ROOT``, so that one
+nginx.conf with relative paths serves in both places.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ MTLS_SERVICE = "nginx-mtls"
 SERVICES = (TLS_SERVICE, MTLS_SERVICE)
 
 CONTAINER_ROOT = "/lab"
+CONTAINER_TMPFS = f"{CONTAINER_ROOT}/run"
+CONTAINER_TMPFS_OPTIONS = "mode=1777,size=16m"
 RUN_DIRECTORY = "run"  # pid file and temporary paths: a tmpfs in a container, a directory of the workspace on the host
 HELLO = "hello-world.txt"
 
@@ -125,6 +128,10 @@ class LabPlan:
                 return service
         raise KeyError(name)
 
+    def labels(self, service: Service) -> dict[str, str]:
+        """The labels by which a service's container is found again and compared with the plan."""
+        return {LABEL_LAB: self.lab, LABEL_SERVICE: service.name, LABEL_FINGERPRINT: service.fingerprint}
+
     def container_name(self, service: Service) -> str:
         """Name of a service's container, as Compose names the first container of a service."""
         return f"{self.lab}-{service.name}-1"
@@ -140,7 +147,12 @@ def make_plan(spec: LabSpec, directory: Path, *, image: str, user: str) -> LabPl
         user=user,
         services=(
             Service(TLS_SERVICE, False, spec.tls_port, _mounts(TLS_SERVICE)),
-            Service(MTLS_SERVICE, True, spec.mtls_port, _mounts(MTLS_SERVICE, CLIENT_CA, *([CRL_DIRECTORY] if spec.crl else []))),
+            Service(
+                MTLS_SERVICE,
+                True,
+                spec.mtls_port,
+                _mounts(MTLS_SERVICE, CLIENT_CA, *([CRL_DIRECTORY] if spec.crl else [])),
+            ),
         ),
     )
 
@@ -156,8 +168,8 @@ def with_fingerprints(plan: LabPlan) -> LabPlan:
 
 
 def _mounts(service: str, *more: str) -> tuple[Mount, ...]:
-    # Certificates are mounted one by one: a container has no business with the CA keys that lie beside them. The service's
-    # own directory is mounted whole, so that a file which an editor replaced by renaming is seen by the next reload.
+    # Certificates are mounted one by one: a container has no business with the CA keys that lie beside them. The
+    # service's own directory is mounted whole: the next reload then sees a file that an editor replaced by renaming.
     same_place = (service, SERVER_CERT, SERVER_KEY, *more)
     return (
         *(Mount(path, f"{CONTAINER_ROOT}/{path}") for path in same_place),
@@ -167,7 +179,13 @@ def _mounts(service: str, *more: str) -> tuple[Mount, ...]:
 
 
 def _fingerprint(plan: LabPlan, service: Service) -> str:
-    definition = [dataclasses.asdict(dataclasses.replace(service, fingerprint="")), plan.image, plan.user, plan.listen, dataclasses.asdict(plan.health)]
+    definition = [
+        dataclasses.asdict(dataclasses.replace(service, fingerprint="")),
+        plan.image,
+        plan.user,
+        plan.listen,
+        dataclasses.asdict(plan.health),
+    ]
     digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode())
     for mount in service.mounts:
         source = plan.directory / mount.source

@@ -21,8 +21,8 @@ KEY_TYPES = ("rsa-2048", "rsa-3072", "ec-p256", "ec-p384", "ed25519")
 CLIENT_AUTH = ("none", "optional", "required")
 MAX_DAYS = 36500
 
-# A lab's name is the Compose project name (lower case letters, digits, "-" and "_", first a letter or digit), a directory
-# name, a label value and part of a command line: this pattern is safe in all four.
+# A lab's name is the Compose project name (lower case letters, digits, "-" and "_", first a letter or digit), a
+# directory name, a label value and part of a command line: this pattern is safe in all four.
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 # RFC 1123 section 2.1 host names, with an optional leftmost "*" label (RFC 6125 section 6.4.3).
 _DNS_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -115,11 +115,12 @@ def check_name(name: object) -> str | None:
     return f"name {name!r}: use 1 to 40 lower case letters, digits, '-' or '_', the first a letter or digit"
 
 
-def _problems(spec: LabSpec) -> Iterator[str]:
+def _problems(spec: Any) -> Iterator[str]:
     name_problem = check_name(spec.name)
     if name_problem:
         yield name_problem
-    if not isinstance(spec.listen, str) or not is_ip_address(spec.listen) or "%" in spec.listen:
+    listen = spec.listen
+    if not isinstance(listen, str) or not is_ip_address(listen) or "%" in listen:
         yield f"listen {spec.listen!r}: not an IP address (127.0.0.1 keeps the lab on this machine)"
     yield from _port_problems(spec)
     yield from _host_problems(spec)
@@ -136,7 +137,7 @@ def _problems(spec: LabSpec) -> Iterator[str]:
         yield f"image {spec.image!r}: not an image name"
 
 
-def _port_problems(spec: LabSpec) -> Iterator[str]:
+def _port_problems(spec: Any) -> Iterator[str]:
     for label, port in (("TLS port", spec.tls_port), ("mTLS port", spec.mtls_port)):
         if type(port) is not int or not 0 <= port <= 65535:
             yield f"{label} {port!r}: use a whole number from 0 (a free port) to 65535"
@@ -144,11 +145,12 @@ def _port_problems(spec: LabSpec) -> Iterator[str]:
         yield f"the TLS port and the mTLS port are both {spec.tls_port}: use two"
 
 
-def _host_problems(spec: LabSpec) -> Iterator[str]:
-    if not isinstance(spec.hosts, tuple):
-        yield f"hosts {spec.hosts!r}: use a list of names or addresses"
+def _host_problems(spec: Any) -> Iterator[str]:
+    hosts = spec.hosts
+    if not isinstance(hosts, tuple):
+        yield f"hosts {hosts!r}: use a list of names or addresses"
         return
-    for host in spec.hosts:
+    for host in hosts:
         if isinstance(host, str) and is_ip_address(host) and "%" not in host:
             continue
         if not isinstance(host, str) or len(host) > 253 or not _DNS_NAME.fullmatch(host):

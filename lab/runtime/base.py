@@ -1,7 +1,7 @@
 """What every runtime offers: the small interface between the lab's life cycle and whatever runs nginx.
 
-A runtime keeps no state of its own: what runs is found by label (containers) or by pid file, start time and command line
-(processes). Every method may be called on a lab that was never started.
+A runtime keeps no state of its own: what runs is found by label (containers) or by pid file, start time and command
+line (processes). Every method may be called on a lab that was never started.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ class Runtime(Protocol):
     def start(self, plan: LabPlan) -> Started:
         """Make what runs match the plan: start what is missing, replace what differs in its fingerprint, keep the rest.
 
-        Returns when every service's container or process exists, not when it answers. If it raises, it has removed what this
-        very call created.
+        Returns when every service's container or process exists, not when it answers. If it raises, it has removed what
+        this very call created.
 
         Raises:
             MachineError: port taken, permission, engine out of reach.
@@ -96,7 +96,9 @@ class Runtime(Protocol):
     def status(self, lab: str) -> tuple[ServiceStatus, ...]:
         """What exists of the lab, TLS service first; empty when nothing does."""
 
-    def logs(self, lab: str, service: str | None = None, *, follow: bool = False, tail: int | None = None) -> Iterator[LogLine]:
+    def logs(
+        self, lab: str, service: str | None = None, *, follow: bool = False, tail: int | None = None
+    ) -> Iterator[LogLine]:
         """The lines that the services wrote, oldest first per service; ``tail`` keeps only the last N of each.
 
         With ``follow`` it goes on until the services end or the caller stops.
@@ -106,6 +108,6 @@ class Runtime(Protocol):
         """Test the configuration with ``nginx -t``, then have the running nginx take it (signal HUP).
 
         Raises:
-            MachineError: nginx refuses the configuration; ``why`` holds nginx's own words and the old one keeps running.
+            MachineError: nginx refuses the configuration; ``why`` has nginx's own words, the old one keeps running.
             LabNotFoundError: the service does not run.
         """

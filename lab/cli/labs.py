@@ -1,0 +1,344 @@
+"""The commands of a lab's life: up, down, status, logs, reload, render. Parse, call, print."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lab.cli import options
+from lab.cli.border import say
+from lab.cli.options import epilog
+from lab.errors import ExitCode, LabNotFoundError, SpecError
+
+if TYPE_CHECKING:
+    from lab.lifecycle import UpResult
+    from lab.locate import Target
+    from lab.timings import Timings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program, in the order in which a newcomer needs them."""
+    app.command(
+        epilog=epilog(
+            {
+                "mtlslab up": "Docker if an engine answers, else plain nginx processes",
+                "mtlslab up --runtime embedded": "no Docker at all",
+                "mtlslab up --name b --tls-port 0 --mtls-port 0": "a second lab beside the first",
+                "mtlslab up --key-type ec-p256 --host lab.test": "other keys, one more name",
+            },
+            ExitCode.OK,
+            ExitCode.USAGE,
+            ExitCode.ENVIRONMENT,
+            ExitCode.NOT_READY,
+        )
+    )(up)
+    app.command(
+        epilog=epilog(
+            {
+                "mtlslab down": "stop and remove what runs; certificates and files stay",
+                "mtlslab down --purge": "remove the directory too",
+                "mtlslab down --name b": "the lab called b, wherever its directory is",
+            },
+            ExitCode.OK,
+            ExitCode.USAGE,
+            ExitCode.ENVIRONMENT,
+        )
+    )(down)
+    app.command(
+        epilog=epilog(
+            {"mtlslab status": "what runs, where", "mtlslab status -o json": "the same for programs"},
+            ExitCode.OK,
+            ExitCode.USAGE,
+            ExitCode.ENVIRONMENT,
+            ExitCode.NOT_FOUND,
+        )
+    )(status)
+    app.command(
+        epilog=epilog(
+            {
+                "mtlslab logs": "all lines of both services",
+                "mtlslab logs -f nginx-mtls": "follow the mTLS service",
+                "mtlslab logs --tail 5": "the last five lines of each service",
+            },
+            ExitCode.OK,
+            ExitCode.USAGE,
+            ExitCode.ENVIRONMENT,
+            ExitCode.NOT_FOUND,
+        )
+    )(logs)
+    app.command(
+        epilog=epilog(
+            {"mtlslab reload": "apply an edited nginx.conf; a bad edit is refused and the old one keeps running"},
+            ExitCode.OK,
+            ExitCode.USAGE,
+            ExitCode.ENVIRONMENT,
+            ExitCode.NOT_FOUND,
+        )
+    )(reload)
+    app.command(
+        epilog=epilog(
+            {
+                "mtlslab render": "write certificates and files into ./mtls-lab, start nothing",
+                "mtlslab render --dir demo --overwrite": "render over files that were edited",
+            },
+            ExitCode.OK,
+            ExitCode.USAGE,
+            ExitCode.ENVIRONMENT,
+        )
+    )(render)
+
+
+def up(
+    name: options.Name = None,
+    directory: options.Directory = None,
+    runtime: Annotated[
+        str, typer.Option("--runtime", envvar="MTLSLAB_RUNTIME", help="auto, docker or embedded.")
+    ] = "auto",
+    tls_port: options.TlsPort = None,
+    mtls_port: options.MtlsPort = None,
+    listen: options.Listen = None,
+    host: options.Hosts = None,
+    key_type: options.KeyType = None,
+    days: options.Days = None,
+    ca_days: options.CaDays = None,
+    crl: options.Crl = None,
+    image: options.Image = None,
+    pull: Annotated[
+        str, typer.Option("--pull", envvar="MTLSLAB_PULL", help="Pull the image: missing, always or never.")
+    ] = "missing",
+    nginx: Annotated[
+        Path | None,
+        typer.Option("--nginx", envvar="MTLSLAB_NGINX", help="nginx binary for the embedded runtime."),
+    ] = None,
+    wait: Annotated[
+        str, typer.Option("--wait", envvar="MTLSLAB_WAIT", help="How long to wait for both services: 60s, 2m.")
+    ] = "60s",
+    rotate_certs: options.RotateCerts = False,
+    overwrite: options.Overwrite = False,
+    retain: Annotated[
+        bool,
+        typer.Option(
+            "--retain", envvar="MTLSLAB_RETAIN", help="After a failure leave what was started, to inspect it."
+        ),
+    ] = False,
+    timings: Annotated[
+        bool, typer.Option("--timings", envvar="MTLSLAB_TIMINGS", help="Show where the time goes (on stderr).")
+    ] = False,
+) -> None:
+    """Issue certificates, render the files and start both nginx services; return when both answer.
+
+    What is already there is kept: valid certificates, files edited by hand, services that already run as asked.
+    """
+    from lab import lifecycle
+    from lab.runtime.choose import PULL, RUNTIMES
+    from lab.timings import Timings
+
+    _require_choice("--runtime", runtime, RUNTIMES)
+    _require_choice("--pull", pull, PULL)
+    settings = _settings(tls_port, mtls_port, listen, host, key_type, days, ca_days, crl, image)
+    up_options = lifecycle.UpOptions(
+        settings=settings,
+        runtime=runtime,
+        nginx=nginx,
+        pull=pull,
+        wait=_seconds(wait),
+        rotate_certs=rotate_certs,
+        overwrite=overwrite,
+        retain=retain,
+    )
+    target = find(name, directory)
+    clock = Timings()
+    with clock.step("all"):
+        result = lifecycle.up(target, up_options, say, clock)
+    if timings:
+        _print_timings(clock)
+    _print_up(target, result)
+
+
+def down(
+    name: options.Name = None,
+    directory: options.Directory = None,
+    purge: Annotated[
+        bool, typer.Option("--purge", envvar="MTLSLAB_PURGE", help="Also remove the lab's directory.")
+    ] = False,
+) -> None:
+    """Take away all that runs of a lab; nothing there is success."""
+    from lab import lifecycle
+
+    target = find(name, directory)
+    removed = lifecycle.down(target, purge=purge, say=say)
+    typer.echo(f"Removed: {', '.join(removed)}." if removed else f"Nothing runs of the lab {target.name!r}.")
+
+
+def status(
+    name: options.Name = None,
+    directory: options.Directory = None,
+    output: Annotated[str, typer.Option("-o", "--output", envvar="MTLSLAB_OUTPUT", help="text or json.")] = "text",
+) -> None:
+    """Show what exists of a lab; exit 4 when nothing does."""
+    from lab import lifecycle
+
+    _require_choice("--output", output, ("text", "json"))
+    target = find(name, directory)
+    items = lifecycle.status(target)
+    if not items:
+        raise LabNotFoundError(f"Nothing runs of the lab {target.name!r}.", hint="Start it with: mtlslab up")
+    rows: list[dict[str, Any]] = [
+        {
+            "service": item.service,
+            "state": str(item.state),
+            "runtime": runtime,
+            "identity": item.identity,
+            "detail": item.detail,
+            "exit_code": item.exit_code,
+            "url": _url_of(target, item.service),
+        }
+        for runtime, item in items
+    ]
+    if output == "json":
+        typer.echo(json.dumps({"schema": "mtlslab.status/1", "lab": target.name, "services": rows}, indent=2))
+        return
+    for row in rows:
+        detail = f" ({row['detail']})" if row["detail"] else ""
+        typer.echo(f"{row['service']:<11} {row['state']}{detail}  {row['runtime']} {row['identity']}  {row['url']}")
+
+
+def logs(
+    service: Annotated[str | None, typer.Argument(help="nginx-tls or nginx-mtls; both when left away.")] = None,
+    name: options.Name = None,
+    directory: options.Directory = None,
+    follow: Annotated[
+        bool, typer.Option("-f", "--follow", envvar="MTLSLAB_FOLLOW", help="Go on until interrupted.")
+    ] = False,
+    tail: Annotated[
+        int | None, typer.Option("--tail", envvar="MTLSLAB_TAIL", min=0, help="Only the last N lines of each service.")
+    ] = None,
+) -> None:
+    """Print what the services wrote: nginx's messages, and one JSON line for each request."""
+    from lab import lifecycle
+    from lab.plan import SERVICES
+
+    if service is not None:
+        _require_choice("SERVICE", service, SERVICES)
+    for line in lifecycle.logs(find(name, directory), service, follow=follow, tail=tail):
+        typer.echo(line.text if service else f"{line.service:<11}| {line.text}")
+
+
+def reload(name: options.Name = None, directory: options.Directory = None) -> None:
+    """Apply an edited nginx.conf to the running services (nginx -t, then HUP)."""
+    from lab import lifecycle
+
+    lifecycle.reload(find(name, directory), say=typer.echo)
+
+
+def render(
+    name: options.Name = None,
+    directory: options.Directory = None,
+    tls_port: options.TlsPort = None,
+    mtls_port: options.MtlsPort = None,
+    listen: options.Listen = None,
+    host: options.Hosts = None,
+    key_type: options.KeyType = None,
+    days: options.Days = None,
+    ca_days: options.CaDays = None,
+    crl: options.Crl = None,
+    image: options.Image = None,
+    rotate_certs: options.RotateCerts = False,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Write certificates, nginx.conf and docker-compose.yml; start nothing and ask no engine."""
+    from lab import lifecycle
+
+    settings = _settings(tls_port, mtls_port, listen, host, key_type, days, ca_days, crl, image)
+    target = find(name, directory)
+    up_options = lifecycle.UpOptions(settings=settings, rotate_certs=rotate_certs, overwrite=overwrite)
+    lifecycle.write_lab(target, up_options, say)
+    place = _shown(target.workspace.directory)
+    typer.echo(f"Wrote the lab {target.name!r} into {place}.")
+    typer.echo(f"Next: mtlslab up, or: cd {shlex.quote(place)} && docker compose up")
+
+
+def find(name: str | None, directory: Path | None) -> Target:
+    """The lab that the options of a command mean."""
+    from lab.locate import locate
+
+    return locate(name, directory, here=Path.cwd())
+
+
+def _settings(
+    tls_port: int | None,
+    mtls_port: int | None,
+    listen: str | None,
+    host: list[str] | None,
+    key_type: str | None,
+    days: int | None,
+    ca_days: int | None,
+    crl: bool | None,
+    image: str | None,
+) -> dict[str, Any]:
+    return {
+        "tls_port": tls_port,
+        "mtls_port": mtls_port,
+        "listen": listen,
+        "hosts": tuple(host) if host else None,
+        "key_type": key_type,
+        "days": days,
+        "ca_days": ca_days,
+        "crl": crl,
+        "image": image,
+    }
+
+
+def _require_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise SpecError(f"{option} {value!r} is not known.", hint=f"Use one of: {', '.join(choices)}")
+
+
+def _seconds(text: str) -> float:
+    number, unit = (text[:-1], text[-1]) if text[-1:] in ("s", "m") else (text, "s")
+    if number.isascii() and number.isdigit() and 0 < int(number) <= 3600:
+        return float(number) * (60 if unit == "m" else 1)
+    raise SpecError(f"--wait {text!r} is no length of time.", hint="Examples: --wait 90s, --wait 2m")
+
+
+def _shown(directory: Path) -> str:
+    here = Path.cwd()
+    return f"./{directory.relative_to(here)}" if directory.is_relative_to(here) else str(directory)
+
+
+def _url(port: int) -> str:
+    return f"https://localhost:{port}/hello-world.txt"
+
+
+def _url_of(target: Target, service: str) -> str:
+    from lab.plan import MTLS_SERVICE
+    from lab.spec import make_spec
+
+    if target.record is None:
+        return ""
+    spec = make_spec(target.record.spec)
+    return _url(spec.mtls_port if service == MTLS_SERVICE else spec.tls_port)
+
+
+def _print_up(target: Target, result: UpResult) -> None:
+    spec, place = result.spec, _shown(target.workspace.directory)
+    done = f"started {', '.join(result.started)}" if result.started else "it already ran as asked"
+    typer.echo(f"The lab {target.name!r} is up in {place} ({result.runtime}; {done}).")
+    typer.echo(f"  TLS   {_url(spec.tls_port)}")
+    typer.echo(f"  mTLS  {_url(spec.mtls_port)}")
+    typer.echo(f"\nTry it: cd {shlex.quote(place)}")
+    mutual = f"curl {_url(spec.mtls_port)} --cacert ./certs/server-ca.crt"
+    typer.echo(f"  {mutual} --cert ./certs/client.crt --key ./certs/client.key")
+    typer.echo("      is served: the certificate comes from the client CA")
+    typer.echo(f"  {mutual}")
+    typer.echo("      is refused with HTTP 400: no certificate")
+    typer.echo("Then: mtlslab verify")
+
+
+def _print_timings(clock: Timings) -> None:
+    for step, seconds in clock.steps:
+        say(f"{seconds * 1000:8.0f} ms  {step}")

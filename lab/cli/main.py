@@ -1,0 +1,60 @@
+"""The program ``mtlslab``: puts the commands together. They are thin; the work is in ``lab.lifecycle`` and below."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lab import __version__
+from lab.cli import certs, labs, verify
+from lab.cli.border import BorderedGroup
+from lab.cli.options import epilog
+from lab.errors import ExitCode
+
+app = typer.Typer(
+    name="mtlslab",
+    cls=BorderedGroup,
+    help="A lab to show, learn and prove mutual TLS: two real nginx servers, and checks that bite.",
+    epilog=epilog(
+        {
+            "mtlslab up": "start the lab: TLS on port 8888, mutual TLS on 8889",
+            "mtlslab verify": "prove that the mTLS server serves the right client and no other",
+            "mtlslab down": "take everything that runs away",
+        },
+        *(code for code in ExitCode if code is not ExitCode.INTERRUPTED),
+    ),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(f"mtlslab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end."),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="MTLSLAB_DEBUG", help="Print the traceback of a bug.")
+    ] = False,
+) -> None:
+    """Hold the options that stand before a command."""
+
+
+labs.register(app)
+verify.register(app)
+app.add_typer(certs.app, name="certs")
+
+
+def main() -> None:
+    """Run the program; ends the process with one of the documented exit codes."""
+    app()

@@ -1,0 +1,332 @@
+"""The use cases: render, up, down, status, logs, reload.
+
+The only module that knows the whole chain from spec to readiness.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from lab.errors import LabNotFoundError, MachineError
+from lab.locate import Target
+from lab.plan import COMPOSE_FILE, SERVER_KEY, LabPlan, make_plan, with_fingerprints
+from lab.ready import wait_until_ready
+from lab.render import render, render_compose
+from lab.runtime.base import LogLine, Runtime, ServiceStatus, State
+from lab.runtime.choose import choose, docker_problem, docker_runtime, embedded_runtime
+from lab.spec import LabSpec, make_spec
+from lab.timings import Timings
+from lab.workspace import UNPRIVILEGED_ID, LabRecord, Workspace
+
+Say = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class UpOptions:
+    """How to bring a lab up; the lab itself is in ``settings``.
+
+    Attributes:
+        settings: what the user set of the spec; None stands for "not set".
+        runtime: auto, docker or embedded.
+        nginx: binary for the embedded runtime.
+        pull: missing, always or never.
+        wait: seconds until both endpoints must answer.
+        rotate_certs: throw the certificates away and issue new ones.
+        overwrite: render over files that a person edited.
+        retain: leave what was started in place when ``up`` fails, for inspection.
+    """
+
+    settings: Mapping[str, Any]
+    runtime: str = "auto"
+    nginx: Path | None = None
+    pull: str = "missing"
+    wait: float = 60
+    rotate_certs: bool = False
+    overwrite: bool = False
+    retain: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class UpResult:
+    """What runs now: the spec with its settled ports, the runtime in words, what was started and what already ran."""
+
+    spec: LabSpec
+    runtime: str
+    started: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+def write_lab(target: Target, options: UpOptions, say: Say) -> LabSpec:
+    """Write certificates and files, start nothing and ask no engine; returns the spec.
+
+    Raises:
+        SpecError, MachineError: see :mod:`lab.workspace`.
+    """
+    spec = _settled(_spec(target, options), ())
+    workspace = target.workspace
+    workspace.create()
+    with workspace.lock():
+        image = (target.record.image if target.record else "") or spec.image
+        _save_record(target, spec, image=image)
+        _write_certificates(workspace, spec, options, say)
+        _write_files(workspace, spec, image, options, say)
+    return spec
+
+
+def up(target: Target, options: UpOptions, say: Say, timings: Timings) -> UpResult:
+    """Bring a lab up, or bring what runs in line with what is asked; returns when both endpoints answer.
+
+    Raises:
+        SpecError, MachineError: what is asked cannot be had.
+        NotReadyError: an endpoint did not answer in time; what this call started is gone again, unless ``retain``.
+    """
+    spec = _spec(target, options)
+    workspace = target.workspace
+    with timings.step("choose the runtime"):
+        runtime = _runtime_for_up(target, options, say)
+        running = runtime.status(spec.name)
+    _refuse_foreign(spec.name, workspace.directory, running)
+    workspace.create()
+    with workspace.lock():
+        _stop_elsewhere(target, runtime, say)
+        spec = _settled(spec, _own_ports(target, running))
+        undo = not running and not options.retain
+        try:
+            return _bring_up(target, spec, runtime, options, say, timings)
+        except BaseException:
+            # Only a lab that did not run before is taken away again: what ran before is not ours to remove.
+            if undo:
+                runtime.stop(spec.name)
+            raise
+
+
+def down(target: Target, *, purge: bool, say: Say) -> tuple[str, ...]:
+    """Take away all that runs of a lab, whatever runs it, also when the workspace is gone.
+
+    With ``purge`` the workspace goes too.     Returns the names of the containers, networks and processes that were removed.
+
+    Raises:
+        MachineError: the lab was started in Docker and no engine answers.
+    """
+    workspace = target.workspace
+    if not workspace.exists():
+        return _stop_everywhere(target)
+    with workspace.lock():
+        removed = _stop_everywhere(target)
+        if purge:
+            stayed = workspace.purge()
+            say(f"Removed {workspace.directory}." if not stayed else f"Kept {workspace.directory}: {', '.join(stayed)}")
+        return removed
+
+
+def status(target: Target) -> tuple[tuple[str, ServiceStatus], ...]:
+    """What exists of a lab: pairs of runtime name and service status."""
+    return tuple((runtime.name, item) for runtime in _runtimes(target) for item in runtime.status(target.name))
+
+
+def logs(target: Target, service: str | None, *, follow: bool, tail: int | None) -> Iterator[LogLine]:
+    """The lines that the services wrote.
+
+    Raises:
+        LabNotFoundError: nothing of the lab exists.
+    """
+    return running_runtime(target).logs(target.name, service, follow=follow, tail=tail)
+
+
+def reload(target: Target, say: Say) -> None:
+    """Have the running services take their edited configuration.
+
+    Raises:
+        LabNotFoundError: nothing of the lab runs.
+        MachineError: nginx refuses a configuration; its own words are in ``why``, and the old one keeps running.
+    """
+    record = target.workspace.require()
+    spec = make_spec(record.spec)
+    runtime = running_runtime(target)
+    plan = _plan(target.workspace, spec, record.image or spec.image)
+    with target.workspace.lock():
+        for item in runtime.status(target.name):
+            if item.state is State.RUNNING:
+                runtime.reload(plan, plan.service(item.service))
+                say(f"{item.service}: the configuration is applied.")
+
+
+def running_runtime(target: Target) -> Runtime:
+    """The runtime in which something of the lab exists.
+
+    Raises:
+        LabNotFoundError: there is none.
+    """
+    for runtime in _runtimes(target):
+        if runtime.status(target.name):
+            return runtime
+    raise LabNotFoundError(f"Nothing runs of the lab {target.name!r}.", hint="Start it with: mtlslab up")
+
+
+# --- the steps of `up`
+
+
+def _bring_up(
+    target: Target, spec: LabSpec, runtime: Runtime, options: UpOptions, say: Say, timings: Timings
+) -> UpResult:
+    workspace = target.workspace
+    _save_record(target, spec, runtime=runtime.name)
+    # The engine fetches the image and makes the network while this machine's other core makes keys.
+    with ThreadPoolExecutor(1) as pool:
+        prepared = pool.submit(_timed, timings, "image and network", lambda: runtime.prepare(spec.name, spec.image))
+        with timings.step("certificates"):
+            _write_certificates(workspace, spec, options, say)
+        image = prepared.result()
+    _save_record(target, spec, runtime=runtime.name, image=image)
+    with timings.step("render"):
+        plan = _write_files(workspace, spec, image, options, say)
+    with timings.step("start the services"):
+        started = runtime.start(plan)
+    try:
+        with timings.step("ready"):
+            wait_until_ready(plan, runtime, seconds=options.wait)
+    except BaseException:
+        if started.kept and started.created and not options.retain:
+            runtime.stop(spec.name, started.created)
+        raise
+    return UpResult(spec, runtime.describe(), started.created, started.kept)
+
+
+def _timed(timings: Timings, step: str, work: Callable[[], str]) -> str:
+    with timings.step(step):
+        return work()
+
+
+def _spec(target: Target, options: UpOptions) -> LabSpec:
+    return make_spec(target.record.spec if target.record else {}, options.settings, {"name": target.name})
+
+
+def _settled(spec: LabSpec, own: tuple[int, ...]) -> LabSpec:
+    """The spec with free ports in place of 0; all other ports are checked, except those that the lab itself holds."""
+    from lab.ports import check_ports_free, pick_ports
+
+    spec = pick_ports(spec)
+    check_ports_free(spec.listen, tuple(port for port in (spec.tls_port, spec.mtls_port) if port not in own))
+    return spec
+
+
+def _own_ports(target: Target, running: tuple[ServiceStatus, ...]) -> tuple[int, ...]:
+    if not running or target.record is None:
+        return ()
+    stored = make_spec(target.record.spec)
+    return stored.tls_port, stored.mtls_port
+
+
+def _save_record(target: Target, spec: LabSpec, *, runtime: str = "", image: str = "") -> None:
+    record = target.workspace.record() or LabRecord(spec={})
+    target.workspace.save(
+        dataclasses.replace(
+            record, spec=spec.to_mapping(), runtime=runtime or record.runtime, image=image or record.image
+        )
+    )
+
+
+def _write_certificates(workspace: Workspace, spec: LabSpec, options: UpOptions, say: Say) -> None:
+    from lab.certs import PKI_FILES, renew_pki
+
+    existing: dict[str, bytes] = {}
+    for path in () if options.rotate_certs else PKI_FILES:
+        content = workspace.read_key(path) if path.endswith(".key") else workspace.read(path)
+        if content is not None:
+            existing[path] = content
+    update = renew_pki(spec, existing, datetime.datetime.now(datetime.UTC))
+    for message in update.messages:
+        say(message)
+    for path, content in update.files.items():
+        if path.endswith(".key"):
+            workspace.write_key(path, content, owner=workspace.key_owner() if path == SERVER_KEY else None)
+        else:
+            workspace.write(path, content)
+
+
+def _write_files(workspace: Workspace, spec: LabSpec, image: str, options: UpOptions, say: Say) -> LabPlan:
+    workspace.write(".gitignore", b"# Private keys lie here.\n*\n")
+    plan = _plan(workspace, spec, image)
+    kept = workspace.write_rendered(render(plan, spec), overwrite=options.overwrite)
+    plan = with_fingerprints(plan)
+    kept += workspace.write_rendered({COMPOSE_FILE: render_compose(plan)}, overwrite=options.overwrite)
+    for path in kept:
+        say(f"Kept your edit of {workspace.directory / path} (--overwrite renders it anew).")
+    return plan
+
+
+def _plan(workspace: Workspace, spec: LabSpec, image: str) -> LabPlan:
+    owner = os.stat(workspace.directory / SERVER_KEY)
+    # An edit by root may have left the key with root; a container still does not run as root.
+    uid, gid = (owner.st_uid, owner.st_gid) if owner.st_uid else (UNPRIVILEGED_ID, UNPRIVILEGED_ID)
+    return make_plan(spec, workspace.directory, image=image, user=f"{uid}:{gid}")
+
+
+# --- which runtime
+
+
+def _runtime_for_up(target: Target, options: UpOptions, say: Say) -> Runtime:
+    directory = target.workspace.directory
+    if options.runtime == "auto" and options.nginx is None and target.record and target.record.runtime:
+        for runtime in _runtimes(target):
+            if runtime.name == target.record.runtime and runtime.status(target.name):
+                say(f"Runtime: {runtime.name}, because the lab already runs there.")
+                return _with_pull(runtime, options, say)
+    return choose(options.runtime, directory, nginx=options.nginx, pull=options.pull, say=say)
+
+
+def _with_pull(runtime: Runtime, options: UpOptions, say: Say) -> Runtime:
+    return docker_runtime(pull=options.pull, say=say) if runtime.name == "docker" else runtime
+
+
+def _runtimes(target: Target) -> tuple[Runtime, ...]:
+    """The runtimes in which the lab may be, the recorded one first.
+
+    Raises:
+        MachineError: the lab was started in Docker and no engine answers.
+    """
+    embedded = embedded_runtime(target.workspace.directory)
+    recorded = target.record.runtime if target.record else ""
+    problem = docker_problem()
+    if problem and recorded == "docker":
+        # The Docker runtime gives the cause in full.
+        docker_runtime().describe()
+    docker = () if problem else (docker_runtime(),)
+    return (*docker, embedded) if recorded == "docker" else (embedded, *docker)
+
+
+def _stop_everywhere(target: Target) -> tuple[str, ...]:
+    removed: tuple[str, ...] = ()
+    for runtime in _runtimes(target):
+        _refuse_foreign(target.name, target.workspace.directory, runtime.status(target.name))
+        removed += runtime.stop(target.name)
+    return removed
+
+
+def _stop_elsewhere(target: Target, chosen: Runtime, say: Say) -> None:
+    """A lab runs in one runtime at a time: stop what another one runs of it."""
+    if target.record is None:
+        return
+    for runtime in _runtimes(target):
+        if runtime.name != chosen.name and runtime.status(target.name):
+            say(f"Stopping the lab in the runtime {runtime.name}.")
+            runtime.stop(target.name)
+
+
+def _refuse_foreign(name: str, directory: Path, running: tuple[ServiceStatus, ...]) -> None:
+    """Refuse when what runs belongs to another directory that still holds a lab of that name: they would share labels."""
+    for item in running:
+        other = item.directory
+        if other is None or other == directory or not Workspace(other).exists():
+            continue
+        raise MachineError(
+            f"A lab called {name!r} already runs from {other}.",
+            why="a name belongs to one lab on this machine",
+            hint=f"Choose another with --name, or take that one down: mtlslab down --dir {other}",
+        )

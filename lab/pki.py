@@ -1,0 +1,399 @@
+"""Certificates in memory: two CAs, a server leaf, a client leaf. Pure: time and key type come in, nothing is written.
+
+The defaults are those of the tutorial's openssl commands, with what today's clients ask for added: an extended key
+usage, IP addresses in the SAN, key identifiers everywhere (Python >= 3.13 refuses certificates without an AKI).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import ipaddress
+import re
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from lab.spec import LabSpec, is_ip_address
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+Extensions = Sequence[tuple[x509.ExtensionType, bool]]
+"""Extensions of a certificate, each with whether it is critical."""
+
+# A certificate is valid from a little before it was made, so that a machine whose clock is slow accepts it too.
+BACKDATED = datetime.timedelta(minutes=5)
+# Room for one CA below the client CA, as much as nginx's default `ssl_verify_depth 1` follows: an intermediate that the
+# client sends along is accepted, a second one is one too many. The server CA issues leaves only.
+CLIENT_CA_PATH_LENGTH = 1
+SERVER_CA_PATH_LENGTH = 0
+
+_CURVES: dict[str, ec.EllipticCurve] = {"ec-p256": ec.SECP256R1(), "ec-p384": ec.SECP384R1(), "ec-p521": ec.SECP521R1()}
+_DNS_NAME = re.compile(r"[A-Za-z0-9*_-]+(\.[A-Za-z0-9_-]+)*")
+_MAIL_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+
+
+@dataclasses.dataclass(frozen=True)
+class Credential:
+    """A certificate with its private key.
+
+    Attributes:
+        certificate: the certificate itself.
+        key: the private key; in a deliberately broken credential it need not belong to the certificate.
+        chain: further certificates to send along, each the issuer of the one before; without the root.
+    """
+
+    certificate: x509.Certificate
+    key: PrivateKey = dataclasses.field(repr=False)
+    chain: tuple[x509.Certificate, ...] = ()
+
+    def certificate_pem(self) -> bytes:
+        """PEM of the certificate and, after it, of its chain: the order of RFC 8446 section 4.4.2."""
+        return b"".join(one.public_bytes(serialization.Encoding.PEM) for one in (self.certificate, *self.chain))
+
+    def key_pem(self) -> bytes:
+        """PEM of the private key, PKCS #8 (RFC 5208) without a password."""
+        return key_pem(self.key)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pki:
+    """The four credentials of a lab; the CAs are separate on purpose."""
+
+    server_ca: Credential
+    client_ca: Credential
+    server: Credential
+    client: Credential
+
+
+def new_key(key_type: str) -> PrivateKey:
+    """A new private key.
+
+    Args:
+        key_type: one of ``spec.KEY_TYPES``; also ``rsa-BITS`` of at least 1024 bits and ``ec-p521``.
+
+    Raises:
+        ValueError: there is no such key type.
+    """
+    if key_type == "ed25519":
+        return ed25519.Ed25519PrivateKey.generate()
+    if key_type in _CURVES:
+        return ec.generate_private_key(_CURVES[key_type])
+    if match := re.fullmatch(r"rsa-([1-9][0-9]{3,4})", key_type):
+        return rsa.generate_private_key(public_exponent=65537, key_size=int(match[1]))
+    raise ValueError(f"unknown key type {key_type!r}")
+
+
+def key_type_of(key: PrivateKey | PublicKey) -> str:
+    """The name of a key's type as ``new_key`` takes it: ``rsa-2048``, ``ec-p256``, ``ed25519``."""
+    if isinstance(key, rsa.RSAPrivateKey | rsa.RSAPublicKey):
+        return f"rsa-{key.key_size}"
+    if isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey):
+        names = {curve.name: name for name, curve in _CURVES.items()}
+        return names.get(key.curve.name, f"ec-{key.curve.name}")
+    return "ed25519"
+
+
+def key_pem(key: PrivateKey) -> bytes:
+    """PEM of a private key, PKCS #8 without a password."""
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def signature_hash(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512 | None:
+    """The hash that a key signs certificates with; None for Ed25519, which has its own."""
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return None
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.key_size > 384:  # noqa: PLR2004 - bits of P-384
+        return hashes.SHA512()
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.key_size > 256:  # noqa: PLR2004 - bits of P-256
+        return hashes.SHA384()
+    return hashes.SHA256()
+
+
+# --- building certificates
+
+
+def distinguished_name(common_name: str, organization: str = "") -> x509.Name:
+    """A subject of a common name and, before it, an organization if there is one."""
+    parts = [(NameOID.ORGANIZATION_NAME, organization), (NameOID.COMMON_NAME, common_name)]
+    return x509.Name([x509.NameAttribute(oid, value) for oid, value in parts if value])
+
+
+def alternative_names(names: Iterable[str]) -> x509.SubjectAlternativeName:
+    """A SAN, each name typed by its shape: IP address, mail address, DNS name (RFC 5280 section 4.2.1.6).
+
+    A name of any other shape ("Anna Müller") goes in as a directory name, which can hold it.
+    """
+    return x509.SubjectAlternativeName([_general_name(name) for name in names])
+
+
+def key_usage(*usages: str) -> x509.KeyUsage:
+    """The key usage extension with these bits set, each named as in :class:`cryptography.x509.KeyUsage`."""
+    bits = dict.fromkeys(
+        ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+         "key_cert_sign", "crl_sign", "encipher_only", "decipher_only"), False
+    )  # fmt: skip
+    return x509.KeyUsage(**bits | dict.fromkeys(usages, True))
+
+
+def ca_extensions(path_length: int | None) -> Extensions:
+    """What makes a certificate a CA's: critical basicConstraints, keyCertSign and cRLSign only."""
+    return [
+        (x509.BasicConstraints(ca=True, path_length=path_length), True),
+        (key_usage("key_cert_sign", "crl_sign"), True),
+    ]
+
+
+def server_extensions(key: PrivateKey, hosts: Iterable[str]) -> Extensions:
+    """A server leaf: the tutorial's localhost.ext, plus the extended key usage."""
+    usages = ["digital_signature", "content_commitment"]
+    if isinstance(
+        key, rsa.RSAPrivateKey
+    ):  # EC and Ed25519 keys cannot encipher (RFC 5480 section 3, RFC 8410 section 5)
+        usages += ["key_encipherment", "data_encipherment"]
+    return [
+        (x509.BasicConstraints(ca=False, path_length=None), True),
+        (key_usage(*usages), True),
+        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
+        (alternative_names(hosts), False),
+    ]
+
+
+def client_extensions(names: Iterable[str]) -> Extensions:
+    """A client leaf: its key signs the handshake and does nothing else."""
+    return [
+        (x509.BasicConstraints(ca=False, path_length=None), True),
+        (key_usage("digital_signature"), True),
+        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), False),
+        (alternative_names(names), False),
+    ]
+
+
+def issue(
+    subject: x509.Name,
+    key: PrivateKey,
+    extensions: Extensions,
+    *,
+    issuer: Credential | None,
+    not_before: datetime.datetime,
+    not_after: datetime.datetime,
+) -> Credential:
+    """Issue a certificate as asked, sensible or not; SKI, AKI and a random serial number are added.
+
+    The AKI is the key identifier alone, which is what OpenSSL makes of the tutorial's ``keyid,issuer`` too: it falls
+    back on issuer and serial number only if the CA has no SKI. RFC 5280 sections 4.2.1.1 and 4.2.1.2.
+
+    Args:
+        subject: the name.
+        key: the key that the certificate is for.
+        extensions: what it says beside names and key identifiers.
+        issuer: whose key signs; None makes it self-signed.
+        not_before: first moment of validity (aware).
+        not_after: last moment of validity (aware).
+    """
+    signing_key = issuer.key if issuer else key
+    builder = (
+        x509.CertificateBuilder(
+            issuer_name=issuer.certificate.subject if issuer else subject,
+            subject_name=subject,
+            public_key=key.public_key(),
+            serial_number=x509.random_serial_number(),
+            not_valid_before=not_before,
+            not_valid_after=not_after,
+        )
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(_authority_key_identifier(issuer, key), critical=False)
+    )
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical)
+    return Credential(builder.sign(signing_key, signature_hash(signing_key)), key)
+
+
+# --- the four credentials of a lab
+
+
+def issue_ca(
+    common_name: str,
+    key: PrivateKey,
+    *,
+    now: datetime.datetime,
+    days: int,
+    path_length: int | None = 0,
+    issuer: Credential | None = None,
+    organization: str = "",
+) -> Credential:
+    """A CA: self-signed, or an intermediate below ``issuer``.
+
+    Args:
+        common_name: its name, at most 64 characters.
+        key: its key.
+        now: the time (aware UTC); validity begins five minutes earlier.
+        days: validity; an intermediate never outlives its issuer.
+        path_length: how many CAs may stand below it; None for any number (RFC 5280 section 4.2.1.9).
+        issuer: the CA above; None for a root.
+        organization: goes into the subject as O.
+    """
+    not_before, not_after = validity(now, days, issuer)
+    subject = distinguished_name(common_name, organization)
+    return issue(subject, key, ca_extensions(path_length), issuer=issuer, not_before=not_before, not_after=not_after)
+
+
+def issue_server_leaf(
+    ca: Credential, key: PrivateKey, hosts: Sequence[str], *, now: datetime.datetime, days: int
+) -> Credential:
+    """A server certificate for these names and addresses, the first of which is its common name.
+
+    The lab's default of 397 days suits every client: Apple platforms refuse server certificates over 825 days even
+    from a private CA (support.apple.com/HT210176), and 398 days is the limit that browsers set public ones.
+    """
+    not_before, not_after = validity(now, days, ca)
+    # Upper bound of a common name (RFC 5280 appendix A.1). Names are read from the SAN anyway.
+    subject = distinguished_name(hosts[0][:64], organization_of(ca))
+    return issue(subject, key, server_extensions(key, hosts), issuer=ca, not_before=not_before, not_after=not_after)
+
+
+def issue_client_leaf(ca: Credential, key: PrivateKey, name: str, *, now: datetime.datetime, days: int) -> Credential:
+    """A client certificate; ``name`` (a DNS name, a mail address or free text) is its common name and its SAN.
+
+    Raises:
+        ValueError: the name is empty or longer than 64 characters.
+    """
+    not_before, not_after = validity(now, days, ca)
+    subject = distinguished_name(name, organization_of(ca))
+    return issue(subject, key, client_extensions([name]), issuer=ca, not_before=not_before, not_after=not_after)
+
+
+def issue_lab_ca(role: str, spec: LabSpec, key: PrivateKey, *, now: datetime.datetime) -> Credential:
+    """The server CA or the client CA of a lab (``role`` is "server" or "client").
+
+    The lab's name is in it, so that the CAs of two labs in one trust store can be told apart.
+    """
+    return issue_ca(
+        f"{spec.name} {role} CA",
+        key,
+        now=now,
+        days=spec.ca_days,
+        path_length=CLIENT_CA_PATH_LENGTH if role == "client" else SERVER_CA_PATH_LENGTH,
+        organization=spec.name,
+    )
+
+
+def issue_pki(spec: LabSpec, *, now: datetime.datetime) -> Pki:
+    """Two CAs, a server leaf and a client leaf for a lab.
+
+    Args:
+        spec: name, hosts, key type and validity.
+        now: the time (aware UTC).
+    """
+    keys = new_keys(spec.key_type, 4)
+    server_ca = issue_lab_ca("server", spec, keys[0], now=now)
+    client_ca = issue_lab_ca("client", spec, keys[1], now=now)
+    return Pki(
+        server_ca=server_ca,
+        client_ca=client_ca,
+        server=issue_server_leaf(server_ca, keys[2], spec.server_names, now=now, days=spec.days),
+        client=issue_client_leaf(client_ca, keys[3], "client", now=now, days=spec.days),
+    )
+
+
+def new_keys(key_type: str, count: int) -> list[PrivateKey]:
+    """Several new keys, made side by side: RSA key generation leaves the GIL to others."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        return list(pool.map(new_key, [key_type] * count))
+
+
+def validity(
+    now: datetime.datetime, days: int, issuer: Credential | None = None
+) -> tuple[datetime.datetime, datetime.datetime]:
+    """First and last moment of a certificate made now; never past the end of its issuer's validity."""
+    not_after = now + datetime.timedelta(days=days)
+    if issuer:
+        not_after = min(not_after, issuer.certificate.not_valid_after_utc)
+    return now - BACKDATED, not_after
+
+
+def organization_of(credential: Credential) -> str:
+    """The O of a certificate's subject; empty when there is none."""
+    found = credential.certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    return str(found[0].value) if found else ""
+
+
+# --- reading credentials back
+
+
+def load_credential(cert_pem: bytes, private_key_pem: bytes) -> Credential:
+    """A credential from PEM: the leaf first, its chain after it, and the private key.
+
+    Raises:
+        ValueError: in words, what is wrong: damaged PEM, a password, an unsupported key, a key of another certificate.
+    """
+    certificates = load_certificates(cert_pem)
+    key = load_key(private_key_pem)
+    if certificates[0].public_key() != key.public_key():
+        raise ValueError("the private key does not belong to the certificate")
+    return Credential(certificates[0], key, tuple(certificates[1:]))
+
+
+def load_certificates(pem: bytes) -> list[x509.Certificate]:
+    """All certificates of a PEM file, at least one.
+
+    Raises:
+        ValueError: there is none, or one is damaged.
+    """
+    try:
+        certificates = x509.load_pem_x509_certificates(pem)
+        for certificate in certificates:  # pyca reads these on demand: find damage here, not later
+            _ = certificate.extensions, certificate.subject, certificate.public_key()
+    except (
+        ValueError,
+        TypeError,
+        UnsupportedAlgorithm,
+        x509.UnsupportedGeneralNameType,
+        x509.DuplicateExtension,
+    ) as error:
+        raise ValueError(f"no readable certificate (PEM): {error}") from error
+    return certificates
+
+
+def load_key(pem: bytes) -> PrivateKey:
+    """A private key from PEM.
+
+    Raises:
+        ValueError: it is damaged, protected by a password, or neither RSA, EC nor Ed25519.
+    """
+    try:
+        key = serialization.load_pem_private_key(pem, password=None)
+    except TypeError as error:  # this is how pyca says that a password is missing
+        raise ValueError("the private key is protected by a password; the lab needs it without") from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ValueError(f"no readable private key (PEM): {error}") from error
+    if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey):
+        return key
+    raise ValueError(f"the private key is of an unsupported type: {type(key).__name__}")
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    if is_ip_address(name):
+        return x509.IPAddress(ipaddress.ip_address(name))
+    if _DNS_NAME.fullmatch(name):
+        return x509.DNSName(name)
+    if _MAIL_ADDRESS.fullmatch(name):
+        return x509.RFC822Name(name)
+    return x509.DirectoryName(distinguished_name(name))
+
+
+def _authority_key_identifier(issuer: Credential | None, key: PrivateKey) -> x509.AuthorityKeyIdentifier:
+    if issuer is None:
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
+    try:
+        identifier = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:  # a CA that a person made by hand
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.certificate.public_key())  # type: ignore[arg-type]
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
