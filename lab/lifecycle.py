@@ -19,7 +19,7 @@ from lab.plan import COMPOSE_FILE, SERVER_KEY, LabPlan, make_plan, with_fingerpr
 from lab.ready import wait_until_ready
 from lab.render import render, render_compose
 from lab.runtime.base import LogLine, Runtime, ServiceStatus, State
-from lab.runtime.choose import choose, docker_problem, docker_runtime, embedded_runtime
+from lab.runtime.choose import Runtimes
 from lab.spec import LabSpec, make_spec
 from lab.timings import Timings
 from lab.workspace import UNPRIVILEGED_ID, LabRecord, Workspace
@@ -68,11 +68,13 @@ def write_lab(target: Target, options: UpOptions, say: Say) -> LabSpec:
     Raises:
         SpecError, MachineError: see :mod:`lab.workspace`.
     """
-    spec = _settled(_spec(target, options), ())
+    from lab.ports import pick_ports
+
+    spec = pick_ports(_spec(target, options))
     workspace = target.workspace
     workspace.create()
     with workspace.lock():
-        image = (target.record.image if target.record else "") or spec.image
+        image = _last_image(target, spec)
         _save_record(target, spec, image=image)
         _write_certificates(workspace, spec, options, say)
         _write_files(workspace, spec, image, options, say)
@@ -89,12 +91,13 @@ def up(target: Target, options: UpOptions, say: Say, timings: Timings) -> UpResu
     spec = _spec(target, options)
     workspace = target.workspace
     with timings.step("choose the runtime"):
-        runtime = _runtime_for_up(target, options, say)
+        runtimes = Runtimes(workspace.directory, nginx=options.nginx, pull=options.pull, say=say)
+        runtime = _runtime_for_up(target, options, runtimes, say)
         running = runtime.status(spec.name)
     _refuse_foreign(spec.name, workspace.directory, running)
     workspace.create()
     with workspace.lock():
-        _stop_elsewhere(target, runtime, say)
+        _stop_elsewhere(target, runtimes, runtime, say)
         spec = _settled(spec, _own_ports(target, running))
         undo = not running and not options.retain
         try:
@@ -109,7 +112,7 @@ def up(target: Target, options: UpOptions, say: Say, timings: Timings) -> UpResu
 def down(target: Target, *, purge: bool, say: Say) -> tuple[str, ...]:
     """Take away all that runs of a lab, whatever runs it, also when the workspace is gone.
 
-    With ``purge`` the workspace goes too.     Returns the names of the containers, networks and processes that were removed.
+    With ``purge`` the workspace goes too. Returns the names of what was removed.
 
     Raises:
         MachineError: the lab was started in Docker and no engine answers.
@@ -127,7 +130,11 @@ def down(target: Target, *, purge: bool, say: Say) -> tuple[str, ...]:
 
 def status(target: Target) -> tuple[tuple[str, ServiceStatus], ...]:
     """What exists of a lab: pairs of runtime name and service status."""
-    return tuple((runtime.name, item) for runtime in _runtimes(target) for item in runtime.status(target.name))
+    return tuple(
+        (runtime.name, item)
+        for runtime in _runtimes(target).all(_recorded(target))
+        for item in runtime.status(target.name)
+    )
 
 
 def logs(target: Target, service: str | None, *, follow: bool, tail: int | None) -> Iterator[LogLine]:
@@ -163,7 +170,7 @@ def running_runtime(target: Target) -> Runtime:
     Raises:
         LabNotFoundError: there is none.
     """
-    for runtime in _runtimes(target):
+    for runtime in _runtimes(target).all(_recorded(target)):
         if runtime.status(target.name):
             return runtime
     raise LabNotFoundError(f"Nothing runs of the lab {target.name!r}.", hint="Start it with: mtlslab up")
@@ -179,7 +186,8 @@ def _bring_up(
     _save_record(target, spec, runtime=runtime.name)
     # The engine fetches the image and makes the network while this machine's other core makes keys.
     with ThreadPoolExecutor(1) as pool:
-        prepared = pool.submit(_timed, timings, "image and network", lambda: runtime.prepare(spec.name, spec.image))
+        wanted = spec.image if runtime.name == "docker" else _last_image(target, spec)
+        prepared = pool.submit(_timed, timings, "image and network", lambda: runtime.prepare(spec.name, wanted))
         with timings.step("certificates"):
             _write_certificates(workspace, spec, options, say)
         image = prepared.result()
@@ -212,8 +220,15 @@ def _settled(spec: LabSpec, own: tuple[int, ...]) -> LabSpec:
     from lab.ports import check_ports_free, pick_ports
 
     spec = pick_ports(spec)
-    check_ports_free(spec.listen, tuple(port for port in (spec.tls_port, spec.mtls_port) if port not in own))
+    ports = tuple(port for port in (spec.tls_port, spec.mtls_port) if port not in own)
+    check_ports_free(spec.listen, ports, mtls_port=spec.mtls_port)
     return spec
+
+
+def _last_image(target: Target, spec: LabSpec) -> str:
+    """The image that the lab last ran on, if it is still asked for: the wanted one, or what was had in its place."""
+    record = target.record
+    return record.image if record and record.image and record.spec.get("image") == spec.image else spec.image
 
 
 def _own_ports(target: Target, running: tuple[ServiceStatus, ...]) -> tuple[int, ...]:
@@ -271,56 +286,47 @@ def _plan(workspace: Workspace, spec: LabSpec, image: str) -> LabPlan:
 # --- which runtime
 
 
-def _runtime_for_up(target: Target, options: UpOptions, say: Say) -> Runtime:
-    directory = target.workspace.directory
-    if options.runtime == "auto" and options.nginx is None and target.record and target.record.runtime:
-        for runtime in _runtimes(target):
-            if runtime.name == target.record.runtime and runtime.status(target.name):
-                say(f"Runtime: {runtime.name}, because the lab already runs there.")
-                return _with_pull(runtime, options, say)
-    return choose(options.runtime, directory, nginx=options.nginx, pull=options.pull, say=say)
+def _runtime_for_up(target: Target, options: UpOptions, runtimes: Runtimes, say: Say) -> Runtime:
+    """The asked runtime; with ``auto`` the one in which the lab already runs, before any other."""
+    recorded = _recorded(target)
+    if options.runtime == "auto" and options.nginx is None and recorded:
+        usable = recorded != "docker" or runtimes.docker_problem is None
+        runtime = runtimes.all(recorded)[0] if usable else None
+        if runtime is not None and runtime.status(target.name):
+            say(f"Runtime: {runtime.name}, because the lab already runs there.")
+            return runtime
+    return runtimes.choose(options.runtime)
 
 
-def _with_pull(runtime: Runtime, options: UpOptions, say: Say) -> Runtime:
-    return docker_runtime(pull=options.pull, say=say) if runtime.name == "docker" else runtime
+def _runtimes(target: Target) -> Runtimes:
+    return Runtimes(target.workspace.directory)
 
 
-def _runtimes(target: Target) -> tuple[Runtime, ...]:
-    """The runtimes in which the lab may be, the recorded one first.
-
-    Raises:
-        MachineError: the lab was started in Docker and no engine answers.
-    """
-    embedded = embedded_runtime(target.workspace.directory)
-    recorded = target.record.runtime if target.record else ""
-    problem = docker_problem()
-    if problem and recorded == "docker":
-        # The Docker runtime gives the cause in full.
-        docker_runtime().describe()
-    docker = () if problem else (docker_runtime(),)
-    return (*docker, embedded) if recorded == "docker" else (embedded, *docker)
+def _recorded(target: Target) -> str:
+    return target.record.runtime if target.record else ""
 
 
 def _stop_everywhere(target: Target) -> tuple[str, ...]:
     removed: tuple[str, ...] = ()
-    for runtime in _runtimes(target):
+    for runtime in _runtimes(target).all(_recorded(target)):
         _refuse_foreign(target.name, target.workspace.directory, runtime.status(target.name))
         removed += runtime.stop(target.name)
     return removed
 
 
-def _stop_elsewhere(target: Target, chosen: Runtime, say: Say) -> None:
+def _stop_elsewhere(target: Target, runtimes: Runtimes, chosen: Runtime, say: Say) -> None:
     """A lab runs in one runtime at a time: stop what another one runs of it."""
     if target.record is None:
         return
-    for runtime in _runtimes(target):
+    others = (runtimes.embedded,) if runtimes.docker_problem else (runtimes.embedded, runtimes.docker)
+    for runtime in others:
         if runtime.name != chosen.name and runtime.status(target.name):
             say(f"Stopping the lab in the runtime {runtime.name}.")
             runtime.stop(target.name)
 
 
 def _refuse_foreign(name: str, directory: Path, running: tuple[ServiceStatus, ...]) -> None:
-    """Refuse when what runs belongs to another directory that still holds a lab of that name: they would share labels."""
+    """Refuse when what runs belongs to another directory that still holds a lab: the two would share labels."""
     for item in running:
         other = item.directory
         if other is None or other == directory or not Workspace(other).exists():

@@ -11,18 +11,62 @@ import datetime
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from lab.keys import (
+    PrivateKey,
+    PublicKey,
+    key_pem,
+    key_type_of,
+    load_key,
+    new_key,
+    new_keys,
+    signature_hash,
+)
 from lab.spec import LabSpec, is_ip_address
 
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
-PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+__all__ = [
+    "BACKDATED",
+    "CLIENT_CA_PATH_LENGTH",
+    "SERVER_CA_PATH_LENGTH",
+    "Credential",
+    "Extensions",
+    "Pki",
+    "PrivateKey",
+    "PublicKey",
+    "alternative_names",
+    "authority_key_identifier",
+    "ca_extensions",
+    "client_extensions",
+    "distinguished_name",
+    "is_ca",
+    "issue",
+    "issue_ca",
+    "issue_client_leaf",
+    "issue_lab_ca",
+    "issue_pki",
+    "issue_server_leaf",
+    "issued_by",
+    "key_pem",
+    "key_type_of",
+    "key_usage",
+    "lab_ca_name",
+    "load_certificates",
+    "load_credential",
+    "load_key",
+    "new_key",
+    "new_keys",
+    "organization_of",
+    "server_extensions",
+    "signature_hash",
+    "validity",
+]
+
 Extensions = Sequence[tuple[x509.ExtensionType, bool]]
 """Extensions of a certificate, each with whether it is critical."""
 
@@ -33,7 +77,6 @@ BACKDATED = datetime.timedelta(minutes=5)
 CLIENT_CA_PATH_LENGTH = 1
 SERVER_CA_PATH_LENGTH = 0
 
-_CURVES: dict[str, ec.EllipticCurve] = {"ec-p256": ec.SECP256R1(), "ec-p384": ec.SECP384R1(), "ec-p521": ec.SECP521R1()}
 _DNS_NAME = re.compile(r"[A-Za-z0-9*_-]+(\.[A-Za-z0-9_-]+)*")
 _MAIL_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 
@@ -69,52 +112,6 @@ class Pki:
     client_ca: Credential
     server: Credential
     client: Credential
-
-
-def new_key(key_type: str) -> PrivateKey:
-    """A new private key.
-
-    Args:
-        key_type: one of ``spec.KEY_TYPES``; also ``rsa-BITS`` of at least 1024 bits and ``ec-p521``.
-
-    Raises:
-        ValueError: there is no such key type.
-    """
-    if key_type == "ed25519":
-        return ed25519.Ed25519PrivateKey.generate()
-    if key_type in _CURVES:
-        return ec.generate_private_key(_CURVES[key_type])
-    if match := re.fullmatch(r"rsa-([1-9][0-9]{3,4})", key_type):
-        return rsa.generate_private_key(public_exponent=65537, key_size=int(match[1]))
-    raise ValueError(f"unknown key type {key_type!r}")
-
-
-def key_type_of(key: PrivateKey | PublicKey) -> str:
-    """The name of a key's type as ``new_key`` takes it: ``rsa-2048``, ``ec-p256``, ``ed25519``."""
-    if isinstance(key, rsa.RSAPrivateKey | rsa.RSAPublicKey):
-        return f"rsa-{key.key_size}"
-    if isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey):
-        names = {curve.name: name for name, curve in _CURVES.items()}
-        return names.get(key.curve.name, f"ec-{key.curve.name}")
-    return "ed25519"
-
-
-def key_pem(key: PrivateKey) -> bytes:
-    """PEM of a private key, PKCS #8 without a password."""
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
-def signature_hash(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512 | None:
-    """The hash that a key signs certificates with; None for Ed25519, which has its own."""
-    if isinstance(key, ed25519.Ed25519PrivateKey):
-        return None
-    if isinstance(key, ec.EllipticCurvePrivateKey) and key.key_size > 384:  # noqa: PLR2004 - bits of P-384
-        return hashes.SHA512()
-    if isinstance(key, ec.EllipticCurvePrivateKey) and key.key_size > 256:  # noqa: PLR2004 - bits of P-256
-        return hashes.SHA384()
-    return hashes.SHA256()
 
 
 # --- building certificates
@@ -199,6 +196,11 @@ def issue(
         not_after: last moment of validity (aware).
     """
     signing_key = issuer.key if issuer else key
+    identifier = (
+        authority_key_identifier(issuer)
+        if issuer
+        else x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
+    )
     builder = (
         x509.CertificateBuilder(
             issuer_name=issuer.certificate.subject if issuer else subject,
@@ -209,7 +211,7 @@ def issue(
             not_valid_after=not_after,
         )
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(_authority_key_identifier(issuer, key), critical=False)
+        .add_extension(identifier, critical=False)
     )
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical)
@@ -255,7 +257,7 @@ def issue_server_leaf(
     """
     not_before, not_after = validity(now, days, ca)
     # Upper bound of a common name (RFC 5280 appendix A.1). Names are read from the SAN anyway.
-    subject = distinguished_name(hosts[0][:64], organization_of(ca))
+    subject = distinguished_name(hosts[0][:64], organization_of(ca.certificate))
     return issue(subject, key, server_extensions(key, hosts), issuer=ca, not_before=not_before, not_after=not_after)
 
 
@@ -266,22 +268,26 @@ def issue_client_leaf(ca: Credential, key: PrivateKey, name: str, *, now: dateti
         ValueError: the name is empty or longer than 64 characters.
     """
     not_before, not_after = validity(now, days, ca)
-    subject = distinguished_name(name, organization_of(ca))
+    subject = distinguished_name(name, organization_of(ca.certificate))
     return issue(subject, key, client_extensions([name]), issuer=ca, not_before=not_before, not_after=not_after)
 
 
-def issue_lab_ca(role: str, spec: LabSpec, key: PrivateKey, *, now: datetime.datetime) -> Credential:
-    """The server CA or the client CA of a lab (``role`` is "server" or "client").
+def lab_ca_name(role: str, lab: str) -> x509.Name:
+    """Subject of a lab's CA: its name tells the CAs of two labs in one trust store apart."""
+    return distinguished_name(f"{lab} {role} CA", lab)
 
-    The lab's name is in it, so that the CAs of two labs in one trust store can be told apart.
-    """
-    return issue_ca(
-        f"{spec.name} {role} CA",
+
+def issue_lab_ca(role: str, spec: LabSpec, key: PrivateKey, *, now: datetime.datetime) -> Credential:
+    """The CA of a lab; ``role`` is "server" or "client"."""
+    path_length = CLIENT_CA_PATH_LENGTH if role == "client" else SERVER_CA_PATH_LENGTH
+    not_before, not_after = validity(now, spec.ca_days)
+    return issue(
+        lab_ca_name(role, spec.name),
         key,
-        now=now,
-        days=spec.ca_days,
-        path_length=CLIENT_CA_PATH_LENGTH if role == "client" else SERVER_CA_PATH_LENGTH,
-        organization=spec.name,
+        ca_extensions(path_length),
+        issuer=None,
+        not_before=not_before,
+        not_after=not_after,
     )
 
 
@@ -303,12 +309,6 @@ def issue_pki(spec: LabSpec, *, now: datetime.datetime) -> Pki:
     )
 
 
-def new_keys(key_type: str, count: int) -> list[PrivateKey]:
-    """Several new keys, made side by side: RSA key generation leaves the GIL to others."""
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        return list(pool.map(new_key, [key_type] * count))
-
-
 def validity(
     now: datetime.datetime, days: int, issuer: Credential | None = None
 ) -> tuple[datetime.datetime, datetime.datetime]:
@@ -319,9 +319,9 @@ def validity(
     return now - BACKDATED, not_after
 
 
-def organization_of(credential: Credential) -> str:
+def organization_of(certificate: x509.Certificate) -> str:
     """The O of a certificate's subject; empty when there is none."""
-    found = credential.certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    found = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
     return str(found[0].value) if found else ""
 
 
@@ -362,21 +362,21 @@ def load_certificates(pem: bytes) -> list[x509.Certificate]:
     return certificates
 
 
-def load_key(pem: bytes) -> PrivateKey:
-    """A private key from PEM.
-
-    Raises:
-        ValueError: it is damaged, protected by a password, or neither RSA, EC nor Ed25519.
-    """
+def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether ``issuer`` is the named issuer and its key made the signature; says nothing about rights or validity."""
     try:
-        key = serialization.load_pem_private_key(pem, password=None)
-    except TypeError as error:  # this is how pyca says that a password is missing
-        raise ValueError("the private key is protected by a password; the lab needs it without") from error
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise ValueError(f"no readable private key (PEM): {error}") from error
-    if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey):
-        return key
-    raise ValueError(f"the private key is of an unsupported type: {type(key).__name__}")
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def is_ca(certificate: x509.Certificate) -> bool:
+    """Whether its basicConstraints say CA:TRUE."""
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
 
 
 def _general_name(name: str) -> x509.GeneralName:
@@ -389,11 +389,10 @@ def _general_name(name: str) -> x509.GeneralName:
     return x509.DirectoryName(distinguished_name(name))
 
 
-def _authority_key_identifier(issuer: Credential | None, key: PrivateKey) -> x509.AuthorityKeyIdentifier:
-    if issuer is None:
-        return x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
+def authority_key_identifier(issuer: Credential) -> x509.AuthorityKeyIdentifier:
+    """The AKI of what this CA signs: its SKI, or what would be its SKI if it has none."""
     try:
         identifier = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     except x509.ExtensionNotFound:  # a CA that a person made by hand
-        return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.certificate.public_key())  # type: ignore[arg-type]
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)

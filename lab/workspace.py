@@ -153,6 +153,12 @@ class Workspace:
             raise LabNotFoundError(f"There is no lab in {self.directory}.", hint="Make one with: mtlslab up")
         return record
 
+    def certificates(self) -> tuple[str, ...]:
+        """Paths of the certificates in ``certs/``, CAs first; empty when there are none."""
+        directory = self._inside("certs/x").parent
+        names = sorted(path.name for path in directory.glob("*.crt")) if directory.is_dir() else []
+        return tuple(f"certs/{name}" for name in sorted(names, key=lambda name: ("-ca." not in name, name)))
+
     def key_owner(self) -> int:
         """The uid that owns private keys which a service must read: ours, or an unprivileged one when we are root."""
         return os.geteuid() or UNPRIVILEGED_ID

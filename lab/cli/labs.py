@@ -11,6 +11,7 @@ import typer
 
 from lab.cli import options
 from lab.cli.border import say
+from lab.cli.find import find, require_choice, shown
 from lab.cli.options import epilog
 from lab.errors import ExitCode, LabNotFoundError, SpecError
 
@@ -105,6 +106,7 @@ def up(
     key_type: options.KeyType = None,
     days: options.Days = None,
     ca_days: options.CaDays = None,
+    client_auth: options.ClientAuth = None,
     crl: options.Crl = None,
     image: options.Image = None,
     pull: Annotated[
@@ -137,9 +139,9 @@ def up(
     from lab.runtime.choose import PULL, RUNTIMES
     from lab.timings import Timings
 
-    _require_choice("--runtime", runtime, RUNTIMES)
-    _require_choice("--pull", pull, PULL)
-    settings = _settings(tls_port, mtls_port, listen, host, key_type, days, ca_days, crl, image)
+    require_choice("--runtime", runtime, RUNTIMES)
+    require_choice("--pull", pull, PULL)
+    settings = _settings(tls_port, mtls_port, listen, host, key_type, days, ca_days, client_auth, crl, image)
     up_options = lifecycle.UpOptions(
         settings=settings,
         runtime=runtime,
@@ -182,7 +184,7 @@ def status(
     """Show what exists of a lab; exit 4 when nothing does."""
     from lab import lifecycle
 
-    _require_choice("--output", output, ("text", "json"))
+    require_choice("--output", output, ("text", "json"))
     target = find(name, directory)
     items = lifecycle.status(target)
     if not items:
@@ -223,7 +225,7 @@ def logs(
     from lab.plan import SERVICES
 
     if service is not None:
-        _require_choice("SERVICE", service, SERVICES)
+        require_choice("SERVICE", service, SERVICES)
     for line in lifecycle.logs(find(name, directory), service, follow=follow, tail=tail):
         typer.echo(line.text if service else f"{line.service:<11}| {line.text}")
 
@@ -245,6 +247,7 @@ def render(
     key_type: options.KeyType = None,
     days: options.Days = None,
     ca_days: options.CaDays = None,
+    client_auth: options.ClientAuth = None,
     crl: options.Crl = None,
     image: options.Image = None,
     rotate_certs: options.RotateCerts = False,
@@ -253,20 +256,13 @@ def render(
     """Write certificates, nginx.conf and docker-compose.yml; start nothing and ask no engine."""
     from lab import lifecycle
 
-    settings = _settings(tls_port, mtls_port, listen, host, key_type, days, ca_days, crl, image)
+    settings = _settings(tls_port, mtls_port, listen, host, key_type, days, ca_days, client_auth, crl, image)
     target = find(name, directory)
     up_options = lifecycle.UpOptions(settings=settings, rotate_certs=rotate_certs, overwrite=overwrite)
     lifecycle.write_lab(target, up_options, say)
-    place = _shown(target.workspace.directory)
+    place = shown(target.workspace.directory)
     typer.echo(f"Wrote the lab {target.name!r} into {place}.")
     typer.echo(f"Next: mtlslab up, or: cd {shlex.quote(place)} && docker compose up")
-
-
-def find(name: str | None, directory: Path | None) -> Target:
-    """The lab that the options of a command mean."""
-    from lab.locate import locate
-
-    return locate(name, directory, here=Path.cwd())
 
 
 def _settings(
@@ -277,6 +273,7 @@ def _settings(
     key_type: str | None,
     days: int | None,
     ca_days: int | None,
+    client_auth: str | None,
     crl: bool | None,
     image: str | None,
 ) -> dict[str, Any]:
@@ -288,14 +285,10 @@ def _settings(
         "key_type": key_type,
         "days": days,
         "ca_days": ca_days,
+        "client_auth": client_auth,
         "crl": crl,
         "image": image,
     }
-
-
-def _require_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise SpecError(f"{option} {value!r} is not known.", hint=f"Use one of: {', '.join(choices)}")
 
 
 def _seconds(text: str) -> float:
@@ -303,11 +296,6 @@ def _seconds(text: str) -> float:
     if number.isascii() and number.isdigit() and 0 < int(number) <= 3600:
         return float(number) * (60 if unit == "m" else 1)
     raise SpecError(f"--wait {text!r} is no length of time.", hint="Examples: --wait 90s, --wait 2m")
-
-
-def _shown(directory: Path) -> str:
-    here = Path.cwd()
-    return f"./{directory.relative_to(here)}" if directory.is_relative_to(here) else str(directory)
 
 
 def _url(port: int) -> str:
@@ -325,7 +313,7 @@ def _url_of(target: Target, service: str) -> str:
 
 
 def _print_up(target: Target, result: UpResult) -> None:
-    spec, place = result.spec, _shown(target.workspace.directory)
+    spec, place = result.spec, shown(target.workspace.directory)
     done = f"started {', '.join(result.started)}" if result.started else "it already ran as asked"
     typer.echo(f"The lab {target.name!r} is up in {place} ({result.runtime}; {done}).")
     typer.echo(f"  TLS   {_url(spec.tls_port)}")

@@ -76,6 +76,14 @@ CaDays = Annotated[
 Image = Annotated[
     str | None, typer.Option("--image", envvar="MTLSLAB_IMAGE", help="Container image with nginx. [nginx:1.30]")
 ]
+ClientAuth = Annotated[
+    str | None,
+    typer.Option(
+        "--client-auth",
+        envvar="MTLSLAB_CLIENT_AUTH",
+        help="What the mTLS service asks of its clients: none, optional or required. [required]",
+    ),
+]
 Crl = Annotated[
     bool | None,
     typer.Option(

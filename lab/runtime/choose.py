@@ -1,66 +1,115 @@
-"""The one place where a runtime is chosen; each is imported only when it is needed."""
+"""The one place where a runtime is chosen; each is imported and connected to only when it is needed, and once."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lab.errors import MachineError
+from lab.errors import LabError, MachineError
 from lab.runtime.base import Runtime
+
+if TYPE_CHECKING:
+    from lab.runtime.docker import DockerRuntime
+    from lab.runtime.embedded import EmbeddedRuntime
 
 RUNTIMES = ("auto", "docker", "embedded")
 PULL = ("missing", "always", "never")
-Say = Callable[[str], None]
 
 
-def docker_runtime(*, pull: str = "missing", say: Say = lambda _: None) -> Runtime:
-    """The Docker runtime; connects when it is first used."""
-    from lab.runtime.docker import DockerRuntime
+class Runtimes:
+    """The runtimes that one command may need.
 
-    return DockerRuntime(pull=pull, say=say)
-
-
-def embedded_runtime(directory: Path, *, nginx: Path | None = None) -> Runtime:
-    """The runtime of plain nginx processes; looks for nginx when it is first used."""
-    from lab.runtime.embedded import EmbeddedRuntime
-
-    return EmbeddedRuntime(directory=directory, nginx=nginx)
-
-
-def docker_problem() -> str:
-    """Why no Docker Engine can be used, in one sentence; empty when one answers."""
-    from lab.runtime.docker import engine_problem
-
-    return engine_problem()
-
-
-def choose(kind: str, directory: Path, *, nginx: Path | None, pull: str, say: Say) -> Runtime:
-    """The runtime for ``up``: the named one, or with ``auto`` Docker if an engine answers, else embedded.
-
-    Says which and why.
-
-    Raises:
-        MachineError: the named runtime is out of reach, or ``auto`` found none.
+    Args:
+        directory: the lab's workspace.
+        nginx: binary for the embedded runtime; None looks for one.
+        pull: when to ask the registry for the image: missing, always or never.
+        say: told which runtime was chosen and why, which image is used.
     """
-    if kind == "docker":
-        return docker_runtime(pull=pull, say=say)
-    if kind == "embedded":
-        return embedded_runtime(directory, nginx=nginx)
-    if nginx is not None:
-        say("Runtime: embedded, because --nginx names a binary.")
-        return embedded_runtime(directory, nginx=nginx)
-    problem = docker_problem()
-    if not problem:
-        say("Runtime: docker, because an engine answers.")
-        return docker_runtime(pull=pull, say=say)
-    embedded = embedded_runtime(directory)
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        nginx: Path | None = None,
+        pull: str = "missing",
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._directory = directory
+        self._nginx = nginx
+        self._pull = pull
+        self._say = say
+
+    @functools.cached_property
+    def docker(self) -> DockerRuntime:
+        """Containers; connects when it is first used."""
+        from lab.runtime.docker import DockerRuntime
+
+        return DockerRuntime(pull=self._pull, say=self._say)
+
+    @functools.cached_property
+    def embedded(self) -> EmbeddedRuntime:
+        """Plain nginx processes; looks for nginx when it is first used."""
+        from lab.runtime.embedded import EmbeddedRuntime
+
+        return EmbeddedRuntime(directory=self._directory, nginx=self._nginx, say=self._say)
+
+    @functools.cached_property
+    def docker_problem(self) -> LabError | None:
+        """Why no Docker Engine can be used; None when one answers."""
+        return problem(self.docker)
+
+    def choose(self, kind: str) -> Runtime:
+        """The runtime for ``up``: the named one, or with ``auto`` Docker if an engine answers, else embedded.
+
+        Says which and why when it was not named.
+
+        Raises:
+            MachineError: the named runtime is out of reach, or ``auto`` found none.
+        """
+        if kind != "auto":
+            return self._named(kind)
+        if self._nginx is not None:
+            self._say("Runtime: embedded, because --nginx names a binary.")
+            return self._named("embedded")
+        if self.docker_problem is None:
+            self._say("Runtime: docker, because an engine answers.")
+            return self.docker
+        nginx_problem = problem(self.embedded)
+        if nginx_problem is not None:
+            raise MachineError(
+                "Neither Docker nor an nginx of this machine can be used.",
+                why=f"{self.docker_problem.what}\n{nginx_problem.what}",
+                hint=f"{self.docker_problem.hint} Or: {nginx_problem.hint}",
+            )
+        self._say(f"Runtime: embedded, because Docker cannot be used: {self.docker_problem.what}")
+        return self.embedded
+
+    def all(self, recorded: str) -> tuple[Runtime, ...]:
+        """The runtimes in which a lab may be, the one recorded in lab.json first (empty: none was).
+
+        Raises:
+            MachineError: the lab was started in Docker and no engine answers.
+        """
+        if recorded == "docker":
+            if self.docker_problem is not None:
+                raise self.docker_problem
+            return self.docker, self.embedded
+        return (self.embedded,) if self.docker_problem is not None else (self.embedded, self.docker)
+
+    def _named(self, kind: str) -> Runtime:
+        runtime: Runtime = self.docker if kind == "docker" else self.embedded
+        found = problem(runtime)
+        if found is not None:
+            raise found
+        return runtime
+
+
+def problem(runtime: Runtime) -> LabError | None:
+    """Why a runtime cannot be used on this machine; None when it can."""
     try:
-        embedded.describe()
-    except MachineError as error:
-        raise MachineError(
-            "Neither Docker nor an nginx of this machine can be used.",
-            why=f"{problem} {error.what}",
-            hint="Start Docker, or: pip install 'mtlslab[embedded]'",
-        ) from error
-    say(f"Runtime: embedded, because no Docker Engine can be used ({problem.rstrip('.')}).")
-    return embedded
+        runtime.describe()
+    except LabError as error:
+        return error
+    return None

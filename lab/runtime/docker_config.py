@@ -73,6 +73,11 @@ def container_labels(plan: LabPlan, service: Service) -> dict[str, str]:
     }
 
 
+def network_name(lab: str) -> str:
+    """Name of a lab's network, known before there is a plan; the same as ``LabPlan.network``."""
+    return f"{lab}_default"
+
+
 def network_labels(lab: str) -> dict[str, str]:
     """Our labels and Compose's for the network of a lab."""
     return {

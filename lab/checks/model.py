@@ -1,0 +1,128 @@
+"""What a check is: a fact that must hold, the attempt that shows it, and what to learn from it."""
+
+from __future__ import annotations
+
+import dataclasses
+from enum import StrEnum
+from typing import Any
+
+
+class Outcome(StrEnum):
+    """The class of an observation: how the attempt ended, told so that two attempts can be compared."""
+
+    SERVED = "served"
+    REFUSED_NO_CERTIFICATE = "refused-no-certificate"
+    REFUSED_CERTIFICATE = "refused-certificate"
+    CLIENT_REFUSES_SERVER = "client-refuses-server"
+    OTHER_STATUS = "other-status"
+    REFUSED_BY_ALERT = "refused-by-alert"
+    CLOSED = "closed"
+    NOT_TLS = "not-tls"
+    LOCAL = "local"
+    UNREACHABLE = "unreachable"
+
+
+REFUSED_BY_SERVER = (Outcome.REFUSED_NO_CERTIFICATE, Outcome.REFUSED_CERTIFICATE)
+
+# nginx's pages for its internal codes 496 and 495; both go out with status 400.
+PAGES = {
+    Outcome.REFUSED_NO_CERTIFICATE: "No required SSL certificate was sent",
+    Outcome.REFUSED_CERTIFICATE: "The SSL certificate error",
+}
+REFUSED_STATUS = 400
+
+
+class Result(StrEnum):
+    """The verdict on a check."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    WARN = "warn"
+    SKIP = "skip"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Severity(StrEnum):
+    """Whether a check that does not hold makes the lab wrong, or is a lesson to show."""
+
+    REQUIRED = "required"
+    ADVISORY = "advisory"
+
+
+class Trust(StrEnum):
+    """Whom the client trusts as a server: what the server CA vouches for, nobody, or anyone (``--insecure``)."""
+
+    SERVER_CA = "server-ca"
+    NOBODY = "nobody"
+    ANYONE = "anyone"
+
+
+@dataclasses.dataclass(frozen=True)
+class Expectation:
+    """What must be seen.
+
+    Attributes:
+        outcome: how the attempt must end.
+        reason: a regular expression for the words of whoever refuses: the server in X-SSL-Client-Verify, or the client's own
+            OpenSSL. Words differ from release to release, so another reason is worth a warning, not a failure.
+        identified: the server must say that it verified the client, and have seen the very certificate that was sent.
+        asked: whether the server must (not) have sent a CertificateRequest; None leaves it open.
+    """
+
+    outcome: Outcome
+    reason: str = ""
+    identified: bool = False
+    asked: bool | None = None
+
+    def to_mapping(self) -> dict[str, Any]:
+        """As reports show it; what is left open is left out."""
+        mapping: dict[str, Any] = {"outcome": self.outcome.value}
+        if self.outcome is Outcome.SERVED:
+            mapping["status"] = 200
+        if self.outcome in PAGES:
+            mapping |= {"status": REFUSED_STATUS, "page": PAGES[self.outcome]}
+        if self.reason:
+            mapping["reason"] = self.reason
+        if self.identified:
+            mapping["client_verify"] = "SUCCESS"
+        if self.asked is not None:
+            mapping["certificate_requested"] = self.asked
+        return mapping
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One fact about the lab. Everything about it stands in its entry of the catalogue.
+
+    Attributes:
+        id: stable name in kebab case, with ``.tls12`` or ``.tls13`` where it holds per TLS version.
+        title: the fact, as a sentence in the indicative without its full stop.
+        category: heading of its group.
+        service: the service that is asked.
+        expect: what must be seen.
+        why: two or three sentences for a student: what this shows.
+        hint: where to look when it does not hold, with the nginx directive.
+        credential: name of the client's credential; None for a client without one.
+        trust: whom the client trusts.
+        tls_version: the only version offered; None offers all.
+        depends: id of the positive control, without which this check would say nothing.
+        severity: required or advisory.
+    """
+
+    id: str
+    title: str
+    category: str
+    service: str
+    expect: Expectation
+    why: str
+    hint: str
+    credential: str | None = None
+    trust: Trust = Trust.SERVER_CA
+    tls_version: str | None = None
+    depends: str | None = None
+    severity: Severity = Severity.REQUIRED
+
+    @property
+    def family(self) -> str:
+        """The id without the TLS version."""
+        return self.id.partition(".")[0]

@@ -1,0 +1,53 @@
+"""Which checks are meant: ids, ids without the TLS version, beginnings of ids, and patterns."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+from collections.abc import Iterable, Sequence
+
+from lab.checks.model import Check
+from lab.errors import SpecError
+
+
+def select(checks: Sequence[Check], patterns: Iterable[str]) -> tuple[Check, ...]:
+    """The checks that any of ``patterns`` means, in the order of ``checks``; no pattern means all of them.
+
+    Raises:
+        SpecError: a pattern means no check, or there is none to choose from.
+    """
+    wanted = tuple(patterns)
+    problems = tuple(_problem(checks, pattern) for pattern in wanted if not any(_means(pattern, c) for c in checks))
+    if problems:
+        raise SpecError("There is no such check.", problems=problems, hint="mtlslab verify --list")
+    chosen = tuple(check for check in checks if not wanted or any(_means(pattern, check) for pattern in wanted))
+    if not chosen:
+        raise SpecError("There is no check to run.", hint="mtlslab verify --list")
+    return chosen
+
+
+def with_controls(checks: Sequence[Check], chosen: Iterable[Check]) -> tuple[Check, ...]:
+    """``chosen`` and all the positive controls that it depends on, in the order of ``checks``."""
+    by_id = {check.id: check for check in checks}
+    needed: set[str] = set()
+    for check in chosen:
+        step: Check | None = check
+        while step is not None and step.id not in needed:
+            needed.add(step.id)
+            step = by_id[step.depends] if step.depends else None
+    return tuple(check for check in checks if check.id in needed)
+
+
+def _means(pattern: str, check: Check) -> bool:
+    # An id that is given in full means itself alone, although it may be the beginning of another.
+    if pattern in (check.id, check.family):
+        return True
+    if any(sign in pattern for sign in "*?["):
+        return fnmatch.fnmatchcase(check.id, pattern)
+    return False
+
+
+def _problem(checks: Sequence[Check], pattern: str) -> str:
+    near = difflib.get_close_matches(pattern, [check.family for check in checks] + [check.id for check in checks], n=3)
+    near = list(dict.fromkeys(near))
+    return f"{pattern!r}{f': did you mean {", ".join(near)}?' if near else ' is no id and no pattern of one'}"

@@ -1,0 +1,82 @@
+"""Private keys: made, named, written as PEM and read back. In memory only."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+_CURVES: dict[str, ec.EllipticCurve] = {"ec-p256": ec.SECP256R1(), "ec-p384": ec.SECP384R1(), "ec-p521": ec.SECP521R1()}
+
+
+def new_key(key_type: str) -> PrivateKey:
+    """A new private key.
+
+    Args:
+        key_type: one of ``spec.KEY_TYPES``; also ``rsa-BITS`` of at least 1024 bits and ``ec-p521``.
+
+    Raises:
+        ValueError: there is no such key type.
+    """
+    if key_type == "ed25519":
+        return ed25519.Ed25519PrivateKey.generate()
+    if key_type in _CURVES:
+        return ec.generate_private_key(_CURVES[key_type])
+    if match := re.fullmatch(r"rsa-([1-9][0-9]{3,4})", key_type):
+        return rsa.generate_private_key(public_exponent=65537, key_size=int(match[1]))
+    raise ValueError(f"unknown key type {key_type!r}")
+
+
+def key_type_of(key: PrivateKey | CertificatePublicKeyTypes) -> str:
+    """The name of a key's type as ``new_key`` takes it (``rsa-2048``), else the name of its class."""
+    if isinstance(key, rsa.RSAPrivateKey | rsa.RSAPublicKey):
+        return f"rsa-{key.key_size}"
+    if isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey):
+        names = {curve.name: name for name, curve in _CURVES.items()}
+        return names.get(key.curve.name, f"ec-{key.curve.name}")
+    if isinstance(key, ed25519.Ed25519PrivateKey | ed25519.Ed25519PublicKey):
+        return "ed25519"
+    return type(key).__name__
+
+
+def key_pem(key: PrivateKey) -> bytes:
+    """PEM of a private key, PKCS #8 without a password."""
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def signature_hash(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512 | None:
+    """The hash that a key signs certificates with; None for Ed25519, which has its own."""
+    if isinstance(key, ec.EllipticCurvePrivateKey) and not isinstance(key.curve, ec.SECP256R1):
+        return hashes.SHA384() if isinstance(key.curve, ec.SECP384R1) else hashes.SHA512()
+    return None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+
+
+def new_keys(key_type: str, count: int) -> list[PrivateKey]:
+    """Several new keys, made side by side: RSA key generation leaves the GIL to others."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        return list(pool.map(new_key, [key_type] * count))
+
+
+def load_key(pem: bytes) -> PrivateKey:
+    """A private key from PEM.
+
+    Raises:
+        ValueError: it is damaged, protected by a password, or neither RSA, EC nor Ed25519.
+    """
+    try:
+        key = serialization.load_pem_private_key(pem, password=None)
+    except TypeError as error:  # this is how pyca says that a password is missing
+        raise ValueError("the private key is protected by a password; the lab needs it without") from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ValueError(f"no readable private key (PEM): {error}") from error
+    if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey):
+        return key
+    raise ValueError(f"the private key is of an unsupported type: {type(key).__name__}")

@@ -1,0 +1,192 @@
+"""The Docker runtime: network and containers of a lab through the Docker Engine API.
+
+The SDK's low-level client is used on purpose: what the engine is told stands in ``docker_config`` in the engine's own
+words, nothing is asked twice, and independent calls are made side by side. Modules that need the SDK are imported in
+the functions that use them: a machine without an engine does not pay for them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from lab.errors import LabNotFoundError, MachineError
+from lab.plan import CONTAINER_ROOT, LabPlan, Service
+from lab.runtime.base import LogLine, ServiceStatus, Started
+from lab.runtime.docker_endpoint import find_endpoint
+from lab.runtime.docker_engine import Engine, connect, engine_errors
+
+_WORKERS = 8
+
+
+def ignore(sentence: str) -> None:
+    """A listener that does not care."""
+
+
+def engine_problem() -> str:
+    """Why no engine can be used, in one sentence; empty when one answers. Takes a few seconds at most."""
+    try:
+        connect(find_endpoint())
+    except MachineError as error:
+        return f"{error.what.rstrip('.')}: {error.why}" if error.why else error.what
+    return ""
+
+
+class DockerRuntime:
+    """Runs the services of labs as containers; connects to the engine when it is first needed.
+
+    Args:
+        pull: when to ask the registry for the image: ``missing``, ``always`` or ``never``.
+        say: told in one sentence each what a person may want to know, such as which image is used.
+        stall: seconds without progress after which a pull counts as out of reach.
+    """
+
+    name = "docker"
+
+    def __init__(self, pull: str = "missing", say: Callable[[str], None] = ignore, *, stall: float = 15.0) -> None:
+        self._pull = pull
+        self._say = say
+        self._stall = stall
+        self._image_ids: dict[str, str] = {}
+        self._made_network: dict[str, bool] = {}  # lab -> whether its network was made by this object
+
+    @functools.cached_property
+    def engine(self) -> Engine:
+        """The engine, connected.
+
+        Raises:
+            MachineError: it cannot be reached; the words tell why.
+        """
+        return connect(find_endpoint())
+
+    def describe(self) -> str:
+        """Product, version, platform and address of the engine."""
+        engine = self.engine
+        return f"{engine.product} {engine.version} ({engine.os}/{engine.arch}) at {engine.endpoint.url}"
+
+    def prepare(self, lab: str, image: str) -> str:
+        """Image and network side by side; see ``Runtime.prepare``."""
+        from lab.runtime.docker_image import choose_image
+
+        engine = self.engine
+        try:
+            with ThreadPoolExecutor(1) as pool:
+                network = pool.submit(self._ensure_network, lab)
+                chosen = choose_image(engine, image, pull=self._pull, say=self._say, stall=self._stall)
+            network.result()
+        except BaseException:
+            self._undo(lab, [])
+            raise
+        self._image_ids[chosen.name] = chosen.id
+        return chosen.name
+
+    def start(self, plan: LabPlan) -> Started:
+        """Containers side by side; see ``Runtime.start``."""
+        from lab.runtime import docker_containers as containers
+
+        existing = containers.find(self.engine.api, plan.lab)
+        image_id = self._image_ids.get(plan.image)
+        keep = {
+            service.name: container["Id"]
+            for service in plan.services
+            for container in existing
+            if containers.is_as_asked(plan, service, container, image_id)
+        }
+        stale = [container["Id"] for container in existing if container["Id"] not in keep.values()]
+        missing = [service for service in plan.services if service.name not in keep]
+        self._replace(plan, stale, missing)
+        return Started(created=tuple(service.name for service in missing), kept=tuple(keep))
+
+    def stop(self, lab: str, services: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        """Containers side by side, then the network; see ``Runtime.stop``."""
+        from lab.runtime import docker_containers as containers
+        from lab.runtime.docker_network import remove_networks
+
+        api = self.engine.api
+        found = [c for c in containers.find(api, lab) if services is None or containers.service_of(c) in services]
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            list(pool.map(lambda container: containers.stop_and_remove(api, container["Id"]), found))
+        removed = tuple(containers.name_of(container) for container in found)
+        if services is not None:
+            return removed
+        self._made_network.pop(lab, None)
+        return removed + remove_networks(api, lab)
+
+    def status(self, lab: str) -> tuple[ServiceStatus, ...]:
+        """See ``Runtime.status``."""
+        from lab.runtime import docker_containers as containers
+
+        api = self.engine.api
+        return tuple(containers.status(api, container) for container in containers.find(api, lab))
+
+    def logs(
+        self, lab: str, service: str | None = None, *, follow: bool = False, tail: int | None = None
+    ) -> Iterator[LogLine]:
+        """Standard output and standard error together; see ``Runtime.logs``."""
+        from lab.runtime import docker_containers as containers
+        from lab.runtime.docker_logs import follow_logs, read_logs
+
+        api = self.engine.api
+        found = {containers.service_of(container): container["Id"] for container in containers.find(api, lab)}
+        wanted = {name: identity for name, identity in found.items() if service in (None, name)}
+        with engine_errors("Cannot read the logs."):
+            yield from (follow_logs if follow else read_logs)(api, wanted, tail)
+
+    def reload(self, plan: LabPlan, service: Service) -> None:
+        """``nginx -t`` in the container, then the signal HUP; see ``Runtime.reload``."""
+        api, container = self.engine.api, self._running(plan, service)
+        with engine_errors(f"Cannot reload {service.name}."):
+            test = api.exec_create(container, ["nginx", *service.test_command(CONTAINER_ROOT)])["Id"]
+            said = api.exec_start(test).decode(errors="replace").strip()
+            if api.exec_inspect(test)["ExitCode"] != 0:
+                raise MachineError(
+                    f"nginx refuses the configuration of {service.name}; the old one keeps running.",
+                    why=said,
+                    hint=f"Correct {service.conf}, then: mtlslab reload",
+                )
+            api.kill(container, signal="HUP")
+
+    def _running(self, plan: LabPlan, service: Service) -> str:
+        from lab.runtime import docker_containers as containers
+
+        for container in containers.find(self.engine.api, plan.lab):
+            if containers.service_of(container) == service.name and container["State"] == "running":
+                return str(container["Id"])
+        raise LabNotFoundError(
+            f"{service.name} of the lab {plan.lab!r} does not run.", hint="Start it with: mtlslab up"
+        )
+
+    def _replace(self, plan: LabPlan, stale: list[str], missing: list[Service]) -> None:
+        from lab.runtime import docker_containers as containers
+
+        engine = self.engine
+        created: list[str] = []
+        try:
+            self._ensure_network(plan.lab)
+            with ThreadPoolExecutor(_WORKERS) as pool:
+                # All stale containers go before any new one starts: two services may have swapped their ports.
+                list(pool.map(lambda identity: containers.remove(engine.api, identity), stale))
+                list(pool.map(lambda service: containers.start(engine, plan, service, created), missing))
+        except BaseException:
+            self._undo(plan.lab, created)
+            raise
+
+    def _ensure_network(self, lab: str) -> None:
+        from lab.runtime.docker_network import ensure_network
+
+        if lab not in self._made_network:
+            self._made_network[lab] = ensure_network(self.engine.api, lab)
+
+    def _undo(self, lab: str, created: list[str]) -> None:
+        """Remove what this object made. The error that led here counts: another one must not hide it."""
+        from lab.runtime.docker_containers import remove
+        from lab.runtime.docker_network import remove_networks
+
+        for identity in created:
+            with contextlib.suppress(MachineError):
+                remove(self.engine.api, identity)
+        if self._made_network.pop(lab, False):
+            with contextlib.suppress(MachineError):
+                remove_networks(self.engine.api, lab)

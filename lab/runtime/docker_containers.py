@@ -1,0 +1,157 @@
+"""The containers of a lab: found by label, compared with the plan, started, stopped and removed."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from pathlib import Path
+from typing import Any
+
+from docker.api import APIClient
+from docker.errors import APIError, NotFound
+
+from lab.errors import MachineError
+from lab.plan import LABEL_FINGERPRINT, LABEL_LAB, LABEL_SERVICE, SERVICES, LabPlan, Service
+from lab.runtime.base import ServiceStatus, State
+from lab.runtime.docker_config import LABEL_WORKING_DIR, container_config
+from lab.runtime.docker_engine import Engine, engine_errors, status_code, words
+
+STOP_SECONDS = 2  # a server that has not ended this long after its stop signal is killed
+_CONFLICT = 409  # the name is taken, or the container is already being removed
+_STATES = {"running": State.RUNNING, "restarting": State.RUNNING, "paused": State.PAUSED}
+_PORT_TAKEN = re.compile(r"port is already allocated|address already in use|Ports are not available")
+
+Summary = dict[str, Any]  # a container as "list containers" of the Engine API describes it
+
+
+def find(api: APIClient, lab: str) -> list[Summary]:
+    """The lab's containers in every state, TLS service first.
+
+    Only our own label counts: a Compose project of somebody else may bear the same name.
+    """
+    with engine_errors("Cannot list the containers."):
+        found = api.containers(all=True, filters={"label": [f"{LABEL_LAB}={lab}"]})
+    order = {name: place for place, name in enumerate(SERVICES)}
+    return sorted(found, key=lambda container: (order.get(service_of(container), len(order)), name_of(container)))
+
+
+def service_of(container: Summary) -> str:
+    """The service that a container runs; empty when its label is gone."""
+    return str(container["Labels"].get(LABEL_SERVICE, ""))
+
+
+def name_of(container: Summary) -> str:
+    """The container's name; its short id while it has none because it is being removed."""
+    return str((container["Names"] or [container["Id"][:12]])[0]).lstrip("/")
+
+
+def is_as_asked(plan: LabPlan, service: Service, container: Summary, image_id: str | None) -> bool:
+    """Whether a container runs just what the plan asks for; ``image_id`` None: any image of that name will do."""
+    labels = container["Labels"]
+    return (
+        container["State"] == "running"
+        and plan.labels(service).items() <= labels.items()
+        and labels.get(LABEL_WORKING_DIR) == str(plan.directory)
+        and name_of(container) == plan.container_name(service)
+        and plan.network in container["NetworkSettings"]["Networks"]
+        and image_id in (None, container["ImageID"])
+    )
+
+
+def start(engine: Engine, plan: LabPlan, service: Service, created: list[str]) -> None:
+    """Create and start a service's container; its id is added to ``created`` as soon as it exists.
+
+    Raises:
+        MachineError: name or port taken, image gone, or whatever else the engine says.
+    """
+    name = plan.container_name(service)
+    with engine_errors(f"Cannot start {name}."):
+        try:
+            config = container_config(plan, service)
+            identity = engine.api.create_container_from_config(config, name)["Id"]  # type: ignore[no-untyped-call]
+            created.append(identity)
+            engine.api.start(identity)
+        except APIError as error:
+            raise _explained(engine, plan, service, error) from error
+
+
+def stop_and_remove(api: APIClient, identity: str) -> None:
+    """Let a container end by itself, kill it if it does not, and remove it. Gone already is success."""
+    with engine_errors("Cannot stop a container."), contextlib.suppress(APIError):  # whatever it is, removing tells
+        api.stop(identity, timeout=STOP_SECONDS)
+    remove(api, identity)
+
+
+def remove(api: APIClient, identity: str) -> None:
+    """Kill and remove a container. Gone already, or somebody else at it, is success."""
+    with engine_errors("Cannot remove a container."), contextlib.suppress(NotFound):
+        try:
+            api.remove_container(identity, force=True, v=True)
+        except APIError as error:
+            if status_code(error) != _CONFLICT:
+                raise
+            api.wait(identity, timeout=STOP_SECONDS, condition="removed")
+
+
+def status(api: APIClient, container: Summary) -> ServiceStatus:
+    """What a person wants to know of a container; one that has ended is asked for its exit code."""
+    labels = container["Labels"]
+    state = _STATES.get(container["State"], State.EXITED)
+    exit_code, detail = _end(api, container) if state is State.EXITED else (None, _health(container["Status"]))
+    directory = labels.get(LABEL_WORKING_DIR)
+    return ServiceStatus(
+        service=service_of(container),
+        state=state,
+        identity=container["Id"][:12],
+        directory=Path(directory) if directory else None,
+        fingerprint=labels.get(LABEL_FINGERPRINT, ""),
+        exit_code=exit_code,
+        detail=detail,
+    )
+
+
+def _end(api: APIClient, container: Summary) -> tuple[int | None, str]:
+    if container["State"] == "created":
+        return None, "created, never started"
+    with engine_errors("Cannot inspect a container."), contextlib.suppress(NotFound):
+        state = api.inspect_container(container["Id"])["State"]
+        return state["ExitCode"], state.get("Error") or state["Status"]
+    return None, "removed"
+
+
+def _health(text: str) -> str:
+    """The word in parentheses of a status like "Up 3 seconds (healthy)", else all of it."""
+    found = re.search(r"\((?:health: )?(\w+)\)$", text)
+    return found.group(1).lower() if found else text
+
+
+def _explained(engine: Engine, plan: LabPlan, service: Service, error: APIError) -> Exception:
+    """The same error in words that help, for the usual causes."""
+    said, name = words(error), plan.container_name(service)
+    if status_code(error) == _CONFLICT:
+        return MachineError(
+            f"There is already a container {name}, and it is not of this lab.",
+            why=said,
+            hint=f"Remove it (docker rm -f {name}), or take another lab name: --name",
+        )
+    if _PORT_TAKEN.search(said):
+        return MachineError(
+            f"Port {service.port} is taken by {_holder(engine.api, service.port)}.",
+            why=said,
+            hint=f"End it, or take another port: --{service.name.removeprefix('nginx-')}-port 0",
+        )
+    if "bind source path does not exist" in said and plan.directory.is_dir():
+        return MachineError(
+            f"The engine at {engine.endpoint.url} does not see the workspace {plan.directory}.",
+            why=said,
+            hint="Use an engine on this machine, or run without Docker: --runtime embedded",
+        )
+    return error
+
+
+def _holder(api: APIClient, port: int) -> str:
+    """Who holds a port, as far as the engine knows."""
+    with contextlib.suppress(MachineError), engine_errors("Cannot list the containers."):
+        for container in api.containers(filters={"publish": str(port)}):  # only those that run
+            return f"the container {name_of(container)}"
+    return "a process outside of Docker"

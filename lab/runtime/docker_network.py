@@ -1,0 +1,57 @@
+"""The network of a lab."""
+
+from __future__ import annotations
+
+import contextlib
+
+from docker.api import APIClient
+from docker.errors import APIError, NotFound
+
+from lab.errors import MachineError
+from lab.plan import LABEL_LAB
+from lab.runtime.docker_config import network_labels, network_name
+from lab.runtime.docker_engine import engine_errors
+
+
+def ensure_network(api: APIClient, lab: str) -> bool:
+    """Make the lab's network unless it is there; whether it was made.
+
+    Raises:
+        MachineError: the engine refuses, or the name is taken by a network that is not of this lab.
+    """
+    name = network_name(lab)
+    with engine_errors(f"Cannot make the network {name}."):
+        try:
+            # Made first, asked about afterwards: the usual first start needs one call only.
+            api.create_network(name, driver="bridge", check_duplicate=True, labels=network_labels(lab))
+        except APIError as error:
+            try:
+                present = api.inspect_network(name)
+            except NotFound:
+                raise error from None
+            if (present.get("Labels") or {}).get(LABEL_LAB) != lab:
+                raise _foreign(name) from error
+            return False
+        return True
+
+
+def remove_networks(api: APIClient, lab: str) -> tuple[str, ...]:
+    """Remove the networks that bear the lab's label; their names.
+
+    Raises:
+        MachineError: the engine refuses, for example because a container of somebody else is attached.
+    """
+    with engine_errors(f"Cannot remove the network of the lab {lab!r}."):
+        found = api.networks(filters={"label": [f"{LABEL_LAB}={lab}"]})
+        for network in found:
+            with contextlib.suppress(NotFound):  # somebody else was faster
+                api.remove_network(network["Id"])
+        return tuple(network["Name"] for network in found)
+
+
+def _foreign(name: str) -> MachineError:
+    return MachineError(
+        f"There is already a network {name}, and it is not of this lab.",
+        why=f"it does not bear this lab's label {LABEL_LAB}",
+        hint=f"Remove it (docker network rm {name}), or take another lab name: --name",
+    )

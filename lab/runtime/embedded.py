@@ -1,0 +1,227 @@
+"""The embedded runtime: the same nginx configuration as in the containers, run by processes of the current user."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.errors import LabNotFoundError
+from lab.plan import MTLS_SERVICE, SERVICES, LabPlan, Service
+from lab.runtime import processes
+from lab.runtime.base import LogLine, ServiceStatus, Started, State
+from lab.runtime.launch import Launch, launch, log_path, refused, wait_until_up
+from lab.runtime.logfile import LogReader
+from lab.runtime.nginx import Nginx, find_nginx
+from lab.runtime.processes import Found, Master
+from lab.runtime.record import RunRecord, clear_run_directory, read_record
+from lab.runtime.reload import apply_configuration, check_configuration
+
+if TYPE_CHECKING:
+    import psutil
+
+_FOLLOW_SECONDS = 0.02
+
+
+class EmbeddedRuntime:
+    """Runs the services as nginx processes of the current user; implements :class:`lab.runtime.base.Runtime`.
+
+    Each service is a process group of its own that outlives this program. It is found again by the process title, which
+    carries the lab's name.
+
+    Args:
+        nginx: binary to run; None looks for one (see :func:`lab.runtime.nginx.find_nginx`).
+        directory: workspace of the lab, where logs and records of ended services are found; None when there is none.
+        say: takes a sentence for the user.
+    """
+
+    name = "embedded"
+
+    def __init__(
+        self,
+        nginx: Path | None = None,
+        *,
+        directory: Path | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._wanted = nginx
+        self._directory = directory
+        self._say = say
+        self._found_nginx: Nginx | None = None
+
+    def describe(self) -> str:
+        """Product, version and path of the nginx that is run, such as ``nginx 1.30.2 (/usr/sbin/nginx)``.
+
+        Raises:
+            SpecError, MachineError: there is none; see :func:`lab.runtime.nginx.find_nginx`.
+        """
+        return str(self._nginx())
+
+    def prepare(self, lab: str, image: str) -> str:  # noqa: ARG002  the interface gives the lab
+        """Look for nginx; no image is needed, so it is returned as it is.
+
+        Raises:
+            SpecError, MachineError: there is no nginx; see :func:`lab.runtime.nginx.find_nginx`.
+        """
+        self._nginx()
+        return image
+
+    def start(self, plan: LabPlan) -> Started:
+        """See :meth:`lab.runtime.base.Runtime.start`. Returns when every nginx has opened its port.
+
+        Raises:
+            MachineError: a port is taken, nginx refuses its configuration, or the disk refuses a file.
+        """
+        from lab.ports import check_ports_free
+
+        nginx = self._nginx()
+        found = processes.scan(plan.lab)
+        kept = tuple(item.name for item in plan.services if _runs_as_asked(plan, item, found, nginx))
+        missing = tuple(item for item in plan.services if item.name not in kept)
+        self._remove(plan.lab, found.of(item.name for item in missing), [item.name for item in missing], plan.directory)
+        check_ports_free(plan.listen, [item.port for item in missing], mtls_port=plan.service(MTLS_SERVICE).port)
+        self._start_all(plan, missing, nginx)
+        return Started(created=tuple(item.name for item in missing), kept=kept)
+
+    def stop(self, lab: str, services: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        """See :meth:`lab.runtime.base.Runtime.stop`. Signals QUIT, then TERM, then KILL."""
+        names = SERVICES if services is None else services
+        found = processes.scan(lab).of(names)
+        ended = [name for name in names if self._record(lab, name) is not None]
+        self._remove(lab, found, names)
+        return tuple(name for name in names if name in found.services or name in ended)
+
+    def status(self, lab: str) -> tuple[ServiceStatus, ...]:
+        """See :meth:`lab.runtime.base.Runtime.status`. An ended service is known as long as its record is there."""
+        found = processes.scan(lab)
+        return tuple(item for name in SERVICES for item in self._status(lab, name, found.of([name])))
+
+    def logs(
+        self, lab: str, service: str | None = None, *, follow: bool = False, tail: int | None = None
+    ) -> Iterator[LogLine]:
+        """See :meth:`lab.runtime.base.Runtime.logs`. The lines of earlier runs come first."""
+        names = SERVICES if service is None else (service,)
+        found = processes.scan(lab).of(names)
+        directory = next((item.directory for item in found.masters), self._directory)
+        if directory is None:
+            return
+        readers = {name: LogReader(log_path(directory, name)) for name in names}
+        try:
+            for name, reader in readers.items():
+                yield from (LogLine(name, text) for text in deque(reader.lines(), maxlen=tail))
+            if follow:
+                yield from _follow(readers, [item.process for item in found.masters])
+        finally:
+            for reader in readers.values():
+                reader.close()
+
+    def reload(self, plan: LabPlan, service: Service) -> None:
+        """See :meth:`lab.runtime.base.Runtime.reload`.
+
+        Returns when the workers with the new configuration have taken over.
+
+        Raises:
+            LabNotFoundError: the service does not run.
+            MachineError: nginx refuses the configuration, or did not take it; the old one keeps running.
+        """
+        masters = processes.scan(plan.lab).of([service.name]).masters
+        if not masters:
+            raise LabNotFoundError(f"{service.name} of the lab {plan.lab!r} does not run.", hint="mtlslab up")
+        for master in masters:
+            check_configuration(plan, service, master)
+            apply_configuration(plan, service, master)
+
+    # --- the steps
+
+    def _nginx(self) -> Nginx:
+        if self._found_nginx is None:
+            self._found_nginx = find_nginx(self._wanted, self._say)
+        return self._found_nginx
+
+    def _record(self, lab: str, service: str) -> RunRecord | None:
+        """The record of a service in our workspace, if it speaks of this lab."""
+        record = read_record(self._directory, service) if self._directory else None
+        return record if record and record.lab == lab else None
+
+    def _status(self, lab: str, service: str, found: Found) -> Iterator[ServiceStatus]:
+        for master in found.masters:
+            yield _status_of(lab, master)
+        if found.masters:
+            return
+        if found.orphans:
+            pids = ", ".join(str(item.process.pid) for item in found.orphans)
+            detail = f"its master was killed, workers still run: pid {pids}"
+            yield ServiceStatus(service, State.EXITED, f"pid {pids}", self._directory, detail=detail)
+        elif record := self._record(lab, service):
+            yield ServiceStatus(service, State.EXITED, f"pid {record.pid}", self._directory, record.fingerprint)
+
+    def _remove(self, lab: str, found: Found, services: Iterable[str], *directories: Path) -> None:
+        processes.end(found)
+        places = {*directories, *(item.directory for item in found.masters)}
+        for service in services:
+            for directory in places:
+                clear_run_directory(directory, service)
+            if self._directory and self._record(lab, service):
+                clear_run_directory(self._directory, service)
+
+    def _start_all(self, plan: LabPlan, services: Iterable[Service], nginx: Nginx) -> None:
+        """Start services side by side; if one fails, end those that this call started."""
+        launches: list[Launch] = []
+        try:
+            for service in services:
+                launches.append(launch(plan, service, nginx))  # noqa: PERF401  what was started must be known when one fails
+            for item in launches:
+                wait_until_up(plan, item)
+        except BaseException as error:
+            started = [item.service.name for item in launches]
+            self._remove(plan.lab, processes.scan(plan.lab).of(started), started, plan.directory)
+            if isinstance(error, OSError):
+                raise refused(plan, error) from error
+            raise
+        finally:
+            for item in launches:
+                item.log.close()
+
+
+def _runs_as_asked(plan: LabPlan, service: Service, found: Found, nginx: Nginx) -> bool:
+    mine = found.of([service.name])
+    if len(mine.masters) != 1 or mine.orphans:
+        return False
+    status = _status_of(plan.lab, mine.masters[0])
+    record = read_record(plan.directory, service.name)
+    return (
+        (status.state, status.directory, status.fingerprint) == (State.RUNNING, plan.directory, service.fingerprint)
+        and record is not None
+        and record.nginx == str(nginx)
+    )
+
+
+def _status_of(lab: str, master: Master) -> ServiceStatus:
+    import psutil
+
+    state, fingerprint = State.EXITED, ""
+    with contextlib.suppress(psutil.Error, OSError):
+        state = State.PAUSED if master.process.status() == psutil.STATUS_STOPPED else State.RUNNING
+        record = read_record(master.directory, master.service)
+        # A record may be older than the process, or speak of a process that has ended and whose pid was given away.
+        if record and record.lab == lab and record.pid == master.process.pid:
+            same = record.start_time == processes.start_time(master.process)
+            fingerprint = record.fingerprint if same else ""
+    return ServiceStatus(master.service, state, f"pid {master.process.pid}", master.directory, fingerprint)
+
+
+def _follow(readers: dict[str, LogReader], running: list[psutil.Process]) -> Iterator[LogLine]:
+    while True:
+        # First the look at the processes, then at the files: the last words of a process are not missed.
+        running = [process for process in running if processes.is_alive(process)]
+        fresh = [LogLine(name, text) for name, reader in readers.items() for text in reader.lines()]
+        yield from fresh
+        if not running:
+            break
+        if not fresh:
+            time.sleep(_FOLLOW_SECONDS)
+    for name, reader in readers.items():
+        yield from (LogLine(name, text) for text in reader.last())
