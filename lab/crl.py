@@ -1,4 +1,4 @@
-"""Certificate revocation lists (RFC 5280 section 5): issued, read back, and checked against their CA. In memory only."""
+"""Certificate revocation lists (RFC 5280 section 5): issued, read back, checked against their CA. In memory only."""
 
 from __future__ import annotations
 

@@ -94,11 +94,14 @@ def up(target: Target, options: UpOptions, say: Say, timings: Timings) -> UpResu
         runtimes = Runtimes(workspace.directory, nginx=options.nginx, pull=options.pull, say=say)
         runtime = _runtime_for_up(target, options, runtimes, say)
         running = runtime.status(spec.name)
+        elsewhere = _running_elsewhere(target, runtimes, runtime)
     _refuse_foreign(spec.name, workspace.directory, running)
+    spec = _settled(spec, _own_ports(target) if running or elsewhere else ())
     workspace.create()
     with workspace.lock():
-        _stop_elsewhere(target, runtimes, runtime, say)
-        spec = _settled(spec, _own_ports(target, running))
+        for other in elsewhere:
+            say(f"Stopping the lab in the runtime {other.name}: it runs in one at a time.")
+            other.stop(spec.name)
         undo = not running and not options.retain
         try:
             return _bring_up(target, spec, runtime, options, say, timings)
@@ -231,8 +234,8 @@ def _last_image(target: Target, spec: LabSpec) -> str:
     return record.image if record and record.image and record.spec.get("image") == spec.image else spec.image
 
 
-def _own_ports(target: Target, running: tuple[ServiceStatus, ...]) -> tuple[int, ...]:
-    if not running or target.record is None:
+def _own_ports(target: Target) -> tuple[int, ...]:
+    if target.record is None:
         return ()
     stored = make_spec(target.record.spec)
     return stored.tls_port, stored.mtls_port
@@ -314,15 +317,12 @@ def _stop_everywhere(target: Target) -> tuple[str, ...]:
     return removed
 
 
-def _stop_elsewhere(target: Target, runtimes: Runtimes, chosen: Runtime, say: Say) -> None:
-    """A lab runs in one runtime at a time: stop what another one runs of it."""
+def _running_elsewhere(target: Target, runtimes: Runtimes, chosen: Runtime) -> tuple[Runtime, ...]:
+    """The other runtimes in which something of the lab exists."""
     if target.record is None:
-        return
-    others = (runtimes.embedded,) if runtimes.docker_problem else (runtimes.embedded, runtimes.docker)
-    for runtime in others:
-        if runtime.name != chosen.name and runtime.status(target.name):
-            say(f"Stopping the lab in the runtime {runtime.name}.")
-            runtime.stop(target.name)
+        return ()
+    usable = (runtimes.embedded,) if runtimes.docker_problem else (runtimes.embedded, runtimes.docker)
+    return tuple(other for other in usable if other.name != chosen.name and other.status(target.name))
 
 
 def _refuse_foreign(name: str, directory: Path, running: tuple[ServiceStatus, ...]) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from lab.pki import issue_pki
 from lab.plan import COMPOSE_FILE, LabPlan, make_plan, with_fingerprints
 from lab.render import render, render_compose
-from lab.runtime.docker_endpoint import find_endpoint
+from lab.runtime.docker_endpoint import Endpoint
 from lab.runtime.docker_engine import Engine, connect
 from lab.runtime.docker_image import build_fallback, find_fallback
 from lab.spec import LabSpec
@@ -28,8 +28,8 @@ ENGINE_SOCKET = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").rem
 
 
 def local_engine() -> Engine:
-    """The engine that the tests run on."""
-    return connect(find_endpoint())
+    """The engine that the tests run on, whatever a test has made of the settings."""
+    return connect(Endpoint(f"unix://{ENGINE_SOCKET}"))
 
 
 def local_image() -> str:
@@ -93,7 +93,7 @@ def change(plan: LabPlan, path: str, old: str, new: str) -> LabPlan:
 
 @contextlib.contextmanager
 def relay_to_engine(context: ssl.SSLContext | None = None) -> Iterator[int]:
-    """A TCP port of this machine behind which the real engine answers, with TLS if there is a context."""
+    """A TCP port of this machine behind which the real engine answers; with a context, over TLS."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=_accept, args=(server, context), daemon=True).start()
         yield server.getsockname()[1]

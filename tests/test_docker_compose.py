@@ -1,4 +1,4 @@
-"""One plan, two ways: what the SDK calls start equals what the rendered Compose file starts, and each sees the other's."""
+"""One plan, two ways: SDK calls and the rendered Compose file start the same, and each sees the other's."""
 
 from __future__ import annotations
 

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from docker_lab import relay_to_engine
+from docker_lab import make_lab, relay_to_engine, wait_for_answers
 
 from lab.errors import MachineError
 from lab.pki import issue_pki
+from lab.plan import LabPlan
 from lab.runtime import docker_endpoint
 from lab.runtime.docker import DockerRuntime, engine_problem
 from lab.runtime.docker_endpoint import Endpoint, find_endpoint, knock
@@ -207,12 +208,30 @@ def create_context(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, h
 
 
 @pytest.mark.engine
-def test_an_engine_behind_tcp_is_used(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_behind_tcp_is_used(
+    engine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lab_name: str, free_ports: tuple[int, int]
+) -> None:
+    plan = make_lab(tmp_path / "lab", lab_name, free_ports)
     with relay_to_engine() as port:
         monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{port}")
-        runtime = DockerRuntime()
-        assert runtime.describe().endswith(f"at tcp://127.0.0.1:{port}")
-        assert runtime.status("nothing") == ()
+        assert DockerRuntime().describe().endswith(f"at tcp://127.0.0.1:{port}")
+        use(plan)
+
+
+def use(plan: LabPlan) -> None:
+    """Start a lab, have a server re-read its configuration, read its log to the end and remove it."""
+    runtime = DockerRuntime(pull="never")
+    try:
+        runtime.prepare(plan.lab, plan.image)
+        runtime.start(plan)
+        wait_for_answers(plan)
+        runtime.reload(plan, plan.services[0])
+        lines = runtime.logs(plan.lab, follow=True)
+        next(lines)
+        assert len(runtime.stop(plan.lab)) == 3
+        assert any("exit" in line.text for line in lines)
+    finally:
+        runtime.stop(plan.lab)
 
 
 @pytest.mark.engine
@@ -223,7 +242,10 @@ def test_an_engine_behind_a_context_is_used(engine: Any, monkeypatch: pytest.Mon
 
 
 @pytest.mark.engine
-def test_an_engine_that_wants_mutual_tls_is_used(engine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_engine_that_wants_mutual_tls_is_used(
+    engine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lab_name: str, free_ports: tuple[int, int]
+) -> None:
+    plan = make_lab(tmp_path / "lab", lab_name, free_ports)
     pki = issue_pki(LabSpec(key_type="ec-p256"), now=datetime.datetime.now(datetime.UTC))
     for name, credential in (("server", pki.server), ("cert", pki.client)):
         (tmp_path / f"{name}.pem").write_bytes(credential.certificate_pem())
@@ -241,4 +263,8 @@ def test_an_engine_that_wants_mutual_tls_is_used(engine: Any, monkeypatch: pytes
         monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path / "nowhere"))
         assert "DOCKER_CERT_PATH" in the_error().hint
         monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+        # Settings that are meant for the web must not get between us and the engine.
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "client-ca.pem"))
+        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
         assert DockerRuntime().describe().endswith(f"at tcp://localhost:{port}")
+        use(plan)

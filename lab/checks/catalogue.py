@@ -33,8 +33,9 @@ _ENTRIES = (
         category=SERVER_IDENTITY,
         service=TLS_SERVICE,
         expect=_SERVED,
-        why="Ordinary TLS: the server shows a certificate, and the client checks that a CA which it trusts signed it, that "
-        "it is valid today and that it names this host. Every other check of this server builds on this one.",
+        why="Ordinary TLS: the server shows a certificate, and the client checks that a CA which it trusts "
+        "signed it, that it is valid today and that it names this host. Every other check of this server "
+        "builds on this one.",
         hint="See what runs and what it says: mtlslab status, mtlslab logs nginx-tls. The certificate comes from "
         "ssl_certificate, the port from listen.",
     ),
@@ -46,8 +47,8 @@ _ENTRIES = (
         trust=Trust.NOBODY,
         expect=_UNTRUSTED,
         depends="tls-serves-with-ca",
-        why="The lab's server CA is in nobody's list of trusted CAs. A client without --cacert ends the handshake itself, "
-        "before a single byte of the page is asked for.",
+        why="The lab's server CA is in nobody's list of trusted CAs. A client without --cacert ends the "
+        "handshake itself, before a single byte of the page is asked for.",
         hint="ssl_certificate must name a certificate of the lab's own server CA, not of a public CA.",
     ),
     Check(
@@ -58,8 +59,8 @@ _ENTRIES = (
         trust=Trust.ANYONE,
         expect=_SERVED,
         depends="tls-serves-with-ca",
-        why="With --insecure the client skips its own check of the server. The connection is encrypted, but nobody knows "
-        "to whom: an attacker in the middle would be accepted just as well.",
+        why="With --insecure the client skips its own check of the server. The connection is encrypted, but "
+        "nobody knows to whom: an attacker in the middle would be accepted just as well.",
         hint="The same server answers a client with --cacert, so look at what differs: nginx's error log says it "
         "(mtlslab logs nginx-tls).",
     ),
@@ -70,8 +71,8 @@ _ENTRIES = (
         service=TLS_SERVICE,
         expect=Expectation(Outcome.SERVED, asked=False),
         depends="tls-serves-with-ca",
-        why="Whether the client is asked is the server's choice: it sends a CertificateRequest in the handshake, or it does "
-        "not. Without one this is ordinary TLS, and the client stays unknown.",
+        why="Whether the client is asked is the server's choice: it sends a CertificateRequest in the "
+        "handshake, or it does not. Without one this is ordinary TLS, and the client stays unknown.",
         hint="nginx-tls/nginx.conf must not set ssl_verify_client.",
     ),
     Check(
@@ -82,8 +83,8 @@ _ENTRIES = (
         credential=CLIENT,
         expect=_SERVED,
         depends="tls-serves-with-ca",
-        why="A client never sends a certificate that nobody asked for. A client set up for mutual TLS therefore works "
-        "with an ordinary server as well.",
+        why="A client never sends a certificate that nobody asked for. A client set up for mutual TLS therefore "
+        "works with an ordinary server as well.",
         hint="nginx-tls/nginx.conf must not set ssl_verify_client.",
     ),
     Check(
@@ -93,8 +94,8 @@ _ENTRIES = (
         service=MTLS_SERVICE,
         credential=CLIENT,
         expect=_SERVED,
-        why="The good case comes first: a server that is down or refuses everyone would look perfectly safe. Every "
-        "refusal below counts only because this client gets in.",
+        why="The good case comes first: a server that is down or refuses everyone would look perfectly safe. "
+        "Every refusal below counts only because this client gets in.",
         hint="ssl_client_certificate must name certs/client-ca.crt, the CA that signed certs/client.crt. Look at "
         "mtlslab logs nginx-mtls and mtlslab certs list.",
     ),
@@ -106,8 +107,9 @@ _ENTRIES = (
         credential=CLIENT,
         expect=Expectation(Outcome.SERVED, asked=True),
         depends="mtls-serves-client-certificate",
-        why="In the handshake the server sends a CertificateRequest, and the client answers with its certificate and a "
-        "signature that proves that it holds the private key. This one message is what makes TLS mutual.",
+        why="In the handshake the server sends a CertificateRequest, and the client answers with its "
+        "certificate and a signature that proves that it holds the private key. This one message is what "
+        "makes TLS mutual.",
         hint="ssl_verify_client on; in nginx-mtls/nginx.conf, then mtlslab reload.",
     ),
     Check(
@@ -118,8 +120,9 @@ _ENTRIES = (
         credential=CLIENT,
         expect=_IDENTIFIED,
         depends="mtls-serves-client-certificate",
-        why="Being served is not being verified: a server that never asks serves this client too. The server says what it "
-        "made of the certificate ($ssl_client_verify), and names the very certificate that was sent.",
+        why="Being served is not being verified: a server that never asks serves this client too. The server "
+        "says what it made of the certificate ($ssl_client_verify), and names the very certificate that was "
+        "sent.",
         hint="ssl_verify_client on; and add_header X-SSL-Client-Verify $ssl_client_verify always; in "
         "nginx-mtls/nginx.conf, then mtlslab reload.",
     ),
@@ -132,8 +135,8 @@ _ENTRIES = (
         trust=Trust.NOBODY,
         expect=_UNTRUSTED,
         depends="mtls-serves-client-certificate",
-        why="Mutual means both: having a certificate of its own does not free the client from checking the server's. It "
-        "ends the handshake before it sends its own certificate to a stranger.",
+        why="Mutual means both: having a certificate of its own does not free the client from checking the "
+        "server's. It ends the handshake before it sends its own certificate to a stranger.",
         hint="ssl_certificate must name a certificate of the lab's own server CA, not of a public CA.",
     ),
     Check(
@@ -145,8 +148,8 @@ _ENTRIES = (
         trust=Trust.ANYONE,
         expect=_IDENTIFIED,
         depends="mtls-serves-client-certificate",
-        why="--insecure switches off the client's check of the server and nothing else. The server's check of the client is "
-        "the server's own, and this client passes it.",
+        why="--insecure switches off the client's check of the server and nothing else. The server's check of "
+        "the client is the server's own, and this client passes it.",
         hint="The same client gets in with --cacert, so look at what differs: mtlslab logs nginx-mtls.",
     ),
     Check(
@@ -156,8 +159,8 @@ _ENTRIES = (
         service=MTLS_SERVICE,
         expect=_NO_CERTIFICATE,
         depends="mtls-serves-client-certificate",
-        why="The heart of mutual TLS. nginx finishes the handshake and then answers HTTP 400, so curl ends with status 0: "
-        "read the page, not the exit status.",
+        why="The heart of mutual TLS. nginx finishes the handshake and then answers HTTP 400, so curl ends with "
+        "status 0: read the page, not the exit status.",
         hint="ssl_verify_client must be on, not optional or off, in nginx-mtls/nginx.conf; then mtlslab reload.",
     ),
     Check(
@@ -179,10 +182,10 @@ _ENTRIES = (
         credential="other-ca",
         expect=_refused(r"unable to (get|verify)|signature failure|self.signed certificate"),
         depends="mtls-serves-client-certificate",
-        why="Anybody can found a CA and issue certificates. What counts is which CA signed: only the client CA's signature "
-        "opens the door.",
-        hint="ssl_client_certificate must name certs/client-ca.crt and hold no other CA; ssl_verify_client must be on, "
-        "not optional_no_ca.",
+        why="Anybody can found a CA and issue certificates. What counts is which CA signed: only the client "
+        "CA's signature opens the door.",
+        hint="ssl_client_certificate must name certs/client-ca.crt and hold no other CA; ssl_verify_client must "
+        "be on, not optional_no_ca.",
     ),
     Check(
         id="mtls-refuses-self-signed",
@@ -192,8 +195,8 @@ _ENTRIES = (
         credential="self-signed",
         expect=_refused(r"self.signed|unable to (get|verify)"),
         depends="mtls-serves-client-certificate",
-        why="Such a certificate vouches for itself. It proves that the client holds a key, but not that anybody whom the "
-        "server trusts knows this client.",
+        why="Such a certificate vouches for itself. It proves that the client holds a key, but not that anybody "
+        "whom the server trusts knows this client.",
         hint="ssl_verify_client must be on, not optional_no_ca, which accepts certificates of unknown origin.",
     ),
     Check(
@@ -204,8 +207,8 @@ _ENTRIES = (
         credential="expired",
         expect=_refused(r"expired"),
         depends="mtls-serves-client-certificate",
-        why="The client CA did sign this one, but for a time that is over (RFC 5280 section 4.1.2.5). Expiry bounds the "
-        "damage of a key that was lost without anybody noticing.",
+        why="The client CA did sign this one, but for a time that is over (RFC 5280 section 4.1.2.5). Expiry "
+        "bounds the damage of a key that was lost without anybody noticing.",
         hint="ssl_verify_client must be on. Is the clock of the machine right?",
     ),
     Check(
@@ -216,8 +219,8 @@ _ENTRIES = (
         credential="server-auth-only",
         expect=_refused(r"purpose"),
         depends="mtls-serves-client-certificate",
-        why="The client CA signed it, but its extended key usage says serverAuth (RFC 5280 section 4.2.1.12). Without this "
-        "check every web server's certificate could pose as a client.",
+        why="The client CA signed it, but its extended key usage says serverAuth (RFC 5280 section 4.2.1.12). "
+        "Without this check every web server's certificate could pose as a client.",
         hint="ssl_verify_client must be on. nginx leaves this check to OpenSSL, which makes it for every client chain.",
     ),
 )

@@ -64,7 +64,7 @@ def _outcome_of_answer(seen: Observation) -> Outcome:
 def _outcome_of_refusal(seen: Observation) -> Outcome:
     if seen.alert_from is Side.PEER:
         return Outcome.REFUSED_BY_ALERT
-    # A port forwarder accepts connections for a server that is not there and drops them: no word from the server, no refusal.
+    # A port forwarder accepts connections for a server that is not there, and drops them: that is no refusal.
     return Outcome.CLOSED if seen.heard else Outcome.UNREACHABLE
 
 
@@ -101,7 +101,9 @@ def _judge_identity(expect: Expectation, seen: Observation) -> Verdict | None:
         return None
     said = seen.headers.get(VERIFY_HEADER)
     if said is None:
-        return Verdict(Result.INCONCLUSIVE, "The server does not say whether it verified the client (X-SSL-Client-Verify).")
+        return Verdict(
+            Result.INCONCLUSIVE, "The server does not say whether it verified the client (X-SSL-Client-Verify)."
+        )
     if said != "SUCCESS":
         return Verdict(Result.FAIL, f"The server served the client without having verified it: {_why_served(seen)}.")
     fingerprint = seen.headers.get(FINGERPRINT_HEADER, "")
@@ -112,7 +114,9 @@ def _judge_identity(expect: Expectation, seen: Observation) -> Verdict | None:
 
 
 def _judge_reason(expect: Expectation, seen: Observation) -> Verdict | None:
-    words = seen.verify_error if expect.outcome is Outcome.CLIENT_REFUSES_SERVER else seen.headers.get(VERIFY_HEADER, "")
+    words = (
+        seen.verify_error if expect.outcome is Outcome.CLIENT_REFUSES_SERVER else seen.headers.get(VERIFY_HEADER, "")
+    )
     if not expect.reason or not words or re.search(expect.reason, words, re.IGNORECASE):
         return None
     return Verdict(Result.WARN, f"Refused as it must be, but for another reason than expected: {words!r}.")

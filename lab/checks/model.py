@@ -35,7 +35,7 @@ REFUSED_STATUS = 400
 class Result(StrEnum):
     """The verdict on a check."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105 - a verdict, not a password
     FAIL = "fail"
     WARN = "warn"
     SKIP = "skip"
@@ -63,8 +63,8 @@ class Expectation:
 
     Attributes:
         outcome: how the attempt must end.
-        reason: a regular expression for the words of whoever refuses: the server in X-SSL-Client-Verify, or the client's own
-            OpenSSL. Words differ from release to release, so another reason is worth a warning, not a failure.
+        reason: a regular expression for the words of whoever refuses: the server in X-SSL-Client-Verify, or the client's
+            own OpenSSL. Words differ from release to release: another reason is worth a warning, not a failure.
         identified: the server must say that it verified the client, and have seen the very certificate that was sent.
         asked: whether the server must (not) have sent a CertificateRequest; None leaves it open.
     """

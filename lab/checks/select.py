@@ -16,11 +16,12 @@ def select(checks: Sequence[Check], patterns: Iterable[str]) -> tuple[Check, ...
     Raises:
         SpecError: a pattern means no check, or there is none to choose from.
     """
-    wanted = tuple(patterns)
-    problems = tuple(_problem(checks, pattern) for pattern in wanted if not any(_means(pattern, c) for c in checks))
+    meant = {pattern: _meant(pattern, checks) for pattern in patterns}
+    problems = tuple(_problem(checks, pattern) for pattern, ids in meant.items() if not ids)
     if problems:
         raise SpecError("There is no such check.", problems=problems, hint="mtlslab verify --list")
-    chosen = tuple(check for check in checks if not wanted or any(_means(pattern, check) for pattern in wanted))
+    ids = set().union(*meant.values())
+    chosen = tuple(check for check in checks if not meant or check.id in ids)
     if not chosen:
         raise SpecError("There is no check to run.", hint="mtlslab verify --list")
     return chosen
@@ -38,16 +39,19 @@ def with_controls(checks: Sequence[Check], chosen: Iterable[Check]) -> tuple[Che
     return tuple(check for check in checks if check.id in needed)
 
 
-def _means(pattern: str, check: Check) -> bool:
+def _meant(pattern: str, checks: Sequence[Check]) -> set[str]:
     # An id that is given in full means itself alone, although it may be the beginning of another.
-    if pattern in (check.id, check.family):
-        return True
+    exactly = {check.id for check in checks if pattern in (check.id, check.family)}
+    return exactly or {check.id for check in checks if _matches(pattern, check.id)}
+
+
+def _matches(pattern: str, check_id: str) -> bool:
     if any(sign in pattern for sign in "*?["):
-        return fnmatch.fnmatchcase(check.id, pattern)
-    return False
+        return fnmatch.fnmatchcase(check_id, pattern)
+    return bool(pattern) and check_id.startswith(pattern)
 
 
 def _problem(checks: Sequence[Check], pattern: str) -> str:
-    near = difflib.get_close_matches(pattern, [check.family for check in checks] + [check.id for check in checks], n=3)
-    near = list(dict.fromkeys(near))
-    return f"{pattern!r}{f': did you mean {", ".join(near)}?' if near else ' is no id and no pattern of one'}"
+    ids = dict.fromkeys([check.family for check in checks] + [check.id for check in checks])
+    near = difflib.get_close_matches(pattern, ids, n=3)
+    return f"{pattern!r}: did you mean {', '.join(near)}?" if near else f"{pattern!r}: no id begins like that"

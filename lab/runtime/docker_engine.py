@@ -105,6 +105,9 @@ def _open(endpoint: Endpoint, timeout: float) -> tuple[APIClient, dict[str, Any]
         answer: dict[str, Any]
 
         def version(self, api_version: bool = True) -> Any:
+            # This is the first call. From here on, REQUESTS_CA_BUNDLE does not override the CA of the engine, and
+            # HTTP_PROXY does not take its calls elsewhere.
+            self.trust_env = False
             self.answer = super().version(api_version)
             return self.answer
 

@@ -194,6 +194,7 @@ class _PullClient(APIClient):
     def __init__(self, engine: Engine, stall: float) -> None:
         self._stall = stall
         super().__init__(base_url=engine.endpoint.url, tls=engine.endpoint.tls or False, version=engine.api.api_version)
+        self.trust_env = False  # as in every call to the engine: see docker_engine
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         return super().send(request, **{**kwargs, "timeout": (CONNECT_SECONDS, self._stall)})

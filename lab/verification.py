@@ -1,0 +1,218 @@
+"""Runs the checks against a lab: positive controls first, the rest side by side, results in the catalogue's order."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from lab.checks import (
+    Check,
+    Result,
+    Trust,
+    Verdict,
+    catalogue,
+    judge,
+    observed_mapping,
+    select,
+    with_controls,
+)
+from lab.checks.catalogue import CLIENT
+from lab.curl import curl_command
+from lab.plan import CLIENT_CERT, CLIENT_KEY, SERVER_CA, TLS_SERVICE
+from lab.probe import DEFAULT_PATH, DEFAULT_TIMEOUT, Attempt, Credential, Observation, attempt
+from lab.report import Finding, Report
+
+FAULTS_DIRECTORY = "certs/faults"
+WORKERS = 8  # a probe mostly waits for the server; more than this gains nothing on loopback
+
+Issue = Callable[[Sequence[str]], None]
+"""Sees to it that ``certs/faults/NAME.crt`` and ``NAME.key`` are there for each of the names."""
+Probe = Callable[[Attempt], Observation]
+Observer = Callable[[Finding], None]
+"""Is told of each finding as it comes, not in the report's order, from one thread."""
+
+
+@dataclasses.dataclass(frozen=True)
+class VerifyContext:
+    """The lab that is verified.
+
+    Attributes:
+        directory: absolute path of the workspace.
+        lab: its name.
+        runtime: what runs it, as the report shows it.
+        tls_port: port of the service with ordinary TLS.
+        mtls_port: port of the service with mutual TLS.
+        host: name in the URLs; one of the server certificate's names.
+        address: where to connect.
+        path: path of the page that both services serve.
+        timeout: seconds that each attempt may take.
+    """
+
+    directory: Path
+    lab: str
+    runtime: str
+    tls_port: int
+    mtls_port: int
+    host: str = "localhost"
+    address: str = "127.0.0.1"
+    path: str = DEFAULT_PATH
+    timeout: float = DEFAULT_TIMEOUT
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shot:
+    """A check with its attempt and what came of it."""
+
+    check: Check
+    attempt: Attempt
+    seen: Observation
+    verdict: Verdict
+
+
+def run_checks(
+    context: VerifyContext,
+    only: Iterable[str] = (),
+    *,
+    issue: Issue | None = None,
+    probe: Probe = attempt,
+    observer: Observer | None = None,
+    checks: Sequence[Check] | None = None,
+) -> Report:
+    """Run the checks that ``only`` means (all without one), and their positive controls.
+
+    Args:
+        context: the lab.
+        only: ids, ids without the TLS version, beginnings of ids, or patterns.
+        issue: called once, before the first probe, with the names of the faulty credentials that are needed.
+        probe: makes one attempt.
+        observer: is told of every finding at once.
+        checks: the catalogue to run from.
+
+    Raises:
+        SpecError: ``only`` means no check.
+        LabError: whatever ``issue`` raises.
+    """
+    known = catalogue() if checks is None else tuple(checks)
+    chosen = select(known, only)
+    asked_for = {check.id for check in chosen}
+    needed = with_controls(known, chosen)
+    if issue:
+        issue(_faults(needed))
+    started, begin = datetime.datetime.now(datetime.UTC), time.perf_counter()
+    findings = _Run(context, asked_for, probe, observer or _nobody).findings(needed)
+    return Report(
+        lab=context.lab,
+        runtime=context.runtime,
+        started=started,
+        findings=findings,
+        complete=len(chosen) == len(known),
+        duration_ms=(time.perf_counter() - begin) * 1000,
+    )
+
+
+def credential_files(directory: Path, name: str) -> Credential:
+    """The files of a credential in the workspace ``directory``: the lab's client, or a faulty one by its name."""
+    if name == CLIENT:
+        return Credential(directory / CLIENT_CERT, directory / CLIENT_KEY)
+    faults = directory / FAULTS_DIRECTORY
+    return Credential(faults / f"{name}.crt", faults / f"{name}.key")
+
+
+def make_attempt(context: VerifyContext, check: Check) -> Attempt:
+    """The attempt that shows whether ``check`` holds, with a nonce of its own."""
+    return Attempt(
+        port=context.tls_port if check.service == TLS_SERVICE else context.mtls_port,
+        host=context.host,
+        address=context.address,
+        path=context.path,
+        tls_version=check.tls_version,
+        cacert=context.directory / SERVER_CA if check.trust is Trust.SERVER_CA else None,
+        insecure=check.trust is Trust.ANYONE,
+        credential=credential_files(context.directory, check.credential) if check.credential else None,
+        timeout=context.timeout,
+        nonce=secrets.token_hex(8),
+    )
+
+
+def _faults(checks: Iterable[Check]) -> tuple[str, ...]:
+    names = (check.credential for check in checks)
+    return tuple(dict.fromkeys(name for name in names if name and name != CLIENT))
+
+
+class _Run:
+    """The state of one run: what is decided so far."""
+
+    def __init__(self, context: VerifyContext, asked_for: set[str], probe: Probe, observer: Observer) -> None:
+        self._context = context
+        self._asked_for = asked_for
+        self._probe = probe
+        self._observer = observer
+        self._decided: dict[str, Finding] = {}
+
+    def findings(self, checks: Sequence[Check]) -> tuple[Finding, ...]:
+        """Run in waves: a check is due once its positive control is decided."""
+        waiting = list(checks)
+        with ThreadPoolExecutor(WORKERS) as pool:
+            while waiting:
+                due = [check for check in waiting if check.depends is None or check.depends in self._decided]
+                waiting = [check for check in waiting if check not in due]
+                self._wave(due, pool)
+        return tuple(self._decided[check.id] for check in checks)
+
+    def _wave(self, due: Sequence[Check], pool: ThreadPoolExecutor) -> None:
+        lost = {check.id: check.depends for check in due if self._control_lost(check)}
+        shots = pool.map(self._shoot, (check for check in due if check.id not in lost))
+        for check in due:
+            if check.id in lost:
+                self._decide(self._skipped(check))
+        for shot in shots:
+            self._decide(self._judged(shot))
+
+    def _control_lost(self, check: Check) -> bool:
+        return check.depends is not None and self._decided[check.depends].result not in (Result.PASS, Result.WARN)
+
+    def _shoot(self, check: Check) -> _Shot:
+        what = make_attempt(self._context, check)
+        seen = self._probe(what)
+        return _Shot(check, what, seen, judge(check, seen))
+
+    def _decide(self, finding: Finding) -> None:
+        self._decided[finding.id] = finding
+        self._observer(finding)
+
+    def _judged(self, shot: _Shot) -> Finding:
+        return self._finding(shot.check, shot.attempt, shot.verdict, observed_mapping(shot.seen), shot.seen.duration)
+
+    def _skipped(self, check: Check) -> Finding:
+        verdict = Verdict(Result.SKIP, f"Not tried (because {check.depends}).")
+        return self._finding(check, make_attempt(self._context, check), verdict, {}, 0.0)
+
+    def _finding(
+        self, check: Check, what: Attempt, verdict: Verdict, observed: Mapping[str, object], seconds: float
+    ) -> Finding:
+        return Finding(
+            id=check.id,
+            title=check.title,
+            category=check.category,
+            service=check.service,
+            severity=check.severity.value,
+            result=verdict.result,
+            expected=check.expect.to_mapping(),
+            observed=observed,
+            reason=verdict.reason,
+            command=tuple(curl_command(what, self._context.directory)),
+            why=check.why,
+            hint=check.hint,
+            tls_version=check.tls_version or "",
+            dependency=check.id not in self._asked_for,
+            duration_ms=seconds * 1000,
+        )
+
+
+def _nobody(_finding: Finding) -> None:
+    """The observer of a run that nobody watches."""
