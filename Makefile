@@ -39,8 +39,8 @@ format: $(INSTALLED) ## Format the code and repair what ruff can repair
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-# The resolver lives in a place of its own: it must work also when the lock does not. It sees no settings of this machine,
-# and the lock names versions and hashes, never the address of an index.
+# The resolver lives in a place of its own: it must work also when the lock does not. It sees no settings of this
+# machine, and the lock names versions and hashes, never the address of an index.
 lock: ## Renew constraints.txt from pyproject.toml; UPGRADE=1 takes the newest versions
 	@$(PYTHON) -m venv build/lock
 	@build/lock/bin/python -m pip --disable-pip-version-check --quiet install uv

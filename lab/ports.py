@@ -161,10 +161,17 @@ def _listeners() -> Iterator[tuple[int | None, str, int]]:
 
 
 def _describe(process: psutil.Process) -> str:
-    lab = _LAB.search(" ".join(process.cmdline()))
-    what = f"{process.name()} of the lab {lab[1]!r}" if lab else process.name()
-    container = ", for a Docker container" if what == "docker-proxy" else ""
-    return f"{what} (pid {process.pid}, user {process.username()}){container}"
+    for relative in (process, *process.parents()):
+        lab = _LAB.search(" ".join(relative.cmdline()))
+        if lab:  # a worker of nginx: its master says whose it is
+            return f"nginx of the lab {lab[1]!r} ({_identity(relative)})"
+    name = process.name()
+    container = ", for a Docker container" if name == "docker-proxy" else ""
+    return f"{name} ({_identity(process)}){container}"
+
+
+def _identity(process: psutil.Process) -> str:
+    return f"pid {process.pid}, user {process.username()}"
 
 
 def _docker_proxy(port: int) -> str | None:

@@ -224,7 +224,7 @@ class _Run:
         }
 
     def _failure(self, error: Exception) -> dict[str, Any]:
-        facts: dict[str, Any] = {"side": self._side(error), "error": _words(error)}
+        facts: dict[str, Any] = {"side": self._side(error), "error": self._words(error)}
         if isinstance(error, ssl.SSLCertVerificationError):
             facts |= {"verify_code": error.verify_code, "verify_error": error.verify_message}
         if self.connection is not None:
@@ -241,6 +241,9 @@ class _Run:
             return Side.PEER
         # Unreachable networks are nobody's doing; whatever else OpenSSL or the HTTP parser refuse is refused here.
         return Side.LOCAL if isinstance(error, (ssl.SSLError, ValueError, http.client.HTTPException)) else Side.NONE
+
+    def _words(self, error: Exception) -> str:
+        return f"no answer within {self.what.timeout:g} s" if isinstance(error, TimeoutError) else _words(error)
 
     def _refused_by_alert(self) -> bool:
         alert = self.connection.tape.alert() if self.connection else None

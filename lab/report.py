@@ -26,6 +26,7 @@ class Finding:
         reason: one sentence that tells why this is the result.
         command: the curl command that shows the same, as arguments, to be run inside the workspace.
         dependency: the check was not asked for; it ran because one that was asked for depends on it.
+        because: id of the positive control that does not hold, which is why this check was skipped.
         duration_ms: milliseconds that the attempt took.
     """
 
@@ -43,7 +44,13 @@ class Finding:
     hint: str
     tls_version: str = ""
     dependency: bool = False
+    because: str = ""
     duration_ms: float = 0.0
+
+    @property
+    def family(self) -> str:
+        """The id without the TLS version."""
+        return self.id.partition(".")[0]
 
     def to_mapping(self) -> dict[str, Any]:
         """The finding as JSON-ready values."""

@@ -190,7 +190,8 @@ class _Run:
 
     def _skipped(self, check: Check) -> Finding:
         verdict = Verdict(Result.SKIP, f"Not tried (because {check.depends}).")
-        return self._finding(check, make_attempt(self._context, check), verdict, {}, 0.0)
+        finding = self._finding(check, make_attempt(self._context, check), verdict, {}, 0.0)
+        return dataclasses.replace(finding, because=check.depends or "")
 
     def _finding(
         self, check: Check, what: Attempt, verdict: Verdict, observed: Mapping[str, object], seconds: float

@@ -10,6 +10,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -268,3 +269,13 @@ def test_an_engine_that_wants_mutual_tls_is_used(
         monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
         assert DockerRuntime().describe().endswith(f"at tcp://localhost:{port}")
         use(plan)
+
+
+def test_a_machine_without_an_engine_does_not_pay_for_the_sdk(tmp_path: Path) -> None:
+    program = (
+        "import sys; from lab.runtime import docker_endpoint; from lab.runtime.docker import engine_problem\n"
+        f"docker_endpoint.DEFAULT_URL = 'unix://{tmp_path}/nowhere.sock'\n"
+        "assert engine_problem(); assert 'docker' not in sys.modules and 'requests' not in sys.modules"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr

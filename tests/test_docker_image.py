@@ -11,6 +11,7 @@ import json
 import socket
 import tarfile
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from typing import Any
@@ -22,7 +23,6 @@ from lab.errors import MachineError
 from lab.runtime import docker_image
 from lab.runtime.docker import DockerRuntime
 from lab.runtime.docker_image import build_context, build_fallback, choose_image, fallback_name
-from lab.spec import DEFAULT_IMAGE
 
 pytestmark = pytest.mark.engine
 CLOSED = "127.0.0.1:1/x:1"  # nobody listens on port 1
@@ -191,10 +191,14 @@ def test_the_fallback_image_holds_nginx_and_nothing_else(engine: Any, fallback: 
     assert files == ["usr/sbin/nginx"]
 
 
-def test_the_default_image_is_what_prepare_knows_as_not_asked_for(engine: Any) -> None:
-    assert docker_image.DEFAULT_IMAGE == DEFAULT_IMAGE
-    assert DockerRuntime(pull="never").prepare("t-default", local_image()) == local_image()
-    DockerRuntime().stop("t-default")
+def test_prepare_says_which_image_it_uses(engine: Any, lab_name: str) -> None:
+    said: list[str] = []
+    runtime = DockerRuntime(pull="never", say=said.append)
+    try:
+        assert runtime.prepare(lab_name, local_image()) == local_image()
+        assert said == [f"Image: {local_image()}, present."]
+    finally:
+        runtime.stop(lab_name)
 
 
 # --- a registry on loopback with one tiny image (OCI distribution specification, the part that a pull needs)
@@ -204,7 +208,7 @@ def test_the_default_image_is_what_prepare_knows_as_not_asked_for(engine: Any) -
 def registry(*, stall: bool = False) -> Iterator[int]:
     """Serve the image ``tiny:1``; with ``stall`` its layer begins to come and never goes on. Yields the port."""
     # A layer of its own each time: the engine must not find it among those it has.
-    layer = layer_with(f"port {threading.get_ident()} {id(object())} {stall}".encode())
+    layer = layer_with(uuid.uuid4().bytes)
     files, manifest = image_files(layer)
     over = threading.Event()
 

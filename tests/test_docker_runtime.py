@@ -226,6 +226,19 @@ def test_a_start_that_fails_removes_only_what_it_created(engine: Any, runtime: D
     assert of_lab(engine, running.lab)[1] == [running.network]
 
 
+def test_an_interrupt_removes_what_was_created(
+    engine: Any, runtime: DockerRuntime, plan: LabPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    runtime.prepare(plan.lab, plan.image)
+    monkeypatch.setattr(type(local_engine().api), "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        runtime.start(plan)
+    assert of_lab(engine, plan.lab) == ([], [])
+
+
 def test_a_missing_file_is_an_error_and_does_not_become_a_directory(
     engine: Any, runtime: DockerRuntime, plan: LabPlan
 ) -> None:

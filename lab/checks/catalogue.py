@@ -37,7 +37,7 @@ _ENTRIES = (
         "signed it, that it is valid today and that it names this host. Every other check of this server "
         "builds on this one.",
         hint="See what runs and what it says: mtlslab status, mtlslab logs nginx-tls. The certificate comes from "
-        "ssl_certificate, the port from listen.",
+        "ssl_certificate, the versions from ssl_protocols, the port from listen.",
     ),
     Check(
         id="tls-untrusted-without-ca",
@@ -96,8 +96,8 @@ _ENTRIES = (
         expect=_SERVED,
         why="The good case comes first: a server that is down or refuses everyone would look perfectly safe. "
         "Every refusal below counts only because this client gets in.",
-        hint="ssl_client_certificate must name certs/client-ca.crt, the CA that signed certs/client.crt. Look at "
-        "mtlslab logs nginx-mtls and mtlslab certs list.",
+        hint="ssl_client_certificate must name certs/client-ca.crt, the CA that signed certs/client.crt; "
+        "ssl_protocols must allow the TLS version. Look at mtlslab logs nginx-mtls and mtlslab certs list.",
     ),
     Check(
         id="mtls-asks-for-certificate",

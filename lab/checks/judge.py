@@ -138,24 +138,19 @@ def _why_served(seen: Observation) -> str:
 
 
 def _sentence(outcome: Outcome, seen: Observation) -> str:
-    said = seen.headers.get(VERIFY_HEADER, "")
-    words = f" and says {said}" if said else ""
+    if seen.status is not None:
+        said = seen.headers.get(VERIFY_HEADER, "")
+        page = PAGES.get(outcome) or seen.title
+        return f"The server answered {seen.status}{f' {page!r}' if page else ''}{f' and says {said}' if said else ''}."
+    where = seen.phase.value
     return {
-        Outcome.SERVED: f"The server answered {seen.status}{words}.",
-        Outcome.REFUSED_NO_CERTIFICATE: f"The server answered {_page(outcome, seen)}{words}.",
-        Outcome.REFUSED_CERTIFICATE: f"The server answered {_page(outcome, seen)}{words}.",
         Outcome.CLIENT_REFUSES_SERVER: f"The client does not trust the server: {seen.verify_error}.",
-        Outcome.OTHER_STATUS: f"The server answered {seen.status}{f' {seen.title!r}' if seen.title else ''}{words}.",
-        Outcome.REFUSED_BY_ALERT: f"The server ended the {seen.phase.value} with the TLS alert {seen.alert}.",
-        Outcome.CLOSED: f"The server closed the connection without a word ({seen.phase.value}).",
+        Outcome.REFUSED_BY_ALERT: f"The server refused with the TLS alert {seen.alert} ({where}).",
+        Outcome.CLOSED: f"The server closed the connection without a word ({where}).",
         Outcome.NOT_TLS: f"The port does not speak TLS; it said {_first_line(seen.preface)!r}.",
-        Outcome.LOCAL: f"The attempt failed on the client's side ({seen.phase.value}): {seen.error}.",
-        Outcome.UNREACHABLE: f"The server could not be reached ({seen.phase.value}): {seen.error}.",
+        Outcome.LOCAL: f"The attempt failed on the client's side ({where}): {seen.error}.",
+        Outcome.UNREACHABLE: f"The server could not be reached ({where}): {seen.error}.",
     }[outcome]
-
-
-def _page(outcome: Outcome, seen: Observation) -> str:
-    return f"{seen.status} {PAGES[outcome]!r}"
 
 
 def _first_line(text: str) -> str:

@@ -63,7 +63,7 @@ class Expectation:
 
     Attributes:
         outcome: how the attempt must end.
-        reason: a regular expression for the words of whoever refuses: the server in X-SSL-Client-Verify, or the client's
+        reason: a regular expression for the words of whoever refuses: the server in its header, or the client's
             own OpenSSL. Words differ from release to release: another reason is worth a warning, not a failure.
         identified: the server must say that it verified the client, and have seen the very certificate that was sent.
         asked: whether the server must (not) have sent a CertificateRequest; None leaves it open.
@@ -82,7 +82,7 @@ class Expectation:
         if self.outcome in PAGES:
             mapping |= {"status": REFUSED_STATUS, "page": PAGES[self.outcome]}
         if self.reason:
-            mapping["reason"] = self.reason
+            mapping["reason_pattern"] = self.reason
         if self.identified:
             mapping["client_verify"] = "SUCCESS"
         if self.asked is not None:

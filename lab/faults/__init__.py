@@ -7,14 +7,18 @@ build(name, ...)         the files of one of them
 from __future__ import annotations
 
 import datetime
+from types import MappingProxyType
 
 from lab import pki
-
-# Importing a chapter enters its faults into the zoo, in this order.
-from lab.faults import trust, validity, usage, chains, keys, identity  # noqa: I001, F401 - told in this order
-from lab.faults.model import FAULTS, Fault, FaultFiles, Outcome, Parts, Severity
+from lab.faults import chains, identity, keys, trust, usage, validity
+from lab.faults.model import Fault, FaultFiles, Outcome, Parts, Severity, in_order
 
 __all__ = ["FAULTS", "Fault", "FaultFiles", "Outcome", "Severity", "build"]
+
+
+CHAPTERS = (trust, validity, usage, chains, keys, identity)
+FAULTS = MappingProxyType({fault.name: fault for chapter in CHAPTERS for fault in in_order(chapter)})
+"""The zoo, by name, in the order in which it is told."""
 
 
 def build(name: str, *, client_ca: pki.Credential, server: pki.Credential, now: datetime.datetime) -> FaultFiles:

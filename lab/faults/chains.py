@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from cryptography import x509
 
 from lab import pki
@@ -20,7 +18,8 @@ _NO_CRL = "unable to get certificate CRL"
 def intermediate_sent(parts: Parts) -> pki.Credential:
     """A CA below the client CA issued the certificate, and the client sends that CA's certificate along.
 
-    The server has to know the root only. It follows as many CAs as `ssl_verify_depth` allows: 1 unless told otherwise.
+    The server has to know the root only. It follows as many CAs as `ssl_verify_depth` allows: 1 unless told
+    otherwise.
     """
     middle = parts.intermediate()
     return send_along(parts.leaf(issuer=middle), middle)
@@ -30,7 +29,8 @@ def intermediate_sent(parts: Parts) -> pki.Credential:
 def intermediate_missing(parts: Parts) -> pki.Credential:
     """A CA below the client CA issued the certificate, but the client does not send that CA's certificate.
 
-    The server cannot guess what lies between. The file after `curl --cert` must hold the leaf first and then the chain.
+    The server cannot guess what lies between. The file after `curl --cert` must hold the leaf first and then the
+    chain.
     """
     return parts.leaf(issuer=parts.intermediate())
 
@@ -55,7 +55,8 @@ def intermediate_expired(parts: Parts) -> pki.Credential:
 def intermediate_not_a_ca(parts: Parts) -> pki.Credential:
     """The certificate between leaf and client CA may sign certificates by its key usage, but says CA:FALSE.
 
-    basicConstraints decides who is a CA. Software that forgot to look at it let every customer of a CA issue for everybody.
+    basicConstraints decides who is a CA. Software that forgot to look at it let every customer of a CA issue for
+    everybody.
     """
     extensions = [
         (x509.BasicConstraints(ca=False, path_length=None), True),
@@ -98,12 +99,12 @@ def path_length_exceeded(parts: Parts) -> pki.Credential:
     return send_along(parts.leaf(issuer=second), second, first)
 
 
-@fault("chain longer than ssl_verify_depth", rfc="RFC 5280 section 6.1", reason="too long")
+@fault("chain longer than ssl_verify_depth", rfc="RFC 5280 section 6.1", reason="too long|unable to")
 def chain_too_long(parts: Parts) -> pki.Credential:
-    """Every signature, path length and date is right, but two CAs stand between leaf and client CA and nginx follows one.
+    """Signatures, path lengths and dates are right, but two CAs stand between leaf and client CA; nginx follows one.
 
-    `ssl_verify_depth` is the server's own limit. The first of the two is the client CA's new key under its old name (a
-    self-issued certificate), which the path length does not count.
+    `ssl_verify_depth` is the server's own limit. The first of the two is the client CA's new key under its old
+    name (a self-issued certificate), which the path length does not count.
     """
     key = pki.new_key("ec-p256")
     subject = parts.client_ca.certificate.subject
@@ -140,7 +141,8 @@ def name_constraints_violated(parts: Parts) -> pki.Credential:
 def ca_with_digital_signature(parts: Parts) -> pki.Credential:
     """The client presents a CA certificate whose key usage holds digitalSignature beside keyCertSign.
 
-    Nothing keeps a CA from logging in as a client if its key usage allows it. Give CAs keyCertSign and cRLSign and no more.
+    Nothing keeps a CA from logging in as a client if its key usage allows it. Give CAs keyCertSign and cRLSign
+    and no more.
     """
     extensions = [
         (x509.BasicConstraints(ca=True, path_length=0), True),

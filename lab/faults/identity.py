@@ -16,8 +16,8 @@ from lab.faults.model import Outcome, Parts, Severity, fault
 def another_client(parts: Parts) -> pki.Credential:
     """The client CA issued this certificate as well, to somebody else.
 
-    Authenticated is not authorised: `ssl_verify_client on` lets in everybody whom the CA knows. Who may do what must be decided
-    from `$ssl_client_s_dn` or another fact about the certificate.
+    Authenticated is not authorised: `ssl_verify_client on` lets in everybody whom the CA knows. Who may do what
+    must be decided from `$ssl_client_s_dn` or another fact about the certificate.
     """
     return parts.leaf()
 
@@ -29,7 +29,8 @@ def another_client(parts: Parts) -> pki.Credential:
 def empty_subject(parts: Parts) -> pki.Credential:
     """The subject holds nothing at all; the name is in the SAN, which is critical then, as the RFC asks.
 
-    Valid, and `$ssl_client_s_dn` is empty: a rule that compares with "" or writes the subject into a header lets in a nobody.
+    Valid, and `$ssl_client_s_dn` is empty: a rule that compares with "" or writes the subject into a header lets
+    in a nobody.
     """
     usual = pki.client_extensions([parts.name])
     extensions = [(one, critical or isinstance(one, x509.SubjectAlternativeName)) for one, critical in usual]
@@ -43,8 +44,8 @@ def empty_subject(parts: Parts) -> pki.Credential:
 def two_common_names(parts: Parts) -> pki.Credential:
     """The subject holds two common names, "guest" and "admin".
 
-    Valid, and which of the two counts depends on who reads it. A pattern like `CN=admin` finds what it looks for: compare the
-    whole subject, or the fingerprint.
+    Valid, and which of the two counts depends on who reads it. A pattern like `CN=admin` finds what it looks for:
+    compare the whole subject, or the fingerprint.
     """
     names = [x509.NameAttribute(NameOID.COMMON_NAME, name) for name in ("guest", "admin")]
     return parts.leaf(subject=x509.Name(names))
@@ -76,7 +77,8 @@ def thousand_alternative_names(parts: Parts) -> pki.Credential:
 def oversized_certificate(parts: Parts) -> pki.Credential:
     """The certificate holds six thousand names and is larger than 100 KiB.
 
-    OpenSSL stops reading a certificate list of that size and ends the handshake with an alert, before it has looked at the chain.
+    OpenSSL stops reading a certificate list of that size and ends the handshake with an alert, before it has
+    looked at the chain.
     """
     return parts.leaf(extensions=pki.client_extensions(_many_names(6_000)))
 

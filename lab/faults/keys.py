@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 
 from cryptography import x509
@@ -17,11 +18,15 @@ _SHA1_WITH_RSA = bytes.fromhex("300d06092a864886f70d0101050500")
 _SHA1_WITH_ECDSA = bytes.fromhex("300906072a8648ce3d0401")
 
 
-@fault("RSA with 1024 bits", rfc="RFC 8446 section 4.2.3", reason="key too (small|weak)|SUCCESS", weak=True)
+@fault(
+    "RSA with 1024 bits", rfc="NIST SP 800-57 part 1 section 5.6.1", reason="key too (small|weak)",
+    severity=Severity.ADVISORY, weak=True,
+)  # fmt: skip
 def rsa_1024(parts: Parts) -> pki.Credential:
     """The client's RSA key has 1024 bits, which has not been enough since 2013.
 
-    Whether it is refused depends on the security level of the server's OpenSSL: level 2 asks for 2048 bits.
+    The server's OpenSSL refuses it at security level 2 (the default since OpenSSL 3.2, and in Debian before that);
+    at level 1 it is served. A client at level 2 does not even load it.
     """
     return parts.leaf(key=pki.new_key("rsa-1024"))
 
@@ -30,7 +35,8 @@ def rsa_1024(parts: Parts) -> pki.Credential:
 def sha1_signature(parts: Parts) -> pki.Credential:
     """The CA signed with SHA-1, for which two different certificates with one signature can be made.
 
-    Refused since OpenSSL 3.0 at its default security level. A client whose OpenSSL has level 2 does not even load it.
+    Refused since OpenSSL 3.0 at its default security level. A client whose OpenSSL has level 2 does not even load
+    it.
     """
     ca = parts.hashing_ca()
     good = parts.leaf(issuer=ca)
@@ -70,10 +76,11 @@ def rsa_4096(parts: Parts) -> pki.Credential:
     alert="decrypt_error",
 )  # fmt: skip
 def stolen_certificate(parts: Parts) -> FaultFiles:
-    """The certificate is good and sent by somebody who has not got its private key: the handshake is signed with another one.
+    """The certificate is good, but whoever sends it has not got its key: the handshake is signed with another one.
 
-    Certificates are public; the signature over the handshake (CertificateVerify) is the proof. Here alone nginx ends the handshake
-    itself, with an alert. The key file states the certificate's public point beside a foreign scalar, so that every client loads it.
+    Certificates are public; the signature over the handshake (CertificateVerify) is the proof. Here nginx
+    ends the handshake itself, with an alert. The key file states the certificate's public point beside a foreign
+    scalar, so that every client loads it.
     """
     leaf = parts.leaf()
     thief = ec.generate_private_key(ec.SECP256R1())
@@ -86,19 +93,21 @@ def stolen_certificate(parts: Parts) -> FaultFiles:
 def mismatched_key(parts: Parts) -> FaultFiles:
     """Certificate and private key are both good but do not belong together.
 
-    The client notices when it loads the two and never asks the server: no verdict about the server follows from it.
+    The client notices when it loads the two and never asks the server: no verdict about the server follows from
+    it.
     """
     return FaultFiles(parts.leaf().certificate_pem(), pki.key_pem(pki.new_key("ec-p256")))
 
 
 @fault(
-    "key on a curve that TLS 1.3 does not know", rfc="RFC 8446 section 4.2.3", outcome=Outcome.ALERT, reason="SUCCESS",
-    outcome_tls12=Outcome.SERVED, alert="illegal_parameter", severity=Severity.ADVISORY,
+    "key on a curve that TLS does not know", rfc="RFC 8446 section 4.2.3", outcome=Outcome.NO_CERTIFICATE,
+    reason="NONE", outcome_tls12=Outcome.ALERT, alert="illegal_parameter", also=Outcome.ALERT,
 )  # fmt: skip
 def ec_secp256k1(parts: Parts) -> pki.Credential:
-    """The key lies on secp256k1, the curve of Bitcoin, for which TLS has no signature scheme.
+    """The key lies on secp256k1, the curve of Bitcoin, which is a good curve and not one of TLS.
 
-    In TLS 1.3 a signature scheme names its curve; in TLS 1.2 it names the hash only.
+    In TLS 1.3 a signature scheme names its curve: the client finds none for its key, and OpenSSL sends no
+    certificate at all. In TLS 1.2 it sends it, and the server ends the handshake with an alert.
     """
     return parts.leaf(key=ec.generate_private_key(ec.SECP256K1()))
 
@@ -107,7 +116,7 @@ def ec_secp256k1(parts: Parts) -> pki.Credential:
 
 
 def _resign_with_sha1(certificate: x509.Certificate, ca_key: pki.PrivateKey) -> x509.Certificate:
-    """The same certificate, signed with SHA-1: other algorithm in both places, other signature (RFC 5280 section 4.1)."""
+    """The same certificate, signed with SHA-1: the algorithm is named in two places (RFC 5280 section 4.1)."""
     algorithm = _SHA1_WITH_RSA if isinstance(ca_key, rsa.RSAPrivateKey) else _SHA1_WITH_ECDSA
     fields = _fields(certificate.tbs_certificate_bytes)
     fields[2] = algorithm  # version, serial number, signature algorithm, ...
@@ -146,7 +155,7 @@ def _content_length(der: bytes) -> int:
 
 def _der(tag: int, content: bytes) -> bytes:
     length = len(content)
-    if length < 0x80:  # noqa: PLR2004 - X.690 section 8.1.3.4
+    if length < 0x80:  # the short form of X.690 section 8.1.3.4
         return bytes([tag, length]) + content
     octets = length.to_bytes((length.bit_length() + 7) // 8)
     return bytes([tag, 0x80 | len(octets)]) + octets + content
@@ -157,8 +166,6 @@ def _point(key: pki.PublicKey) -> bytes:
 
 
 def _pem(label: str, der: bytes) -> bytes:
-    import base64
-
     text = base64.encodebytes(der).replace(b"\n", b"")
     lines = [text[start : start + 64] for start in range(0, len(text), 64)]
     return b"\n".join([f"-----BEGIN {label}-----".encode(), *lines, f"-----END {label}-----".encode(), b""])

@@ -11,6 +11,7 @@ import datetime
 import inspect
 from collections.abc import Callable
 from enum import StrEnum
+from types import ModuleType
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -183,11 +184,18 @@ class Fault:
 
     def expected_reason(self, *, crl: bool = False) -> str:
         """Regular expression for ``$ssl_client_verify``."""
-        return self.reason_with_crl if crl and self.reason_with_crl else self.reason
+        if not crl or (self.outcome in (Outcome.NO_CERTIFICATE, Outcome.SERVED) and not self.reason_with_crl):
+            return self.reason
+        # nginx keeps the last error, and of every chain that is broken above the leaf a CRL is missing too.
+        return self.reason_with_crl or f"{self.reason}|unable to get certificate CRL"
 
 
-FAULTS: dict[str, Fault] = {}
-"""The zoo, by name, in the order in which it is told."""
+_ENTERED: dict[str, list[Fault]] = {}
+
+
+def in_order(chapter: ModuleType) -> list[Fault]:
+    """The faults of one module, in the order in which they stand there."""
+    return _ENTERED[chapter.__name__]
 
 
 def fault(
@@ -210,7 +218,7 @@ def fault(
     def enter(build: Builder) -> Builder:
         name = build.__name__.replace("_", "-")
         wrong, _, lesson = (inspect.getdoc(build) or "").partition("\n\n")
-        FAULTS[name] = Fault(
+        entry = Fault(
             name=name,
             title=title,
             wrong=" ".join(wrong.split()),
@@ -228,6 +236,7 @@ def fault(
             needs_client_ca=needs_client_ca,
             build=build,
         )
+        _ENTERED.setdefault(build.__module__, []).append(entry)
         return build
 
     return enter

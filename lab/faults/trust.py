@@ -18,8 +18,8 @@ from lab.faults.model import FaultFiles, Outcome, Parts, fault
 def none(_parts: Parts) -> FaultFiles:
     """The client answers the server's CertificateRequest with an empty Certificate message.
 
-    TLS leaves the decision to the server. nginx finishes the handshake and refuses the request with HTTP 400: a client that looks at
-    the handshake only believes that it is in.
+    TLS leaves the decision to the server. nginx finishes the handshake and refuses the request with HTTP 400: a
+    client that looks at the handshake only believes that it is in.
     """
     return FaultFiles(None, None)
 
@@ -40,8 +40,8 @@ def self_signed(parts: Parts) -> pki.Credential:
 def other_ca(parts: Parts) -> pki.Credential:
     """A CA that the server does not know issued the certificate.
 
-    A valid certificate is valid only in the eyes of somebody who trusts its CA. OpenSSL clients send it all the same; Java and
-    GnuTLS see that the server named another CA and send none.
+    A valid certificate is valid only in the eyes of somebody who trusts its CA. OpenSSL clients send it all the
+    same; Java and GnuTLS see that the server named another CA and send none.
     """
     return parts.leaf(issuer=parts.other_ca(pki.distinguished_name("somebody else's CA")))
 
@@ -50,14 +50,15 @@ def other_ca(parts: Parts) -> pki.Credential:
 def other_ca_same_name(parts: Parts) -> pki.Credential:
     """The issuing CA bears exactly the name of the client CA, but has another key.
 
-    Names prove nothing. The key identifiers (AKI, SKI) already tell the two apart, the signature would do so at last.
+    Names prove nothing. The key identifiers (AKI, SKI) already tell the two apart, the signature would do so at
+    last.
     """
     return parts.leaf(issuer=parts.other_ca(parts.client_ca.certificate.subject))
 
 
 @fault("forged authority key identifier", rfc="RFC 5280 section 4.2.1.1", reason="signature failure|unable to")
 def forged_authority_key_identifier(parts: Parts) -> pki.Credential:
-    """The issuing CA bears the client CA's name and claims its key identifier too; only the signature is another one.
+    """The issuing CA bears the client CA's name and claims its key identifier too; only the signature is its own.
 
     The AKI is a hint for finding the issuer, not a proof. What counts is the signature.
     """
@@ -85,8 +86,8 @@ def corrupt_signature(parts: Parts) -> pki.Credential:
 def server_certificate(parts: Parts) -> pki.Credential:
     """The client presents the certificate and key of the server itself.
 
-    It is of the server CA, not of the client CA, and for servers only: two CAs keep the two roles apart even if one of the checks
-    is forgotten.
+    It is of the server CA, not of the client CA, and for servers only: two CAs keep the two roles apart even if
+    one of the checks is forgotten.
     """
     return parts.server
 
@@ -95,6 +96,7 @@ def server_certificate(parts: Parts) -> pki.Credential:
 def client_ca_certificate(parts: Parts) -> pki.Credential:
     """The client presents the certificate of the client CA and signs the handshake with the CA's key.
 
-    The server trusts this certificate to issue, not to log in: its key usage allows signing certificates and CRLs only.
+    The server trusts this certificate to issue, not to log in: its key usage allows signing certificates and CRLs
+    only.
     """
     return parts.client_ca

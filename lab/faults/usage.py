@@ -35,8 +35,8 @@ def eku_code_signing(parts: Parts) -> pki.Credential:
 def eku_any(parts: Parts) -> pki.Credential:
     """The certificate is for any purpose (anyExtendedKeyUsage), and names none in particular.
 
-    Stranger than it looks: "any" is refused, while saying nothing at all is accepted. The RFC lets an application ask for the
-    particular purpose, and OpenSSL does.
+    Stranger than it looks: "any" is refused, while saying nothing at all is accepted. The RFC lets an application
+    ask for the particular purpose, and OpenSSL does.
     """
     usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE])
     return parts.leaf(extensions=parts.extensions(usage))
@@ -46,8 +46,8 @@ def eku_any(parts: Parts) -> pki.Credential:
 def eku_none(parts: Parts) -> pki.Credential:
     """The certificate has no extended key usage.
 
-    Without the extension every purpose is allowed, so the server's or the mail signer's certificate logs in as a client too. Have
-    the CA always write one.
+    Without the extension every purpose is allowed, so the server's or the mail signer's certificate logs in as a
+    client too. Have the CA always write one.
     """
     usual = pki.client_extensions([parts.name])
     return parts.leaf(extensions=[one for one in usual if not isinstance(one[0], x509.ExtendedKeyUsage)])
@@ -69,8 +69,8 @@ def key_usage_without_digital_signature(parts: Parts) -> pki.Credential:
 def key_usage_key_agreement(parts: Parts) -> pki.Credential:
     """The key may be used for key agreement only, yet it signs the handshake.
 
-    OpenSSL accepts keyAgreement for clients, from the days when static Diffie-Hellman certificates existed. RFC 8446 section
-    4.4.2.4 asks for digitalSignature.
+    OpenSSL accepts keyAgreement for clients, from the days when static Diffie-Hellman certificates existed. RFC
+    8446 section 4.4.2.4 asks for digitalSignature.
     """
     return parts.leaf(extensions=parts.extensions(pki.key_usage("key_agreement")))
 
@@ -79,8 +79,8 @@ def key_usage_key_agreement(parts: Parts) -> pki.Credential:
 def unknown_critical_extension(parts: Parts) -> pki.Credential:
     """The certificate has an extension, marked critical, that no software knows.
 
-    "Critical" means: whoever does not understand this must refuse. That is how a restriction of tomorrow is safe from the software
-    of today.
+    "Critical" means: whoever does not understand this must refuse. That is how a restriction of tomorrow is safe
+    from the software of today.
     """
     unknown = x509.UnrecognizedExtension(_UNKNOWN_EXTENSION, b"\x05\x00")
     return parts.leaf(extensions=[*pki.client_extensions([parts.name]), (unknown, True)])

@@ -21,7 +21,8 @@ def expired(parts: Parts) -> pki.Credential:
 def expired_a_second_ago(parts: Parts) -> pki.Credential:
     """The certificate's validity ended a second before it was issued.
 
-    There is no grace: to the second, by the server's clock. A server whose clock is slow accepts it for a while longer.
+    There is no grace: to the second, by the server's clock. A server whose clock is slow accepts it for a while
+    longer.
     """
     return parts.leaf(not_before=parts.now - DAY, not_after=parts.now - datetime.timedelta(seconds=1))
 
@@ -42,8 +43,8 @@ def not_yet_valid(parts: Parts) -> pki.Credential:
 def revoked(parts: Parts) -> FaultFiles:
     """The client CA has revoked this certificate: its serial number is on the CA's list (CRL).
 
-    nginx looks at no list unless `ssl_crl` names one, and reads it at start and reload only: without it, a revoked certificate
-    is as good as any.
+    nginx looks at no list unless `ssl_crl` names one, and reads it at start and reload only: without it, a
+    revoked certificate is as good as any.
     """
     leaf = parts.leaf()
     return FaultFiles(leaf.certificate_pem(), leaf.key_pem(), revoke=leaf.certificate.serial_number)

@@ -79,7 +79,7 @@ def engine_errors(what: str) -> Iterator[None]:
     try:
         yield
     except APIError as error:
-        raise MachineError(what, why=words(error)) from error
+        raise MachineError(what, why=words(error), hint=f"Look into the engine's log, {WITHOUT_DOCKER}") from error
     except (DockerException, RequestException, HTTPError) as error:
         raise MachineError(
             what, why=f"the engine stopped answering: {error}", hint="Look at: docker version"

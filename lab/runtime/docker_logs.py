@@ -22,14 +22,15 @@ def read_logs(api: APIClient, containers: dict[str, str], tail: int | None) -> I
 def follow_logs(api: APIClient, containers: dict[str, str], tail: int | None) -> Iterator[LogLine]:
     """The lines of all containers (service -> container id) as they come, until all have ended or the caller stops."""
     streams = {service: _stream(api, identity, follow=True, tail=tail) for service, identity in containers.items()}
-    lines: queue.SimpleQueue[LogLine | None] = queue.SimpleQueue()
+    lines: queue.SimpleQueue[LogLine | Exception | None] = queue.SimpleQueue()
 
     def forward(service: str) -> None:
         try:
             for line in _lines(service, streams[service]):
                 lines.put(line)
-        finally:
             lines.put(None)
+        except Exception as error:  # noqa: BLE001  raised again below, where somebody waits for it
+            lines.put(error)
 
     for service in streams:
         threading.Thread(target=forward, args=(service,), daemon=True).start()
@@ -37,6 +38,8 @@ def follow_logs(api: APIClient, containers: dict[str, str], tail: int | None) ->
         running = len(streams)
         while running:
             line = lines.get()
+            if isinstance(line, Exception):
+                raise line
             if line is None:
                 running -= 1
             else:

@@ -10,7 +10,7 @@ from docker.errors import APIError, NotFound
 from lab.errors import MachineError
 from lab.plan import LABEL_LAB
 from lab.runtime.docker_config import network_labels, network_name
-from lab.runtime.docker_engine import engine_errors
+from lab.runtime.docker_engine import engine_errors, words
 
 
 def ensure_network(api: APIClient, lab: str) -> bool:
@@ -28,7 +28,7 @@ def ensure_network(api: APIClient, lab: str) -> bool:
             try:
                 present = api.inspect_network(name)
             except NotFound:
-                raise error from None
+                raise (_no_room(name, error) if "address pool" in words(error) else error) from None
             if (present.get("Labels") or {}).get(LABEL_LAB) != lab:
                 raise _foreign(name) from error
             return False
@@ -47,6 +47,14 @@ def remove_networks(api: APIClient, lab: str) -> tuple[str, ...]:
             with contextlib.suppress(NotFound):  # somebody else was faster
                 api.remove_network(network["Id"])
         return tuple(network["Name"] for network in found)
+
+
+def _no_room(name: str, error: APIError) -> MachineError:
+    return MachineError(
+        f"Cannot make the network {name}: the engine has no free address range.",
+        why=words(error),
+        hint="Remove the networks that nothing uses: docker network prune",
+    )
 
 
 def _foreign(name: str) -> MachineError:

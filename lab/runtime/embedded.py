@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.errors import LabNotFoundError
+from lab.errors import LabNotFoundError, SpecError
 from lab.plan import MTLS_SERVICE, SERVICES, LabPlan, Service
 from lab.runtime import processes
 from lab.runtime.base import LogLine, ServiceStatus, Started, State
-from lab.runtime.launch import Launch, launch, log_path, refused, wait_until_up
+from lab.runtime.launch import launch, log_path, refused, wait_until_up
 from lab.runtime.logfile import LogReader
 from lab.runtime.nginx import Nginx, find_nginx
 from lab.runtime.processes import Found, Master
@@ -74,9 +74,11 @@ class EmbeddedRuntime:
 
         Raises:
             MachineError: a port is taken, nginx refuses its configuration, or the disk refuses a file.
+            SpecError: nginx cannot serve from a directory of that name.
         """
         from lab.ports import check_ports_free
 
+        _check_directory(plan.directory)
         nginx = self._nginx()
         found = processes.scan(plan.lab)
         kept = tuple(item.name for item in plan.services if _runs_as_asked(plan, item, found, nginx))
@@ -131,8 +133,8 @@ class EmbeddedRuntime:
         if not masters:
             raise LabNotFoundError(f"{service.name} of the lab {plan.lab!r} does not run.", hint="mtlslab up")
         for master in masters:
-            check_configuration(plan, service, master)
-            apply_configuration(plan, service, master)
+            check_configuration(plan.lab, service, master)
+            apply_configuration(service, master)
 
     # --- the steps
 
@@ -167,23 +169,28 @@ class EmbeddedRuntime:
             if self._directory and self._record(lab, service):
                 clear_run_directory(self._directory, service)
 
-    def _start_all(self, plan: LabPlan, services: Iterable[Service], nginx: Nginx) -> None:
-        """Start services side by side; if one fails, end those that this call started."""
-        launches: list[Launch] = []
+    def _start_all(self, plan: LabPlan, services: tuple[Service, ...], nginx: Nginx) -> None:
+        """Start services side by side, of which none runs; if one fails, end them all."""
         try:
-            for service in services:
-                launches.append(launch(plan, service, nginx))  # noqa: PERF401  what was started must be known when one fails
+            launches = [launch(plan, service, nginx) for service in services]
             for item in launches:
                 wait_until_up(plan, item)
         except BaseException as error:
-            started = [item.service.name for item in launches]
-            self._remove(plan.lab, processes.scan(plan.lab).of(started), started, plan.directory)
+            names = [service.name for service in services]
+            self._remove(plan.lab, processes.scan(plan.lab).of(names), names, plan.directory)
             if isinstance(error, OSError):
                 raise refused(plan, error) from error
             raise
-        finally:
-            for item in launches:
-                item.log.close()
+
+
+def _check_directory(directory: Path) -> None:
+    # nginx puts the workspace in front of the relative path of "root", and then looks for variables in the whole.
+    if "$" in str(directory):
+        raise SpecError(
+            f"nginx cannot serve from {directory}.",
+            why="it takes what follows '$' for the name of a variable",
+            hint="Choose another directory with --dir, or run in Docker: --runtime docker",
+        )
 
 
 def _runs_as_asked(plan: LabPlan, service: Service, found: Found, nginx: Nginx) -> bool:

@@ -85,13 +85,16 @@ def wait_until_up(plan: LabPlan, launch: Launch) -> None:
     """
     pid_file = plan.directory / RUN_DIRECTORY / f"{launch.service.name}.pid"
     deadline = time.monotonic() + PATIENCE
-    while launch.child.poll() is None:
-        if processes.is_master(launch.process) or _holds(pid_file, launch.process.pid):
-            return
-        if time.monotonic() > deadline:
-            raise _not_started(launch, f"it opened no port in {PATIENCE:.0f} seconds")
-        time.sleep(processes.POLL_SECONDS)
-    raise _not_started(launch, _ending(launch.child.returncode))
+    try:
+        while launch.child.poll() is None:
+            if processes.is_master(launch.process) or _holds(pid_file, launch.process.pid):
+                return
+            if time.monotonic() > deadline:
+                raise _not_started(launch, f"it opened no port in {PATIENCE:.0f} seconds")
+            time.sleep(processes.POLL_SECONDS)
+        raise _not_started(launch, _ending(launch.child.returncode))
+    finally:
+        launch.log.close()
 
 
 def _holds(pid_file: Path, pid: int) -> bool:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.005
 # How long nginx may take to end after each signal: QUIT waits for connections that are being served, TERM does not.
-_PATIENCE = ((signal.SIGQUIT, 2.0), (signal.SIGTERM, 1.5), (signal.SIGKILL, 5.0))
+_PATIENCE = ((signal.SIGQUIT, 1.0), (signal.SIGTERM, 1.5), (signal.SIGKILL, 5.0))
 _MASTER_TITLE = "nginx: master process "
 # The title is the command line as `launch` made it. Right after exec the words in front are not there yet.
 _MASTER = re.compile(
@@ -94,12 +94,12 @@ def scan(lab: str) -> Found:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             text = title(process)
-            if text.startswith(_WORKER_TITLE):
+            match = _MASTER.fullmatch(text) if PROCESS_LABEL in text else None
+            # A master leads its session. A worker that was forked this moment still shows its master's title.
+            if text.startswith(_WORKER_TITLE) or (match and os.getsid(process.pid) != process.pid):
                 workers.append(process)
-            elif PROCESS_LABEL in text:
-                match = _MASTER.fullmatch(text)
-                if match and match["lab"] == lab and _is_ours(process):
-                    masters.append(_master(process, match))
+            elif match and match["lab"] == lab and _is_ours(process):
+                masters.append(_master(process, match))
     sessions = {item.process.pid for item in masters}
     return Found(tuple(masters), tuple(_orphans(lab, workers, sessions)))
 
@@ -202,7 +202,8 @@ def end(found: Found) -> None:
             send(process, number)
         waiting = _wait(waiting, patience)
         if not waiting:
-            return
+            break
+    _reap()
 
 
 def _master(process: psutil.Process, match: re.Match[str]) -> Master:

@@ -7,26 +7,26 @@ import subprocess
 import time
 
 from lab.errors import MachineError
-from lab.plan import LabPlan, Service
+from lab.plan import Service
 from lab.runtime import processes
 from lab.runtime.launch import LAST_LINES, PATIENCE, directives, log_path, words
 from lab.runtime.logfile import LogReader
 from lab.runtime.processes import Master
 
 
-def check_configuration(plan: LabPlan, service: Service, master: Master) -> None:
+def check_configuration(lab: str, service: Service, master: Master) -> None:
     """Run ``nginx -t`` on the configuration as it lies there.
 
     Raises:
         MachineError: nginx refuses it; ``why`` holds its own words.
     """
-    # With the binary that runs and the directives it was started with: anything else would be another test. `nginx -t`
+    # With the binary, directory and directives of the master that runs: anything else would be another test. `nginx -t`
     # leaves the running server's port alone and does not touch its pid file's content.
-    command = [str(master.nginx), *service.test_command(str(plan.directory)), "-g", directives(plan.lab)]
+    command = [str(master.nginx), *service.test_command(str(master.directory)), "-g", directives(lab)]
     try:
         done = subprocess.run(
             command,
-            cwd=plan.directory,
+            cwd=master.directory,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -39,7 +39,7 @@ def check_configuration(plan: LabPlan, service: Service, master: Master) -> None
         raise _keeps_old(service, words(done.stdout.decode(errors="replace").splitlines()))
 
 
-def apply_configuration(plan: LabPlan, service: Service, master: Master) -> None:
+def apply_configuration(service: Service, master: Master) -> None:
     """Signal HUP and wait until the old workers take no connections any more.
 
     nginx lets them go on for 100 ms beside the new ones: whoever connects too early still meets the old configuration.
@@ -47,7 +47,7 @@ def apply_configuration(plan: LabPlan, service: Service, master: Master) -> None
     Raises:
         MachineError: nginx did not take it after all.
     """
-    log = LogReader(log_path(plan.directory, service.name))
+    log = LogReader(log_path(master.directory, service.name))
     log.lines()
     try:
         old = processes.serving_workers(master)

@@ -1,120 +1,28 @@
-"""Certificates in memory: two CAs, a server leaf, a client leaf. Pure: time and key type come in, nothing is written.
-
-The defaults are those of the tutorial's openssl commands, with what today's clients ask for added: an extended key
-usage, IP addresses in the SAN, key identifiers everywhere (Python >= 3.13 refuses certificates without an AKI).
-"""
+"""Issuing one certificate: names, extensions, validity, signature. Sensible or not is the caller's affair."""
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from lab.keys import (
-    PrivateKey,
-    PublicKey,
-    key_pem,
-    key_type_of,
-    load_key,
-    new_key,
-    new_keys,
-    signature_hash,
-)
-from lab.spec import LabSpec, is_ip_address
-
-__all__ = [
-    "BACKDATED",
-    "CLIENT_CA_PATH_LENGTH",
-    "SERVER_CA_PATH_LENGTH",
-    "Credential",
-    "Extensions",
-    "Pki",
-    "PrivateKey",
-    "PublicKey",
-    "alternative_names",
-    "authority_key_identifier",
-    "ca_extensions",
-    "client_extensions",
-    "distinguished_name",
-    "is_ca",
-    "issue",
-    "issue_ca",
-    "issue_client_leaf",
-    "issue_lab_ca",
-    "issue_pki",
-    "issue_server_leaf",
-    "issued_by",
-    "key_pem",
-    "key_type_of",
-    "key_usage",
-    "lab_ca_name",
-    "load_certificates",
-    "load_credential",
-    "load_key",
-    "new_key",
-    "new_keys",
-    "organization_of",
-    "server_extensions",
-    "signature_hash",
-    "validity",
-]
+from lab.keys import PrivateKey, signature_hash
+from lab.pki.credential import Credential, organization_of
+from lab.spec import is_ip_address
 
 Extensions = Sequence[tuple[x509.ExtensionType, bool]]
 """Extensions of a certificate, each with whether it is critical."""
 
 # A certificate is valid from a little before it was made, so that a machine whose clock is slow accepts it too.
 BACKDATED = datetime.timedelta(minutes=5)
-# Room for one CA below the client CA, as much as nginx's default `ssl_verify_depth 1` follows: an intermediate that the
-# client sends along is accepted, a second one is one too many. The server CA issues leaves only.
-CLIENT_CA_PATH_LENGTH = 1
-SERVER_CA_PATH_LENGTH = 0
 
 _DNS_NAME = re.compile(r"[A-Za-z0-9*_-]+(\.[A-Za-z0-9_-]+)*")
 _MAIL_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
-
-
-@dataclasses.dataclass(frozen=True)
-class Credential:
-    """A certificate with its private key.
-
-    Attributes:
-        certificate: the certificate itself.
-        key: the private key; in a deliberately broken credential it need not belong to the certificate.
-        chain: further certificates to send along, each the issuer of the one before; without the root.
-    """
-
-    certificate: x509.Certificate
-    key: PrivateKey = dataclasses.field(repr=False)
-    chain: tuple[x509.Certificate, ...] = ()
-
-    def certificate_pem(self) -> bytes:
-        """PEM of the certificate and, after it, of its chain: the order of RFC 8446 section 4.4.2."""
-        return b"".join(one.public_bytes(serialization.Encoding.PEM) for one in (self.certificate, *self.chain))
-
-    def key_pem(self) -> bytes:
-        """PEM of the private key, PKCS #8 (RFC 5208) without a password."""
-        return key_pem(self.key)
-
-
-@dataclasses.dataclass(frozen=True)
-class Pki:
-    """The four credentials of a lab; the CAs are separate on purpose."""
-
-    server_ca: Credential
-    client_ca: Credential
-    server: Credential
-    client: Credential
-
-
-# --- building certificates
 
 
 def distinguished_name(common_name: str, organization: str = "") -> x509.Name:
@@ -218,9 +126,6 @@ def issue(
     return Credential(builder.sign(signing_key, signature_hash(signing_key)), key)
 
 
-# --- the four credentials of a lab
-
-
 def issue_ca(
     common_name: str,
     key: PrivateKey,
@@ -267,46 +172,11 @@ def issue_client_leaf(ca: Credential, key: PrivateKey, name: str, *, now: dateti
     Raises:
         ValueError: the name is empty or longer than 64 characters.
     """
+    if not name:
+        raise ValueError("a client certificate needs a name")
     not_before, not_after = validity(now, days, ca)
     subject = distinguished_name(name, organization_of(ca.certificate))
     return issue(subject, key, client_extensions([name]), issuer=ca, not_before=not_before, not_after=not_after)
-
-
-def lab_ca_name(role: str, lab: str) -> x509.Name:
-    """Subject of a lab's CA: its name tells the CAs of two labs in one trust store apart."""
-    return distinguished_name(f"{lab} {role} CA", lab)
-
-
-def issue_lab_ca(role: str, spec: LabSpec, key: PrivateKey, *, now: datetime.datetime) -> Credential:
-    """The CA of a lab; ``role`` is "server" or "client"."""
-    path_length = CLIENT_CA_PATH_LENGTH if role == "client" else SERVER_CA_PATH_LENGTH
-    not_before, not_after = validity(now, spec.ca_days)
-    return issue(
-        lab_ca_name(role, spec.name),
-        key,
-        ca_extensions(path_length),
-        issuer=None,
-        not_before=not_before,
-        not_after=not_after,
-    )
-
-
-def issue_pki(spec: LabSpec, *, now: datetime.datetime) -> Pki:
-    """Two CAs, a server leaf and a client leaf for a lab.
-
-    Args:
-        spec: name, hosts, key type and validity.
-        now: the time (aware UTC).
-    """
-    keys = new_keys(spec.key_type, 4)
-    server_ca = issue_lab_ca("server", spec, keys[0], now=now)
-    client_ca = issue_lab_ca("client", spec, keys[1], now=now)
-    return Pki(
-        server_ca=server_ca,
-        client_ca=client_ca,
-        server=issue_server_leaf(server_ca, keys[2], spec.server_names, now=now, days=spec.days),
-        client=issue_client_leaf(client_ca, keys[3], "client", now=now, days=spec.days),
-    )
 
 
 def validity(
@@ -319,64 +189,13 @@ def validity(
     return now - BACKDATED, not_after
 
 
-def organization_of(certificate: x509.Certificate) -> str:
-    """The O of a certificate's subject; empty when there is none."""
-    found = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
-    return str(found[0].value) if found else ""
-
-
-# --- reading credentials back
-
-
-def load_credential(cert_pem: bytes, private_key_pem: bytes) -> Credential:
-    """A credential from PEM: the leaf first, its chain after it, and the private key.
-
-    Raises:
-        ValueError: in words, what is wrong: damaged PEM, a password, an unsupported key, a key of another certificate.
-    """
-    certificates = load_certificates(cert_pem)
-    key = load_key(private_key_pem)
-    if certificates[0].public_key() != key.public_key():
-        raise ValueError("the private key does not belong to the certificate")
-    return Credential(certificates[0], key, tuple(certificates[1:]))
-
-
-def load_certificates(pem: bytes) -> list[x509.Certificate]:
-    """All certificates of a PEM file, at least one.
-
-    Raises:
-        ValueError: there is none, or one is damaged.
-    """
+def authority_key_identifier(issuer: Credential) -> x509.AuthorityKeyIdentifier:
+    """The AKI of what this CA signs: its SKI, or what would be its SKI if it has none."""
     try:
-        certificates = x509.load_pem_x509_certificates(pem)
-        for certificate in certificates:  # pyca reads these on demand: find damage here, not later
-            _ = certificate.extensions, certificate.subject, certificate.public_key()
-    except (
-        ValueError,
-        TypeError,
-        UnsupportedAlgorithm,
-        x509.UnsupportedGeneralNameType,
-        x509.DuplicateExtension,
-    ) as error:
-        raise ValueError(f"no readable certificate (PEM): {error}") from error
-    return certificates
-
-
-def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Whether ``issuer`` is the named issuer and its key made the signature; says nothing about rights or validity."""
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-        return False
-    return True
-
-
-def is_ca(certificate: x509.Certificate) -> bool:
-    """Whether its basicConstraints say CA:TRUE."""
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
+        identifier = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:  # a CA that a person made by hand
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
 
 
 def _general_name(name: str) -> x509.GeneralName:
@@ -387,12 +206,3 @@ def _general_name(name: str) -> x509.GeneralName:
     if _MAIL_ADDRESS.fullmatch(name):
         return x509.RFC822Name(name)
     return x509.DirectoryName(distinguished_name(name))
-
-
-def authority_key_identifier(issuer: Credential) -> x509.AuthorityKeyIdentifier:
-    """The AKI of what this CA signs: its SKI, or what would be its SKI if it has none."""
-    try:
-        identifier = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    except x509.ExtensionNotFound:  # a CA that a person made by hand
-        return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
-    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)

@@ -1,0 +1,93 @@
+"""The report as JUnit XML, as Jenkins, GitLab and their like read it: failures fail, "could not tell" is an error."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from lab.checks import Result
+from lab.curl import shell_line
+from lab.report import Finding, Report
+
+# Everything but the characters that XML 1.0 (section 2.2) allows.
+_ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def render_junit(report: Report) -> str:
+    """One ``testsuite`` per category, one ``testcase`` per check."""
+    root = ET.Element("testsuites", {"name": "mtlslab verify", **_counts(report.findings, report.duration_ms)})
+    for number, (category, members) in enumerate(groupby(report.findings, key=lambda finding: finding.category)):
+        _add_suite(root, report, number, category, tuple(members))
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _add_suite(root: ET.Element, report: Report, number: int, category: str, findings: Sequence[Finding]) -> None:
+    suite = ET.SubElement(
+        root,
+        "testsuite",
+        {
+            "name": _clean(category),
+            "id": str(number),
+            "package": _clean(f"mtlslab.{report.lab}"),
+            # The schema of the JUnit Ant task knows no time zone here.
+            "timestamp": report.started.strftime("%Y-%m-%dT%H:%M:%S"),
+            "hostname": "localhost",
+            **_counts(findings, sum(finding.duration_ms for finding in findings)),
+        },
+    )
+    properties = ET.SubElement(suite, "properties")
+    for name, value in (("lab", report.lab), ("runtime", report.runtime)):
+        ET.SubElement(properties, "property", {"name": name, "value": _clean(value)})
+    for finding in findings:
+        _add_case(suite, finding)
+
+
+def _add_case(suite: ET.Element, finding: Finding) -> None:
+    case = ET.SubElement(
+        suite,
+        "testcase",
+        {"name": finding.id, "classname": f"mtlslab.{finding.service}", "time": _seconds(finding.duration_ms)},
+    )
+    if finding.result is Result.SKIP:
+        ET.SubElement(case, "skipped", {"message": _clean(finding.reason)})
+    if finding.result in (Result.FAIL, Result.INCONCLUSIVE):
+        tag = "failure" if finding.result is Result.FAIL else "error"
+        attributes = {"message": _clean(finding.reason), "type": finding.result.value}
+        ET.SubElement(case, tag, attributes).text = _clean(_story(finding))
+    ET.SubElement(case, "system-out").text = _clean(
+        f"{finding.title}\n{finding.reason}\n$ {shell_line(finding.command)}"
+    )
+
+
+def _story(finding: Finding) -> str:
+    return "\n".join(
+        (
+            finding.title,
+            f"expected: {dict(finding.expected)}",
+            f"observed: {dict(finding.observed)}",
+            f"command: {shell_line(finding.command)}",
+            f"hint: {finding.hint}",
+        )
+    )
+
+
+def _counts(findings: Iterable[Finding], duration_ms: float) -> dict[str, str]:
+    results = [finding.result for finding in findings]
+    return {
+        "tests": str(len(results)),
+        "failures": str(results.count(Result.FAIL)),
+        "errors": str(results.count(Result.INCONCLUSIVE)),
+        "skipped": str(results.count(Result.SKIP)),
+        "time": _seconds(duration_ms),
+    }
+
+
+def _seconds(milliseconds: float) -> str:
+    return f"{milliseconds / 1000:.3f}"
+
+
+def _clean(text: str) -> str:
+    return _ILLEGAL.sub("?", text)

@@ -1,0 +1,128 @@
+"""The logs of the embedded runtime: shown, cut to their tail, and followed through truncation and rotation."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from embedded_lab import eventually, get, make_lab
+
+from lab.plan import MTLS_SERVICE, TLS_SERVICE, LabPlan
+from lab.runtime.base import LogLine
+from lab.runtime.embedded import EmbeddedRuntime
+from lab.runtime.logfile import ROTATE_BYTES, LogReader, open_for_append
+
+pytestmark = pytest.mark.nginx
+
+
+@pytest.fixture
+def plan(tmp_path: Path, lab_name: str, free_ports: tuple[int, int]) -> LabPlan:
+    return make_lab(tmp_path / "lab", lab_name, free_ports)
+
+
+@pytest.fixture
+def runtime(plan: LabPlan, nginx_binary: Path) -> Iterator[EmbeddedRuntime]:
+    runtime = EmbeddedRuntime(nginx_binary, directory=plan.directory)
+    yield runtime
+    runtime.stop(plan.lab)
+
+
+def requests(lines: list[LogLine]) -> list[str]:
+    """The paths of the requests that a log tells of."""
+    return [json.loads(line.text)["request"].split()[1] for line in lines if line.text.startswith("{")]
+
+
+def test_logs_hold_what_the_server_learnt_about_its_clients(plan: LabPlan, runtime: EmbeddedRuntime) -> None:
+    runtime.start(plan)
+    get(plan, plan.service(MTLS_SERVICE), "/hello-world.txt?probe=first")
+    eventually(lambda: requests(list(runtime.logs(plan.lab, MTLS_SERVICE))) == ["/hello-world.txt?probe=first"])
+    assert {line.service for line in runtime.logs(plan.lab)} == {TLS_SERVICE, MTLS_SERVICE}
+    assert requests(list(runtime.logs(plan.lab, TLS_SERVICE))) == []
+
+
+def test_tail_keeps_the_last_lines_of_each_service(plan: LabPlan, runtime: EmbeddedRuntime) -> None:
+    (plan.directory / "logs").mkdir()
+    for service in plan.services:
+        (plan.directory / f"logs/{service.name}.log").write_text("one\ntwo\nthree\nfour")
+    assert [line.text for line in runtime.logs(plan.lab, tail=2)] == ["two", "three"] * 2
+    assert list(runtime.logs(plan.lab, tail=0)) == []
+    assert [line.text for line in runtime.logs(plan.lab, TLS_SERVICE)] == ["one", "two", "three"]
+
+
+def test_a_lab_that_never_ran_has_no_logs(plan: LabPlan, runtime: EmbeddedRuntime) -> None:
+    assert list(runtime.logs(plan.lab)) == []
+    assert list(runtime.logs(plan.lab, follow=True)) == []
+    assert list(EmbeddedRuntime().logs(plan.lab)) == []
+
+
+def test_the_log_file_is_private_and_keeps_what_earlier_runs_wrote(plan: LabPlan, runtime: EmbeddedRuntime) -> None:
+    runtime.start(plan)
+    log = plan.directory / "logs/nginx-tls.log"
+    first = log.read_text()
+    assert first
+    assert log.stat().st_mode & 0o777 == 0o600
+    assert (plan.directory / "logs").stat().st_mode & 0o777 == 0o700
+    runtime.stop(plan.lab)
+    runtime.start(plan)
+    assert log.read_text().startswith(first)
+
+
+def test_follow_shows_new_lines_and_ends_with_the_services(plan: LabPlan, runtime: EmbeddedRuntime) -> None:
+    runtime.start(plan)
+    seen: list[LogLine] = []
+    follower = threading.Thread(target=lambda: seen.extend(runtime.logs(plan.lab, TLS_SERVICE, follow=True, tail=0)))
+    follower.start()
+    get(plan, plan.service(TLS_SERVICE), "/one")
+    runtime.stop(plan.lab)
+    follower.join(20)
+    assert not follower.is_alive()
+    # The thread may have begun after the request was logged; what nginx says when it ends comes in any case.
+    assert any("exit" in line.text for line in seen)
+    assert requests(seen) in (["/one"], [])
+
+
+def test_follow_gives_each_line_as_it_comes(plan: LabPlan, runtime: EmbeddedRuntime) -> None:
+    runtime.start(plan)
+    lines = runtime.logs(plan.lab, TLS_SERVICE, follow=True)
+    for path in ("/one", "/two"):
+        get(plan, plan.service(TLS_SERVICE), path)
+        assert next(line for line in lines if line.text.startswith("{")).text.count(path) == 1
+
+
+def test_a_reader_goes_on_through_truncation_and_rotation(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    reader = LogReader(log)
+    assert reader.lines() == []
+    log.write_text("one\ntw")
+    assert reader.lines() == ["one"]
+    log.write_text("new\n")  # emptied, then written on: the same file
+    assert reader.lines() == ["new"]
+    log.rename(tmp_path / "log.1")
+    (tmp_path / "log.1").open("a").write("late\n")  # the old writer goes on
+    assert reader.lines() == ["late"]
+    log.write_text("rotated\n")
+    assert [*reader.lines(), *reader.lines()] == ["rotated"]
+    log.open("a").write("without an end")
+    assert reader.lines() == []
+    assert reader.last() == ["without an end"]
+    assert reader.last() == []
+    reader.close()
+
+
+def test_a_line_ends_at_its_line_end_and_nowhere_else(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes("a\x0bb\x85c\u2028d\re \xff\n".encode() + b"\xff\xfe\n")
+    reader = LogReader(tmp_path / "log")
+    assert reader.lines() == ["a\x0bb\x85c\u2028d\re \xff", "\ufffd\ufffd"]
+    reader.close()
+
+
+def test_a_large_log_is_moved_aside_before_it_is_written_on(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"x" * (ROTATE_BYTES + 1))
+    os.close(open_for_append(log))
+    assert log.read_bytes() == b""
+    assert (tmp_path / "log.1").stat().st_size == ROTATE_BYTES + 1
