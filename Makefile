@@ -33,7 +33,7 @@ test: $(INSTALLED) ## Run the tests; JOBS=4 processes, ARGS='-k verify' for pyte
 lint: $(INSTALLED) ## Check style, formatting and types; change nothing
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
-	@$(BIN)/mypy lab tests
+	@$(BIN)/mypy
 
 format: $(INSTALLED) ## Format the code and repair what ruff can repair
 	@$(BIN)/ruff check --fix

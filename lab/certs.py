@@ -34,10 +34,10 @@ _PURPOSES = {
 
 @dataclasses.dataclass(frozen=True)
 class CertificateInfo:
-    """What a certificate says.
+    r"""What a certificate says.
 
     Attributes:
-        subject: its name as RFC 4514 text, which is also how nginx prints ``$ssl_client_s_dn``.
+        subject: its name as RFC 4514 text. nginx prints ``$ssl_client_s_dn`` so too, but ``ü`` as ``\C3\BC``.
         issuer: the same of who signed it.
         sans: subject alternative names, each as ``DNS:localhost`` or ``IP:127.0.0.1``.
         purposes: what it is for: ``CA``, ``server``, ``client``...; ``any`` if it does not say (no EKU).

@@ -253,8 +253,11 @@ def _save_record(target: Target, spec: LabSpec, *, runtime: str = "", image: str
 def _write_certificates(workspace: Workspace, spec: LabSpec, options: UpOptions, say: Say) -> None:
     from lab.certs import PKI_FILES, renew_pki
 
+    if options.rotate_certs:
+        # Leaves before CAs: whoever is killed in between leaves CAs that sign new leaves, never leaves without a CA.
+        workspace.remove(sorted(PKI_FILES, key=lambda path: "-ca." in path))
     existing: dict[str, bytes] = {}
-    for path in () if options.rotate_certs else PKI_FILES:
+    for path in PKI_FILES:
         content = workspace.read_key(path) if path.endswith(".key") else workspace.read(path)
         if content is not None:
             existing[path] = content

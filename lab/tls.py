@@ -154,7 +154,6 @@ class Deadline:
     """A moment that nothing may outlast."""
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
         self._end = time.monotonic() + seconds
 
     def remaining(self) -> float:
@@ -165,7 +164,7 @@ class Deadline:
         """
         left = self._end - time.monotonic()
         if left <= 0:
-            raise TimeoutError(f"no answer within {self.seconds:g} s")
+            raise TimeoutError("the time is up")
         return left
 
 
@@ -180,8 +179,8 @@ def connect(address: str, port: int, deadline: Deadline) -> socket.socket:
         sock = socket.socket(family, kind, protocol)
         try:
             sock.settimeout(deadline.remaining())
-            sock.connect(target)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.connect(target)
         except OSError as error:
             sock.close()
             failure = error

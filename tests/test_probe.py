@@ -183,6 +183,7 @@ def test_a_connection_that_is_dropped_at_once_says_that_nothing_was_heard() -> N
 
 def test_a_reset_connection_is_the_same_class_as_a_closed_one() -> None:
     def reset(connection: socket.socket) -> None:
+        connection.recv(1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
     with tcp_server(reset) as port:

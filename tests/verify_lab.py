@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import functools
 import os
 import signal
 import socket
@@ -63,7 +64,7 @@ class RunningLab:
         for service in self.plan.services:
             self._start(service)
         for service in self.plan.services:
-            wait_until(lambda port=service.port: attempt(Attempt(port=port, insecure=True)).heard)
+            wait_until(functools.partial(_answers, service.port))
 
     def _start(self, service: Service) -> None:
         user = " user root root;" if os.getuid() == 0 else ""
@@ -96,6 +97,10 @@ class RunningLab:
         self.stop()
         conf.write_text(text)
         self.start()
+
+
+def _answers(port: int) -> bool:
+    return attempt(Attempt(port=port, insecure=True)).heard
 
 
 def wait_until(true: Callable[[], bool], seconds: float = 10) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,74 +24,8 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program, in the order in which a newcomer needs them."""
-    app.command(
-        epilog=epilog(
-            {
-                "mtlslab up": "Docker if an engine answers, else plain nginx processes",
-                "mtlslab up --runtime embedded": "no Docker at all",
-                "mtlslab up --name b --tls-port 0 --mtls-port 0": "a second lab beside the first",
-                "mtlslab up --key-type ec-p256 --host lab.test": "other keys, one more name",
-            },
-            ExitCode.OK,
-            ExitCode.USAGE,
-            ExitCode.ENVIRONMENT,
-            ExitCode.NOT_READY,
-        )
-    )(up)
-    app.command(
-        epilog=epilog(
-            {
-                "mtlslab down": "stop and remove what runs; certificates and files stay",
-                "mtlslab down --purge": "remove the directory too",
-                "mtlslab down --name b": "the lab called b, wherever its directory is",
-            },
-            ExitCode.OK,
-            ExitCode.USAGE,
-            ExitCode.ENVIRONMENT,
-        )
-    )(down)
-    app.command(
-        epilog=epilog(
-            {"mtlslab status": "what runs, where", "mtlslab status -o json": "the same for programs"},
-            ExitCode.OK,
-            ExitCode.USAGE,
-            ExitCode.ENVIRONMENT,
-            ExitCode.NOT_FOUND,
-        )
-    )(status)
-    app.command(
-        epilog=epilog(
-            {
-                "mtlslab logs": "all lines of both services",
-                "mtlslab logs -f nginx-mtls": "follow the mTLS service",
-                "mtlslab logs --tail 5": "the last five lines of each service",
-            },
-            ExitCode.OK,
-            ExitCode.USAGE,
-            ExitCode.ENVIRONMENT,
-            ExitCode.NOT_FOUND,
-        )
-    )(logs)
-    app.command(
-        epilog=epilog(
-            {"mtlslab reload": "apply an edited nginx.conf; a bad edit is refused and the old one keeps running"},
-            ExitCode.OK,
-            ExitCode.USAGE,
-            ExitCode.ENVIRONMENT,
-            ExitCode.NOT_FOUND,
-        )
-    )(reload)
-    app.command(
-        epilog=epilog(
-            {
-                "mtlslab render": "write certificates and files into ./mtls-lab, start nothing",
-                "mtlslab render --dir demo --overwrite": "render over files that were edited",
-            },
-            ExitCode.OK,
-            ExitCode.USAGE,
-            ExitCode.ENVIRONMENT,
-        )
-    )(render)
+    for command, examples, codes in COMMANDS:
+        app.command(epilog=epilog(examples, ExitCode.OK, ExitCode.USAGE, ExitCode.ENVIRONMENT, *codes))(command)
 
 
 def up(
@@ -330,3 +265,54 @@ def _print_up(target: Target, result: UpResult) -> None:
 def _print_timings(clock: Timings) -> None:
     for step, seconds in clock.steps:
         say(f"{seconds * 1000:8.0f} ms  {step}")
+
+
+# Command, examples for its help, exit codes beside those that all of them have.
+COMMANDS: tuple[tuple[Callable[..., None], dict[str, str], tuple[ExitCode, ...]], ...] = (
+    (
+        up,
+        {
+            "mtlslab up": "Docker if an engine answers, else plain nginx processes",
+            "mtlslab up --runtime embedded": "no Docker at all",
+            "mtlslab up --name b --tls-port 0 --mtls-port 0": "a second lab beside the first",
+            "mtlslab up --key-type ec-p256 --host lab.test": "other keys, one more name",
+        },
+        (ExitCode.NOT_READY,),
+    ),
+    (
+        down,
+        {
+            "mtlslab down": "stop and remove what runs; certificates and files stay",
+            "mtlslab down --purge": "remove the directory too",
+            "mtlslab down --name b": "the lab called b, wherever its directory is",
+        },
+        (),
+    ),
+    (
+        status,
+        {"mtlslab status": "what runs, where", "mtlslab status -o json": "the same for programs"},
+        (ExitCode.NOT_FOUND,),
+    ),
+    (
+        logs,
+        {
+            "mtlslab logs": "all lines of both services",
+            "mtlslab logs -f nginx-mtls": "follow the mTLS service",
+            "mtlslab logs --tail 5": "the last five lines of each service",
+        },
+        (ExitCode.NOT_FOUND,),
+    ),
+    (
+        reload,
+        {"mtlslab reload": "apply an edited nginx.conf; a bad edit is refused and the old one keeps running"},
+        (ExitCode.NOT_FOUND,),
+    ),
+    (
+        render,
+        {
+            "mtlslab render": "write certificates and files into ./mtls-lab, start nothing",
+            "mtlslab render --dir demo --overwrite": "render over files that were edited",
+        },
+        (),
+    ),
+)

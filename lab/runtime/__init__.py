@@ -1,0 +1,1 @@
+"""What runs nginx: containers, or plain processes."""
