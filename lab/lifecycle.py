@@ -15,7 +15,7 @@ from typing import Any
 
 from lab.errors import LabNotFoundError, MachineError
 from lab.locate import Target
-from lab.plan import COMPOSE_FILE, SERVER_KEY, LabPlan, make_plan, with_fingerprints
+from lab.plan import COMPOSE_FILE, CRL, SERVER_KEY, LabPlan, make_plan, with_fingerprints
 from lab.ready import wait_until_ready
 from lab.render import render, render_compose
 from lab.runtime.base import LogLine, Runtime, ServiceStatus, State
@@ -70,7 +70,7 @@ def write_lab(target: Target, options: UpOptions, say: Say) -> LabSpec:
     """
     from lab.ports import pick_ports
 
-    spec = pick_ports(_spec(target, options))
+    spec = pick_ports(_spec(target, options, say))
     workspace = target.workspace
     workspace.create()
     with workspace.lock():
@@ -88,7 +88,7 @@ def up(target: Target, options: UpOptions, say: Say, timings: Timings) -> UpResu
         SpecError, MachineError: what is asked cannot be had.
         NotReadyError: an endpoint did not answer in time; what this call started is gone again, unless ``retain``.
     """
-    spec = _spec(target, options)
+    spec = _spec(target, options, say)
     workspace = target.workspace
     with timings.step("choose the runtime"):
         runtimes = Runtimes(workspace.directory, nginx=options.nginx, pull=options.pull, say=say)
@@ -214,8 +214,16 @@ def _timed(timings: Timings, step: str, work: Callable[[], str]) -> str:
         return work()
 
 
-def _spec(target: Target, options: UpOptions) -> LabSpec:
-    return make_spec(target.record.spec if target.record else {}, options.settings, {"name": target.name})
+def _spec(target: Target, options: UpOptions, say: Say) -> LabSpec:
+    stored = target.record.spec if target.record else {}
+    found: dict[str, Any] = {}
+    # A list that somebody made is meant to be checked; new CAs make the old one worthless.
+    if target.record and not options.rotate_certs and target.workspace.read(CRL) is not None:
+        found["crl"] = True
+    spec = make_spec(stored, found, options.settings, {"name": target.name})
+    if found and spec.crl and not stored.get("crl"):
+        say(f"{CRL} is there: the mTLS service checks it (--no-crl leaves it out).")
+    return spec
 
 
 def _settled(spec: LabSpec, own: tuple[int, ...]) -> LabSpec:
@@ -269,6 +277,21 @@ def _write_certificates(workspace: Workspace, spec: LabSpec, options: UpOptions,
             workspace.write_key(path, content, owner=workspace.key_owner() if path == SERVER_KEY else None)
         else:
             workspace.write(path, content)
+    _write_crl(workspace, spec, options, say)
+
+
+def _write_crl(workspace: Workspace, spec: LabSpec, options: UpOptions, say: Say) -> None:
+    if not (spec.crl or options.rotate_certs):
+        return
+    from lab.certs import PKI_FILES
+    from lab.issuing import keep_specimen, retire
+    from lab.revocation import keep_crl
+
+    if options.rotate_certs:
+        retire(workspace, own=PKI_FILES, say=say)
+    if spec.crl:
+        keep_crl(workspace, now=datetime.datetime.now(datetime.UTC), say=say)
+        keep_specimen(workspace)
 
 
 def _write_files(workspace: Workspace, spec: LabSpec, image: str, options: UpOptions, say: Say) -> LabPlan:

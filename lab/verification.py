@@ -12,12 +12,14 @@ from pathlib import Path
 
 from lab.checks import (
     Check,
+    Outcome,
     Result,
     Trust,
     Verdict,
     catalogue,
     judge,
     observed_mapping,
+    outcome_of,
     select,
     with_controls,
 )
@@ -28,6 +30,7 @@ from lab.probe import DEFAULT_PATH, DEFAULT_TIMEOUT, Attempt, Credential, Observ
 from lab.report import Finding, Report
 
 FAULTS_DIRECTORY = "certs/faults"
+_NOBODY_THERE = "Does it run, and on this port? mtlslab status, mtlslab logs {service}, and mtlslab up to start it."
 WORKERS = 8  # a probe mostly waits for the server; more than this gains nothing on loopback
 
 Issue = Callable[[Sequence[str]], None]
@@ -186,7 +189,10 @@ class _Run:
         self._observer(finding)
 
     def _judged(self, shot: _Shot) -> Finding:
-        return self._finding(shot.check, shot.attempt, shot.verdict, observed_mapping(shot.seen), shot.seen.duration)
+        finding = self._finding(shot.check, shot.attempt, shot.verdict, observed_mapping(shot.seen), shot.seen.duration)
+        if outcome_of(shot.seen) is Outcome.UNREACHABLE:
+            return dataclasses.replace(finding, hint=_NOBODY_THERE.format(service=shot.check.service))
+        return finding
 
     def _skipped(self, check: Check) -> Finding:
         verdict = Verdict(Result.SKIP, f"Not tried (because {check.depends}).")

@@ -86,7 +86,7 @@ def test_every_check_tells_a_student_what_it_shows() -> None:
 
 def test_the_story_of_the_tutorial_is_complete() -> None:
     refused = {(item.credential, item.trust) for item in catalogue() if item.expect.outcome in _REFUSED}
-    faults = ("other-ca", "self-signed", "expired", "server-auth-only")
+    faults = ("other-ca", "self-signed", "expired", "eku-server-auth")
     assert refused == {
         (None, Trust.SERVER_CA),
         (None, Trust.ANYONE),

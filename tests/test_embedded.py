@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from embedded_lab import edit, get, is_served, listens, make_lab, master_of, nginx_processes
 
 from lab.errors import LabNotFoundError, MachineError, SpecError
 from lab.plan import MTLS_SERVICE, TLS_SERVICE, LabPlan
@@ -16,6 +15,7 @@ from lab.ports import free_port
 from lab.runtime.base import Runtime, Started, State
 from lab.runtime.embedded import EmbeddedRuntime
 from lab.runtime.record import read_record
+from tests.embedded_lab import edit, get, is_served, listens, make_lab, master_of, nginx_processes
 
 pytestmark = pytest.mark.nginx
 ROOT = Path(__file__).parent.parent

@@ -14,7 +14,14 @@ from pathlib import Path
 
 import psutil
 import pytest
-from embedded_lab import (
+
+from lab.errors import ExitCode, MachineError
+from lab.plan import MTLS_SERVICE, TLS_SERVICE, LabPlan
+from lab.runtime import processes
+from lab.runtime.base import State
+from lab.runtime.embedded import EmbeddedRuntime
+from lab.runtime.record import RunRecord, read_record, write_record
+from tests.embedded_lab import (
     edit,
     eventually,
     is_served,
@@ -24,13 +31,6 @@ from embedded_lab import (
     master_of,
     nginx_processes,
 )
-
-from lab.errors import ExitCode, MachineError
-from lab.plan import MTLS_SERVICE, TLS_SERVICE, LabPlan
-from lab.runtime import processes
-from lab.runtime.base import State
-from lab.runtime.embedded import EmbeddedRuntime
-from lab.runtime.record import RunRecord, read_record, write_record
 
 pytestmark = pytest.mark.nginx
 
@@ -254,6 +254,7 @@ def test_links_and_fifos_in_place_of_files_lead_nowhere(
     os.mkfifo(plan.directory / "run/nginx-mtls.json")
     runtime.start(plan)
     assert all(is_served(plan, service) for service in plan.services)
+    assert not any(file.is_symlink() for file in (plan.directory / "run").iterdir())
     runtime.stop(plan.lab)
     assert [(file.name, file.read_text()) for file in outside.iterdir()] == [("precious", "precious")]
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from embedded_lab import eventually, get, make_lab
 
 from lab.plan import MTLS_SERVICE, TLS_SERVICE, LabPlan
 from lab.runtime.base import LogLine
 from lab.runtime.embedded import EmbeddedRuntime
 from lab.runtime.logfile import ROTATE_BYTES, LogReader, open_for_append
+from tests.embedded_lab import eventually, get, make_lab
 
 pytestmark = pytest.mark.nginx
 

@@ -148,9 +148,8 @@ def test_a_holder_that_is_hidden_from_us_is_another_users_process() -> None:
 def test_a_port_of_a_container_is_named_as_such_also_to_who_may_not_see_its_sockets(
     engine: object, tmp_path: Path, lab_name: str, free_ports: tuple[int, int]
 ) -> None:
-    from docker_lab import make_lab
-
     from lab.runtime.docker import DockerRuntime
+    from tests.docker_lab import make_lab
 
     runtime = DockerRuntime()
     plan = make_lab(tmp_path / "lab", lab_name, free_ports)
@@ -168,9 +167,8 @@ def test_a_port_of_a_container_is_named_as_such_also_to_who_may_not_see_its_sock
 def test_a_port_of_an_embedded_lab_names_the_lab(
     tmp_path: Path, lab_name: str, free_ports: tuple[int, int], nginx_binary: Path
 ) -> None:
-    from embedded_lab import make_lab, master_of
-
     from lab.runtime.embedded import EmbeddedRuntime
+    from tests.embedded_lab import make_lab, master_of
 
     runtime = EmbeddedRuntime(nginx_binary)
     plan = make_lab(tmp_path / "lab", lab_name, free_ports)

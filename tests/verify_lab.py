@@ -15,21 +15,10 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID
-
-from lab.pki import (
-    Credential,
-    Pki,
-    client_extensions,
-    distinguished_name,
-    issue,
-    issue_client_leaf,
-    issue_lab_ca,
-    issue_pki,
-    key_usage,
-    new_key,
-)
+from lab.checks import catalogue
+from lab.checks.catalogue import CLIENT
+from lab.faults import build
+from lab.pki import issue_pki
 from lab.plan import LabPlan, Service, make_plan
 from lab.probe import Attempt, attempt
 from lab.render import render
@@ -37,7 +26,7 @@ from lab.spec import LabSpec
 from lab.verification import VerifyContext
 
 NOW = datetime.datetime.now(datetime.UTC)
-DAY = datetime.timedelta(days=1)
+FAULTS = sorted({check.credential for check in catalogue() if check.credential} - {CLIENT})
 
 
 @dataclasses.dataclass
@@ -117,9 +106,13 @@ def make_lab(directory: Path, nginx: Path, ports: tuple[int, int]) -> RunningLab
     pki = issue_pki(spec, now=NOW)
     certs = directory / "certs"
     for name in ("server_ca", "client_ca", "server", "client"):
-        write(certs / name.replace("_", "-"), getattr(pki, name))
-    for name, credential in make_faults(pki, spec).items():
-        write(certs / "faults" / name, credential)
+        credential = getattr(pki, name)
+        write(certs / name.replace("_", "-"), credential.certificate_pem(), credential.key_pem())
+    for name in FAULTS:
+        files = build(name, client_ca=pki.client_ca, server=pki.server, now=NOW)
+        assert files.certificate
+        assert files.key
+        write(certs / "faults" / name, files.certificate, files.key)
     plan = make_plan(spec, directory, image="nginx", user="0:0")
     for path, text in render(plan, spec).items():
         (directory / path).parent.mkdir(exist_ok=True)
@@ -127,31 +120,12 @@ def make_lab(directory: Path, nginx: Path, ports: tuple[int, int]) -> RunningLab
     return RunningLab(plan, nginx)
 
 
-def make_faults(pki: Pki, spec: LabSpec) -> dict[str, Credential]:
-    """Credentials that an mTLS server must refuse, and one more that it must not."""
-    other_ca = issue_lab_ca("client", dataclasses.replace(spec, name="other"), new_key("ec-p256"), now=NOW)
-    keys = [new_key("ec-p256") for _ in range(5)]
-    name = distinguished_name("client")
-    valid = {"not_before": NOW - DAY, "not_after": NOW + DAY}
-    over = {"not_before": NOW - 3 * DAY, "not_after": NOW - DAY}
-    server_only = [
-        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
-        (key_usage("digital_signature"), True),
-    ]
-    return {
-        "other-ca": issue_client_leaf(other_ca, keys[0], "client", now=NOW, days=1),
-        "self-signed": issue(name, keys[1], client_extensions(["client"]), issuer=None, **valid),
-        "expired": issue(name, keys[2], client_extensions(["client"]), issuer=pki.client_ca, **over),
-        "server-auth-only": issue(name, keys[3], server_only, issuer=pki.client_ca, **valid),
-    }
-
-
-def write(base: Path, credential: Credential) -> None:
+def write(base: Path, certificate: bytes, key: bytes) -> None:
     base.parent.mkdir(parents=True, exist_ok=True)
-    base.with_suffix(".crt").write_bytes(credential.certificate_pem())
+    base.with_suffix(".crt").write_bytes(certificate)
     descriptor = os.open(base.with_suffix(".key"), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(credential.key_pem())
+        file.write(key)
 
 
 @contextlib.contextmanager

