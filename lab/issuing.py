@@ -1,4 +1,4 @@
-"""The use cases behind ``mtlslab certs issue``: further client credentials, and the zoo's, written into the workspace."""
+"""The use cases behind ``mtlslab certs issue``: further client credentials, and those of the zoo."""
 
 from __future__ import annotations
 

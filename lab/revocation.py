@@ -135,7 +135,7 @@ def serial_of(workspace: Workspace, name: str) -> int:
     """Serial number of a client credential: the lab's client, a further one, or ``revoked`` of the zoo.
 
     Raises:
-        SpecError: there is none of that name, or the client CA did not issue it, so that its list says nothing about it.
+        SpecError: there is none of that name, or another CA issued it, so that the list says nothing about it.
     """
     path, _ = files_of(name)
     if name in OWN_NAMES and name != "client":

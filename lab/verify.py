@@ -35,5 +35,9 @@ def verify(target: Target, only: Sequence[str] = (), *, observer: Observer | Non
         mtls_port=spec.mtls_port,
         address=reachable_address(spec.listen),
     )
+
+    def issue(names: Sequence[str]) -> None:
+        issue_faults(workspace, names)
+
     with workspace.lock():
-        return run_checks(context, only, issue=lambda names: issue_faults(workspace, names), observer=observer)
+        return run_checks(context, only, issue=issue, observer=observer)

@@ -109,6 +109,7 @@ _REFUSED = (Outcome.REFUSED_CERTIFICATE, Outcome.REFUSED_NO_CERTIFICATE)
         (answer(400, "Bad Request"), Outcome.OTHER_STATUS),
         (answer(200, BAD_CERTIFICATE), Outcome.SERVED),
         (answer(404), Outcome.OTHER_STATUS),
+        (answer(403, NO_CERTIFICATE), Outcome.OTHER_STATUS),
         (ended(Phase.READ, Side.PEER, alert="unknown_ca", alert_from=Side.PEER), Outcome.REFUSED_BY_ALERT),
         (ended(Phase.READ, Side.PEER, closed=True), Outcome.CLOSED),
         (ended(Phase.HANDSHAKE, Side.PEER, closed=True, heard=False), Outcome.UNREACHABLE),

@@ -1,23 +1,30 @@
-"""The commands below ``mtlslab certs``: look at certificates."""
+"""The commands below ``mtlslab certs``: look at certificates, take them along. More in ``zoo`` and ``revocation``."""
 
 from __future__ import annotations
 
 import datetime
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from lab.cli import options
-from lab.cli.find import find, require_choice
+from lab.cli import options, revocation, zoo
+from lab.cli.border import say
+from lab.cli.find import find, require_choice, shown
 from lab.cli.options import epilog
 from lab.errors import ExitCode, SpecError
 
 app = typer.Typer(
-    help="Look at the lab's certificates.",
+    help="Look at the lab's certificates, issue more (good ones and broken ones), revoke and export them.",
     epilog=epilog(
-        {"mtlslab certs list": "all certificates of the lab", "mtlslab certs show certs/client.crt": "one in full"},
+        {
+            "mtlslab certs list": "all certificates of the lab",
+            "mtlslab certs issue alice": "a further client",
+            "mtlslab certs issue --fault expired": "a broken one, and the command that shows what comes of it",
+            "mtlslab certs revoke alice": "enter it into the client CA's revocation list",
+        },
         ExitCode.OK,
         ExitCode.USAGE,
         ExitCode.NOT_FOUND,
@@ -75,6 +82,75 @@ def show(
         typer.echo(json.dumps({"schema": "mtlslab.cert/1", **row}, indent=2))
     else:
         typer.echo(row["text"])
+
+
+zoo.register(app)
+revocation.register(app)
+
+
+@app.command(
+    epilog=epilog(
+        {
+            "mtlslab certs export client": "certs/client.p12 with a random password, which is printed once",
+            "mtlslab certs export alice --password-file pw.txt": "with your own password, the file's first line",
+            "mtlslab certs export client --legacy": "for old key chains of macOS and Windows",
+        },
+        ExitCode.OK,
+        ExitCode.USAGE,
+        ExitCode.ENVIRONMENT,
+        ExitCode.NOT_FOUND,
+    )
+)
+def export(
+    credential: Annotated[str, typer.Argument(metavar="NAME", help="client, or a further client credential.")],
+    p12: Annotated[
+        bool, typer.Option("--p12", envvar="MTLSLAB_P12", help="As a PKCS #12 file. It is the only format.")
+    ] = True,
+    password_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--password-file", envvar="MTLSLAB_PASSWORD_FILE", metavar="FILE", help="Password: the file's first line."
+        ),
+    ] = None,
+    legacy: Annotated[
+        bool,
+        typer.Option("--legacy", envvar="MTLSLAB_LEGACY", help="Triple DES and SHA-1, which old programs insist on."),
+    ] = False,
+    name: options.Name = None,
+    directory: options.Directory = None,
+) -> None:
+    """Export a client's certificate, private key and CA as certs/NAME.p12, for browsers, Java and key chains.
+
+    No option takes the password itself, because every user of the machine can see command lines. It comes from
+    --password-file, else from the environment variable MTLSLAB_P12_PASSWORD, else it is made up and printed once.
+    """
+    from lab.export import export_p12, new_password
+    from lab.plan import SERVER_CA
+
+    del p12  # says what is done anyway
+    given = _given_password(password_file)
+    password = new_password() if given is None else given
+    workspace = find(name, directory).workspace
+    workspace.require()
+    with workspace.lock():
+        path = export_p12(workspace, credential, password, legacy=legacy)
+    place = shown(workspace.directory)
+    typer.echo(f"Wrote {place}/{path}: certificate, private key and client CA; it is called {credential!r} inside.")
+    if given is None:
+        typer.echo(f"Password: {password}")
+        say("The password is kept nowhere: note it now, or export again.")
+    say(f"The client must also trust the server's CA: import {place}/{SERVER_CA} as a certificate authority.")
+
+
+def _given_password(file: Path | None) -> str | None:
+    if file is None:
+        return os.environ.get("MTLSLAB_P12_PASSWORD")
+    try:
+        with file.open(encoding="utf-8") as text:
+            return text.readline(4096).rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        why = (error.strerror or "") if isinstance(error, OSError) else "it is no text (UTF-8)"
+        raise SpecError(f"Cannot read {file}.", why=why, hint="Name another --password-file.") from error
 
 
 def _content(file: str, name: str | None, directory: Path | None) -> bytes:
