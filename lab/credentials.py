@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from cryptography import x509
 
@@ -80,22 +80,26 @@ def load_client_ca(workspace: Workspace) -> pki.Credential:
 
 
 def load_server(workspace: Workspace) -> pki.Credential:
-    """The server's own credential.
+    """The server's own credential; a key that is open to others is read all the same: that is for a check to say.
 
     Raises:
         SpecError: it is missing or damaged.
     """
-    return load(workspace, SERVER_CERT, SERVER_KEY)
+    return _load(workspace, SERVER_CERT, SERVER_KEY, workspace.read)
 
 
 def load(workspace: Workspace, certificate: str, key: str) -> pki.Credential:
     """A credential from its two files.
 
     Raises:
-        SpecError: one is missing or damaged, or they do not belong together.
+        SpecError: one is missing or damaged, they do not belong together, or the key is open to others.
     """
+    return _load(workspace, certificate, key, workspace.read_key)
+
+
+def _load(workspace: Workspace, certificate: str, key: str, read_key: Callable[[str], bytes | None]) -> pki.Credential:
     try:
-        return pki.load_credential(workspace.read(certificate) or b"", workspace.read_key(key) or b"")
+        return pki.load_credential(workspace.read(certificate) or b"", read_key(key) or b"")
     except ValueError as error:
         raise _unusable(workspace, f"{certificate} and {key}", error) from error
 

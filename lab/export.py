@@ -12,8 +12,6 @@ from lab.errors import SpecError
 from lab.plan import CLIENT_CA
 from lab.workspace import Workspace
 
-# OpenSSL's default is 2048. The key lies beside the file without a password anyway.
-_ITERATIONS = 20_000
 _MAX_PASSWORD = 512  # bytes; far more than any program's dialogue takes
 
 
@@ -47,7 +45,7 @@ def export_p12(workspace: Workspace, name: str, password: str, *, legacy: bool =
 
 
 def _encryption(password: str, *, legacy: bool) -> KeySerializationEncryption:
-    builder = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(_ITERATIONS)
+    builder = PrivateFormat.PKCS12.encryption_builder()
     if legacy:
         # RFC 7292 appendix C: the last schemes before AES, which older key chains of macOS and Windows insist on.
         builder = builder.key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)

@@ -35,8 +35,19 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 ALL = "all"
-# For a client whose OpenSSL has security level 1 or more and does not load a weak credential otherwise.
-_WEAK_CLIENT = ("--ciphers", "DEFAULT@SECLEVEL=0")
+# For a client whose OpenSSL has security level 1 or more and does not load a weak credential otherwise. curl's
+# --ciphers comes too late: curl loads the certificate first.
+WEAK_CLIENT = f"{FAULTS_DIRECTORY}/weak-client.cnf"
+_WEAK_CLIENT_CONF = b"""\
+# OpenSSL configuration of a client that loads what is too weak: OPENSSL_CONF=THIS_FILE curl ...
+openssl_conf = init
+[init]
+ssl_conf = ssl
+[ssl]
+system_default = weak
+[weak]
+CipherString = DEFAULT@SECLEVEL=0
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,6 +162,8 @@ def issue_faults(workspace: Workspace, names: Sequence[str]) -> tuple[IssuedFaul
             continue
         files = build(name, client_ca=client_ca, server=server, now=now)
         paths = _write_fault(workspace, name, files.certificate, files.key)
+        if FAULTS[name].weak:
+            workspace.write(WEAK_CLIENT, _WEAK_CLIENT_CONF)
         on_list = files.revoke is not None and workspace.read(CRL) is not None
         if files.revoke is not None and on_list:
             revoke(workspace, files.revoke, now=now)
@@ -171,17 +184,17 @@ def keep_specimen(workspace: Workspace) -> None:
 
 
 def retire(workspace: Workspace, *, own: Iterable[str], say: Say) -> None:
-    """After new CAs were issued: remove the old client CA's list and faults, and name what else is of it.
+    """When a new client CA takes over: remove the old one's list and faults, and name what else is of it.
 
     Args:
         workspace: that of the lab.
-        own: paths of the certificates that were issued anew.
+        own: paths of the certificates that are issued anew.
         say: is told what stays although no server accepts it any more.
     """
     workspace.remove([CRL, FAULTS_DIRECTORY])
     directory = workspace.directory / DIRECTORY
-    paths = sorted(f"{DIRECTORY}/{path.name}" for path in directory.iterdir() if path.suffix in (".crt", ".p12"))
-    orphans = [path for path in paths if path not in set(own)]
+    found = sorted(path.name for path in directory.glob("*") if path.suffix in (".crt", ".p12"))
+    orphans = [f"{DIRECTORY}/{name}" for name in found if f"{DIRECTORY}/{name}" not in set(own)]
     if orphans:
         say(f"Of the old client CA, and refused from now on: {', '.join(orphans)} (kept; issue or export them anew).")
 
@@ -193,7 +206,7 @@ def try_command(workspace: Workspace, spec: LabSpec, files: Sequence[str], *, we
         workspace: that of the lab.
         spec: the lab's, with settled ports.
         files: paths of certificate and private key; empty for a client without.
-        weak: whether curl must be told to load a weak credential.
+        weak: whether the client's OpenSSL must be told to load a weak credential.
     """
     credential = Credential(*(workspace.directory / Path(path) for path in files)) if files else None
     attempt = Attempt(
@@ -202,7 +215,8 @@ def try_command(workspace: Workspace, spec: LabSpec, files: Sequence[str], *, we
         cacert=workspace.directory / SERVER_CA,
         credential=credential,
     )
-    return [*curl_command(attempt, workspace.directory), *(_WEAK_CLIENT if weak else ())]
+    prefix = ["env", f"OPENSSL_CONF=./{WEAK_CLIENT}"] if weak else []
+    return [*prefix, *curl_command(attempt, workspace.directory)]
 
 
 def _check_new_client(workspace: Workspace, name: str) -> None:

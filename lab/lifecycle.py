@@ -15,7 +15,7 @@ from typing import Any
 
 from lab.errors import LabNotFoundError, MachineError
 from lab.locate import Target
-from lab.plan import COMPOSE_FILE, CRL, SERVER_KEY, LabPlan, make_plan, with_fingerprints
+from lab.plan import CLIENT_CA_KEY, COMPOSE_FILE, CRL, SERVER_KEY, LabPlan, make_plan, with_fingerprints
 from lab.ready import wait_until_ready
 from lab.render import render, render_compose
 from lab.runtime.base import LogLine, Runtime, ServiceStatus, State
@@ -272,26 +272,31 @@ def _write_certificates(workspace: Workspace, spec: LabSpec, options: UpOptions,
     update = renew_pki(spec, existing, datetime.datetime.now(datetime.UTC))
     for message in update.messages:
         say(message)
+    if CLIENT_CA_KEY in update.files:
+        _retire_client_ca(workspace, say)
     for path, content in update.files.items():
         if path.endswith(".key"):
             workspace.write_key(path, content, owner=workspace.key_owner() if path == SERVER_KEY else None)
         else:
             workspace.write(path, content)
-    _write_crl(workspace, spec, options, say)
+    if spec.crl:
+        _write_crl(workspace, say)
 
 
-def _write_crl(workspace: Workspace, spec: LabSpec, options: UpOptions, say: Say) -> None:
-    if not (spec.crl or options.rotate_certs):
-        return
+def _retire_client_ca(workspace: Workspace, say: Say) -> None:
+    # Before the new CA is written: whoever is killed in between leaves no list of a CA that is gone.
     from lab.certs import PKI_FILES
-    from lab.issuing import keep_specimen, retire
+    from lab.issuing import retire
+
+    retire(workspace, own=PKI_FILES, say=say)
+
+
+def _write_crl(workspace: Workspace, say: Say) -> None:
+    from lab.issuing import keep_specimen
     from lab.revocation import keep_crl
 
-    if options.rotate_certs:
-        retire(workspace, own=PKI_FILES, say=say)
-    if spec.crl:
-        keep_crl(workspace, now=datetime.datetime.now(datetime.UTC), say=say)
-        keep_specimen(workspace)
+    keep_crl(workspace, now=datetime.datetime.now(datetime.UTC), say=say)
+    keep_specimen(workspace)
 
 
 def _write_files(workspace: Workspace, spec: LabSpec, image: str, options: UpOptions, say: Say) -> LabPlan:

@@ -23,11 +23,13 @@ from lab.checks import (
     select,
     with_controls,
 )
-from lab.checks.catalogue import CLIENT
+from lab.checks.model import CLIENT
+from lab.context import Probe, VerifyContext
 from lab.curl import curl_command
 from lab.plan import CLIENT_CERT, CLIENT_KEY, SERVER_CA, TLS_SERVICE
-from lab.probe import DEFAULT_PATH, DEFAULT_TIMEOUT, Attempt, Credential, Observation, attempt
+from lab.probe import Attempt, Credential, attempt
 from lab.report import Finding, Report
+from lab.trials import TRIALS, TrialResult
 
 FAULTS_DIRECTORY = "certs/faults"
 _NOBODY_THERE = "Does it run, and on this port? mtlslab status, mtlslab logs {service}, and mtlslab up to start it."
@@ -35,36 +37,8 @@ WORKERS = 4  # measured on two cores: 50 ms for 32 checks; 1 takes 65 ms, 8 take
 
 Issue = Callable[[Sequence[str]], object]
 """Sees to it that ``certs/faults/NAME.crt`` and ``NAME.key`` are there for each of the names."""
-Probe = Callable[[Attempt], Observation]
 Observer = Callable[[Finding], None]
 """Is told of each finding as it comes, not in the report's order, from one thread."""
-
-
-@dataclasses.dataclass(frozen=True)
-class VerifyContext:
-    """The lab that is verified.
-
-    Attributes:
-        directory: absolute path of the workspace.
-        lab: its name.
-        runtime: what runs it, as the report shows it.
-        tls_port: port of the service with ordinary TLS.
-        mtls_port: port of the service with mutual TLS.
-        host: name in the URLs; one of the server certificate's names.
-        address: where to connect.
-        path: path of the page that both services serve.
-        timeout: seconds that each attempt may take.
-    """
-
-    directory: Path
-    lab: str
-    runtime: str
-    tls_port: int
-    mtls_port: int
-    host: str = "localhost"
-    address: str = "127.0.0.1"
-    path: str = DEFAULT_PATH
-    timeout: float = DEFAULT_TIMEOUT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +46,7 @@ class _Shot:
     """A check with its attempt and what came of it."""
 
     check: Check
-    attempt: Attempt
-    seen: Observation
+    result: TrialResult
     verdict: Verdict
 
 
@@ -181,16 +154,20 @@ class _Run:
 
     def _shoot(self, check: Check) -> _Shot:
         what = make_attempt(self._context, check)
-        seen = self._probe(what)
-        return _Shot(check, what, seen, judge(check, seen))
+        result = TRIALS[check.trial](self._context, check, what, self._probe)
+        return _Shot(check, result, result.verdict or judge(check, result.seen))
 
     def _decide(self, finding: Finding) -> None:
         self._decided[finding.id] = finding
         self._observer(finding)
 
     def _judged(self, shot: _Shot) -> Finding:
-        finding = self._finding(shot.check, shot.attempt, shot.verdict, observed_mapping(shot.seen), shot.seen.duration)
-        if outcome_of(shot.seen) is Outcome.UNREACHABLE:
+        seen, result = shot.result.seen, shot.result
+        observed = {**observed_mapping(seen), **result.facts}
+        finding = self._finding(shot.check, result.attempt, shot.verdict, observed, seen.duration)
+        if result.command is not None:
+            finding = dataclasses.replace(finding, command=tuple(result.command))
+        if outcome_of(seen) is Outcome.UNREACHABLE:
             return dataclasses.replace(finding, hint=_NOBODY_THERE.format(service=shot.check.service))
         return finding
 

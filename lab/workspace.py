@@ -27,12 +27,14 @@ LAB_FILE = "lab.json"
 LAB_SCHEMA = "mtlslab.lab/1"
 LOCK_FILE = ".lock"
 LOG_DIRECTORY = "logs"
+TWINS_DIRECTORY = "twins"
 # All that a lab puts into its directory; `down --purge` removes these and nothing else.
 ENTRIES = (
     "certs",
     CRL_DIRECTORY,
     RUN_DIRECTORY,
     LOG_DIRECTORY,
+    TWINS_DIRECTORY,
     *SERVICES,
     COMPOSE_FILE,
     ".gitignore",

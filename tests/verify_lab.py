@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lab.checks import catalogue
-from lab.checks.catalogue import CLIENT
+from lab.checks.model import CLIENT
 from lab.faults import build
 from lab.pki import issue_pki
 from lab.plan import LabPlan, Service, make_plan

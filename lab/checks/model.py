@@ -6,6 +6,18 @@ import dataclasses
 from enum import StrEnum
 from typing import Any
 
+TLS_VERSIONS = ("1.2", "1.3")
+CLIENT = "client"
+"""The credential of the lab's own client; every other name is one of the zoo."""
+
+SERVER_IDENTITY = "TLS: the server proves who it is"
+CLIENT_IDENTITY = "mTLS: the client proves who it is, too"
+REFUSED_CLIENTS = "mTLS: everyone else is refused"
+ZOO = "mTLS: certificates that are wrong or odd"
+REVOCATION = "mTLS: certificates that were taken back"
+PROBE = "probe"
+CRL_TRIAL = "crl"
+
 
 class Outcome(StrEnum):
     """The class of an observation: how the attempt ended, told so that two attempts can be compared."""
@@ -22,7 +34,12 @@ class Outcome(StrEnum):
     UNREACHABLE = "unreachable"
 
 
-REFUSED_BY_SERVER = (Outcome.REFUSED_NO_CERTIFICATE, Outcome.REFUSED_CERTIFICATE)
+REFUSED_BY_SERVER = (
+    Outcome.REFUSED_NO_CERTIFICATE,
+    Outcome.REFUSED_CERTIFICATE,
+    Outcome.REFUSED_BY_ALERT,
+    Outcome.CLOSED,
+)
 
 # nginx's pages for its internal codes 496 and 495; both go out with status 400.
 PAGES = {
@@ -67,12 +84,17 @@ class Expectation:
             own OpenSSL. Words differ from release to release: another reason is worth a warning, not a failure.
         identified: the server must say that it verified the client, and have seen the very certificate that was sent.
         asked: whether the server must (not) have sent a CertificateRequest; None leaves it open.
+        also: other ways to end that are right, too.
+        by_design: this is what nginx does, and not what many expect: seeing it is a warning with a lesson, and a
+            server that decides the other way is none the worse. For advisory checks.
     """
 
     outcome: Outcome
     reason: str = ""
     identified: bool = False
     asked: bool | None = None
+    also: tuple[Outcome, ...] = ()
+    by_design: bool = False
 
     def to_mapping(self) -> dict[str, Any]:
         """As reports show it; what is left open is left out."""
@@ -87,6 +109,10 @@ class Expectation:
             mapping["client_verify"] = "SUCCESS"
         if self.asked is not None:
             mapping["certificate_requested"] = self.asked
+        if self.also:
+            mapping["also"] = [outcome.value for outcome in self.also]
+        if self.by_design:
+            mapping["by_design"] = True
         return mapping
 
 
@@ -107,6 +133,12 @@ class Check:
         tls_version: the only version offered; None offers all.
         depends: id of the positive control, without which this check would say nothing.
         severity: required or advisory.
+        rfc: the sections that say so, for whoever wants to read on.
+        directive: the nginx directives that decide it.
+        sabotage: what to change in order to see the check fail.
+        trial: the procedure that is followed, by its name in ``lab.trials.TRIALS``.
+        versions: in an entry of the catalogue, the TLS versions that it becomes a check for, with ``depends`` on the
+            control of the same version; empty for one check that offers what ``tls_version`` says.
     """
 
     id: str
@@ -121,6 +153,11 @@ class Check:
     tls_version: str | None = None
     depends: str | None = None
     severity: Severity = Severity.REQUIRED
+    rfc: str = ""
+    directive: str = ""
+    sabotage: str = ""
+    trial: str = PROBE
+    versions: tuple[str, ...] = TLS_VERSIONS
 
     @property
     def family(self) -> str:

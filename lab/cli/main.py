@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lab import __version__
-from lab.cli import certs, doctor, labs, verify
+from lab.cli import certs, clients, doctor, labs, verify
 from lab.cli.border import BorderedGroup
 from lab.cli.options import epilog
 from lab.errors import ExitCode
@@ -53,6 +53,7 @@ def root(
 labs.register(app)
 verify.register(app)
 doctor.register(app)
+clients.register(app)
 app.add_typer(certs.app, name="certs")
 
 

@@ -163,14 +163,13 @@ def _text(document: dict[str, Any]) -> list[str]:
     if "number" not in document:
         return [f"There is no {document['file']}: nothing is revoked. Make one with mtlslab up --crl."]
     use = "the mTLS service checks it" if document["configured"] else "not checked yet: mtlslab up"
-    lines = [
+    valid = f"{_minute(document['this_update'])} to {_minute(document['next_update'])} UTC ({document['condition']})"
+    entries = [f"{_minute(row['since'])}  {row['serial']}  {row['file']}".rstrip() for row in document["revoked"]]
+    return [
         f"{document['file']}: number {document['number']} of {document['issuer']}; {use}",
-        f"{'valid':<10} {_minute(document['this_update'])} to {_minute(document['next_update'])} UTC"
-        f" ({document['condition']})",
+        f"{'valid':<8} {valid}",
+        *(f"{'revoked':<8} {entry}" for entry in entries or ["nothing"]),
     ]
-    for row in document["revoked"]:
-        lines.append(f"{'revoked':<10} {_minute(row['since'])}  {row['serial']}  {row['file']}".rstrip())
-    return lines if document["revoked"] else [*lines, f"{'revoked':<10} nothing"]
 
 
 def _minute(iso: str | None) -> str:

@@ -161,7 +161,7 @@ def _story(target: Target, made: IssuedFault, *, crl: bool) -> Iterator[tuple[st
     workspace = target.workspace
     yield "files", ", ".join(made.files) or "none: this client has no certificate"
     yield "wrong", fault.wrong
-    yield from _prediction(fault, crl=crl and (made.revoked or not fault.outcome_with_crl or fault.name != "revoked"))
+    yield from _prediction(fault, crl=crl)
     spec = make_spec(workspace.require().spec)
     yield "try", shell_line(try_command(workspace, spec, made.files, weak=fault.weak))
     if fault.load_fails_locally:
@@ -182,8 +182,8 @@ def _prediction(fault: Fault, *, crl: bool) -> Iterator[tuple[str, str]]:
     told = {version: _outcome_text(outcomes) for version, outcomes in by_version.items()}
     same = len(set(told.values())) == 1
     yield "expect", told["TLSv1.3"] if same else "; ".join(f"{version}: {text}" for version, text in told.items())
-    if pattern := fault.expected_reason(crl=crl):
-        yield "reason", f"X-SSL-Client-Verify matches /{pattern}/"
+    if fault.reason:
+        yield "reason", f"X-SSL-Client-Verify matches /{fault.expected_reason(crl=crl)}/"
     if fault.alert:
         yield "alert", fault.alert
 

@@ -78,7 +78,7 @@ class _Decoder:
         self.suite_code = 0
         self._secrets = secrets
         self._directions = {sender: _Direction() for sender in Sender}
-        self._randoms = {sender: b"" for sender in Sender}
+        self._randoms = dict.fromkeys(Sender, b"")
 
     def feed(self, sender: Sender, data: bytes) -> None:
         """Take the next bytes of one side."""
@@ -173,7 +173,7 @@ def _records(direction: _Direction) -> Iterator[tuple[bytes, bytes]]:
     """The complete records of a stream; what is not TLS stays where it is."""
     raw = direction.raw
     while raw and not direction.lost:
-        if not 20 <= raw[0] <= 23 or raw[1:2] not in (b"\x03", b""):
+        if not 20 <= raw[0] <= 23 or (len(raw) > 1 and raw[1] != 3):
             direction.lost = True
         length = int.from_bytes(raw[3:_HEADER]) if len(raw) >= _HEADER else 0
         if direction.lost or len(raw) < _HEADER + length:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 
+from lab.checks.model import CLIENT
+from lab.context import VerifyContext
 from lab.handshake.model import Transcript
 from lab.handshake.record import record_handshake
 from lab.plan import SERVER_CA
 from lab.probe import Attempt
-from lab.verification import Issue, VerifyContext, credential_files
+from lab.verification import Issue, credential_files
 
 THIEF = "stolen-certificate"  # of the zoo: nginx refuses a bad chain by HTTP, but this one by a TLS alert
-_CLIENT = "client"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,22 +48,24 @@ def examples(context: VerifyContext) -> tuple[Example, ...]:
         Example(
             "right-client",
             "A client with a certificate of the client CA",
-            "The server asks (CertificateRequest), the client answers with its certificate and proves with a signature "
-            "(CertificateVerify) that it holds the private key. Only then does the page come.",
-            _attempt(context, _CLIENT),
+            "In mutual TLS the server asks (CertificateRequest), and the client answers with its certificate and "
+            "proves with a signature (CertificateVerify) that it holds the private key. Only then does the page come.",
+            _attempt(context, CLIENT),
         ),
         Example(
             "no-certificate",
             "A client without a certificate",
-            "The client answers the CertificateRequest with an empty Certificate message. nginx finishes the handshake "
-            "all the same and refuses with an HTTP answer: TLS succeeded, mutual TLS did not.",
+            "A client that has none answers the CertificateRequest with an empty Certificate message. With "
+            "ssl_verify_client on, nginx finishes the handshake all the same and refuses with an HTTP answer: TLS "
+            "succeeds, mutual TLS does not.",
             _attempt(context, None),
         ),
         Example(
             "stolen-certificate",
             "A client with somebody else's certificate, without its key",
-            "The certificate is good, the signature is not: whoever made it does not hold the private key. "
-            "A handshake that was tampered with is TLS's own affair, so the server breaks it off with an alert.",
+            "The certificate is good, the signature (CertificateVerify) is not: whoever made it does not hold the "
+            "private key. A server that asks for a certificate finds that out within TLS itself, and breaks off with "
+            "an alert.",
             _attempt(context, THIEF),
         ),
     )

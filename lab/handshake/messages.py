@@ -165,21 +165,24 @@ def negotiated(body: bytes) -> tuple[str, int]:
 
 
 def _details(name: str, body: bytes, version: str) -> dict[str, str]:
-    if name == "ClientHello":
-        return _client_hello(body)
-    if name in ("ServerHello", "HelloRetryRequest"):
-        chosen, suite = negotiated(body)
-        return {"version": f"TLS {chosen}", "cipher suite": suite_name(suite)}
-    if name == "EncryptedExtensions":
-        return {"ALPN": _alpn(_extensions(_Reader(body)).get(_ALPN))}
-    if name == "CertificateRequest":
-        return _certificate_request(body, version)
-    if name == "Certificate":
-        return _certificate(body, version)
-    if name == "CertificateVerify":
-        scheme = _Reader(body).number(2)
-        return {"signature": _SCHEMES.get(scheme, f"0x{scheme:04x}")}
-    return {}
+    if name in ("CertificateRequest", "Certificate"):
+        return _certificate_request(body, version) if name == "CertificateRequest" else _certificate(body, version)
+    reader = _READERS.get(name)
+    return reader(body) if reader else {}
+
+
+def _server_hello(body: bytes) -> dict[str, str]:
+    chosen, suite = negotiated(body)
+    return {"version": f"TLS {chosen}", "cipher suite": suite_name(suite)}
+
+
+def _encrypted_extensions(body: bytes) -> dict[str, str]:
+    return {"ALPN": _alpn(_extensions(_Reader(body)).get(_ALPN))}
+
+
+def _certificate_verify(body: bytes) -> dict[str, str]:
+    scheme = _Reader(body).number(2)
+    return {"signature": _SCHEMES.get(scheme, f"0x{scheme:04x}")}
 
 
 def _client_hello(body: bytes) -> dict[str, str]:
@@ -299,3 +302,13 @@ def _printable(text: str) -> str:
     """A peer's words on one line, without characters that could steer a terminal."""
     shown = "".join(char if char.isprintable() else "?" for char in text[: _MAX_TEXT + 1])
     return f"{shown[:_MAX_TEXT]}..." if len(shown) > _MAX_TEXT else shown
+
+
+# The messages whose layout is the same in both versions; those that are not here have nothing to tell.
+_READERS = {
+    "ClientHello": _client_hello,
+    "ServerHello": _server_hello,
+    "HelloRetryRequest": _server_hello,
+    "EncryptedExtensions": _encrypted_extensions,
+    "CertificateVerify": _certificate_verify,
+}

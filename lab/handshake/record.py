@@ -92,6 +92,8 @@ def _talk(what: Attempt, context: ssl.SSLContext, wire: _Wire) -> str:
             # This context tells no tape whether a certificate was asked for: give the server the moment in any case.
             connection.tape.certificate_requested = True
             connection.await_verdict()
+            with contextlib.suppress(ssl.SSLWantReadError):
+                connection.tls.read(1)  # nothing is to be read yet, unless the server has refused
             broken = connection.send(_request(what))
             while connection.read(_READ):
                 pass

@@ -1,0 +1,153 @@
+"""A check for every credential of the zoo that the tutorial does not show, made from what the zoo says about it."""
+
+from __future__ import annotations
+
+from lab.checks.entries_tutorial import ENTRIES as TUTORIAL
+from lab.checks.model import REVOCATION, ZOO, Check, Expectation, Outcome, Severity
+from lab.faults import FAULTS, Fault
+from lab.faults import Outcome as Foreseen
+from lab.faults import Severity as Weight
+from lab.plan import MTLS_SERVICE
+
+CONTROL = "mtls-serves-client-certificate"
+NO_CREDENTIAL = "none"  # of the zoo; here a check without a credential
+REVOKED = "revoked"
+
+_OUTCOMES = {
+    Foreseen.SERVED: Outcome.SERVED,
+    Foreseen.NO_CERTIFICATE: Outcome.REFUSED_NO_CERTIFICATE,
+    Foreseen.CERTIFICATE_ERROR: Outcome.REFUSED_CERTIFICATE,
+    Foreseen.ALERT: Outcome.REFUSED_BY_ALERT,
+    Foreseen.LOCAL: Outcome.LOCAL,
+}
+_OFF = "ssl_verify_client off; in nginx-mtls/nginx.conf, then mtlslab reload."
+_LENIENT = "error_page 495 =200 /hello-world.txt; in the server block of nginx-mtls/nginx.conf, then mtlslab reload."
+_WRONG_CA = "ssl_client_certificate ../certs/server-ca.crt; in nginx-mtls/nginx.conf, then mtlslab reload."
+_DEPTH = "ssl_verify_depth 0; in nginx-mtls/nginx.conf, then mtlslab reload."
+_LOAD = "Nothing on the server: give the client the key that belongs to its certificate, and it is served."
+_AUTHORISE = (
+    "Let the server be stricter than its default, and the warning goes: "
+    "if ($ssl_client_s_dn != \"O=mtlslab,CN=client\") { return 403; } in nginx-mtls/nginx.conf, then mtlslab reload."
+)
+# By the chapter of the zoo: the directives that decide, and where to look if the check does not hold.
+_DIRECTIVES = {
+    "trust": "ssl_client_certificate, ssl_verify_client",
+    "validity": "ssl_verify_client",
+    "usage": "ssl_verify_client",
+    "chains": "ssl_client_certificate, ssl_verify_depth",
+    "keys": "ssl_verify_client, ssl_ciphers (@SECLEVEL)",
+    "identity": "ssl_verify_client; who may do what is decided from $ssl_client_s_dn and its like",
+}
+_HINTS = {
+    "trust": "ssl_client_certificate must name certs/client-ca.crt and hold no other CA; ssl_verify_client must be on.",
+    "validity": "ssl_verify_client must be on. Is the clock of the machine right?",
+    "usage": "ssl_verify_client must be on. nginx leaves this check to OpenSSL, which makes it for every client chain.",
+    "chains": "ssl_verify_client must be on; ssl_verify_depth says how many CAs may stand below the trusted one.",
+    "keys": "ssl_verify_client must be on; the security level of the server's OpenSSL says which keys are too weak.",
+    "identity": "ssl_verify_client must be on; look at mtlslab logs nginx-mtls.",
+}
+_REVOKED_HINT = "ssl_crl must name the list: mtlslab up --crl. nginx reads it at start and reload only: mtlslab reload."
+_CRL_HINT = (
+    "With ssl_crl, nginx wants a list of every CA in the chain: append the intermediate CA's own CRL to the file."
+)
+
+
+def entries(*, crl: bool) -> tuple[Check, ...]:
+    """One entry for each credential.
+
+    Args:
+        crl: whether the server checks a revocation list, which changes what is to be expected.
+    """
+    shown = {entry.credential or NO_CREDENTIAL for entry in TUTORIAL if entry.service == MTLS_SERVICE}
+    return tuple(
+        _entry(fault, version, crl=crl)
+        for fault in FAULTS.values()
+        if fault.name not in shown
+        for version in ("1.2", "1.3")
+    )
+
+
+def fault_of(check: Check) -> Fault | None:
+    """What the zoo says about a check's credential; None for the lab's own client."""
+    return FAULTS.get(check.credential or NO_CREDENTIAL)
+
+
+def _entry(fault: Fault, version: str, *, crl: bool) -> Check:
+    expect = _expectation(fault, version, crl=crl)
+    chapter = fault.build.__module__.rpartition(".")[2]
+    hint, directive = _HINTS[chapter], _DIRECTIVES[chapter]
+    if fault.name == REVOKED:
+        hint, directive = _REVOKED_HINT, "ssl_crl"
+    elif crl and fault.outcome_with_crl:
+        hint = _CRL_HINT
+    return Check(
+        id=_id(fault),
+        title=f"{_subject(expect)}: {fault.title}",
+        category=REVOCATION if fault.name == REVOKED else ZOO,
+        service=MTLS_SERVICE,
+        expect=expect,
+        why=f"{fault.wrong} {fault.lesson}",
+        hint=hint,
+        credential=fault.name,
+        depends=CONTROL,
+        severity=Severity.ADVISORY if expect.by_design or _only_advisory(fault) else Severity.REQUIRED,
+        rfc=fault.rfc,
+        directive=directive,
+        sabotage=_sabotage(fault, expect, chapter),
+        versions=(version,),
+    )
+
+
+def _expectation(fault: Fault, version: str, *, crl: bool) -> Expectation:
+    outcome, *others = sorted(
+        (_OUTCOMES[foreseen] for foreseen in fault.expected(f"TLSv{version}", crl=crl)),
+        key=lambda one: one is Outcome.REFUSED_BY_ALERT,  # the page first: only a page has a reason
+    )
+    if outcome is Outcome.REFUSED_BY_ALERT:
+        # An alert may race with the end of the connection.
+        return Expectation(outcome, reason=fault.alert, also=(*others, Outcome.CLOSED))
+    if outcome is Outcome.LOCAL:
+        return Expectation(outcome)
+    served = outcome is Outcome.SERVED
+    surprising = served and fault.severity is Weight.ADVISORY
+    missing_list = crl and fault.outcome is Foreseen.SERVED and not served and fault.name != REVOKED
+    return Expectation(
+        outcome,
+        reason="" if served else fault.expected_reason(crl=crl),
+        identified=served,
+        also=tuple(others),
+        by_design=surprising or missing_list,
+    )
+
+
+def _only_advisory(fault: Fault) -> bool:
+    """A refusal that depends on how the server's OpenSSL was built."""
+    return fault.severity is Weight.ADVISORY and fault.outcome is not Foreseen.SERVED
+
+
+def _id(fault: Fault) -> str:
+    """The same whatever is configured: a check keeps its name when a revocation list changes the right answer."""
+    if fault.load_fails_locally:
+        return f"mtls-never-sees-{fault.name}"
+    if fault.outcome is not Foreseen.SERVED or fault.name == REVOKED:
+        return f"mtls-refuses-{fault.name}"
+    return f"mtls-{'accepts' if fault.severity is Weight.ADVISORY else 'serves'}-{fault.name}"
+
+
+def _subject(expect: Expectation) -> str:
+    if expect.outcome is Outcome.LOCAL:
+        return "the client itself refuses"
+    verb = "serves" if expect.outcome is Outcome.SERVED else "refuses"
+    return f"the mTLS server {verb}{', by design' if expect.by_design else ''}"
+
+
+def _sabotage(fault: Fault, expect: Expectation, chapter: str) -> str:
+    if expect.outcome is Outcome.LOCAL:
+        return _LOAD
+    if fault.name == REVOKED:
+        return "Leave the list out and start again: mtlslab up --no-crl."
+    if expect.by_design:
+        return _AUTHORISE
+    if expect.outcome is Outcome.SERVED:
+        return _DEPTH if chapter == "chains" else _WRONG_CA
+    return _OFF if expect.outcome is not Outcome.REFUSED_CERTIFICATE else _LENIENT

@@ -1,0 +1,41 @@
+"""The lab that is verified, and how one attempt is made."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from lab.probe import DEFAULT_PATH, DEFAULT_TIMEOUT, Attempt, Observation
+
+Probe = Callable[[Attempt], Observation]
+"""Makes one attempt."""
+
+
+@dataclasses.dataclass(frozen=True)
+class VerifyContext:
+    """The lab that is verified.
+
+    Attributes:
+        directory: absolute path of the workspace.
+        lab: its name.
+        runtime: what runs it, as the report shows it.
+        tls_port: port of the service with ordinary TLS.
+        mtls_port: port of the service with mutual TLS.
+        host: name in the URLs; one of the server certificate's names.
+        address: where to connect.
+        path: path of the page that both services serve.
+        timeout: seconds that each attempt may take.
+        crl: whether the mTLS service is set up to check a revocation list.
+    """
+
+    directory: Path
+    lab: str
+    runtime: str
+    tls_port: int
+    mtls_port: int
+    host: str = "localhost"
+    address: str = "127.0.0.1"
+    path: str = DEFAULT_PATH
+    timeout: float = DEFAULT_TIMEOUT
+    crl: bool = False

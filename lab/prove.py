@@ -1,0 +1,170 @@
+"""The use case ``verify --prove``: start sabotaged twins of a lab and require that the checks go red on each."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from lab.checks import Result
+from lab.context import VerifyContext
+from lab.errors import ExitCode, SpecError
+from lab.issuing import issue_faults
+from lab.locate import Target
+from lab.mutants import MUTANTS, Mutant
+from lab.ready import reachable_address
+from lab.report import Report
+from lab.runtime.base import Runtime
+from lab.spec import LabSpec, make_spec
+from lab.twins import Twin, make_twin, running
+from lab.verification import run_checks
+from lab.workspace import TWINS_DIRECTORY, Workspace
+
+SCHEMA = "mtlslab.prove/1"
+# A twin costs processor time (handshakes) and waiting (the engine); two at a time keep two cores busy.
+SIDE_BY_SIDE = 2
+
+CONTROLS = (
+    Mutant("twin", "a faithful twin: nothing is wrong", crl=False, sabotage=lambda _: None),
+    Mutant("twin-crl", "a faithful twin that checks a revocation list", crl=True, sabotage=lambda _: None),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What the checks made of one twin.
+
+    Attributes:
+        name, title: the mutant's.
+        control: whether it is a faithful twin, on which no check may fail.
+        caught_by: ids of the checks that failed.
+        checks: how many ran.
+    """
+
+    name: str
+    title: str
+    control: bool
+    caught_by: tuple[str, ...]
+    checks: int
+
+    @property
+    def good(self) -> bool:
+        """Whether the checks did right by this twin."""
+        return bool(self.caught_by) != self.control
+
+
+@dataclasses.dataclass(frozen=True)
+class Proof:
+    """All twins of one lab."""
+
+    lab: str
+    runtime: str
+    trials: tuple[Outcome, ...]
+
+    @property
+    def mutants(self) -> tuple[Outcome, ...]:
+        """The sabotaged twins."""
+        return tuple(trial for trial in self.trials if not trial.control)
+
+    @property
+    def survivors(self) -> tuple[Outcome, ...]:
+        """The sabotaged twins that no check caught."""
+        return tuple(trial for trial in self.mutants if not trial.good)
+
+    @property
+    def score(self) -> float:
+        """The share of mutants that were caught, from 0 to 1."""
+        return 1 - len(self.survivors) / len(self.mutants) if self.mutants else 0.0
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Inconclusive when a faithful twin is not green (then nothing is proved), else whether all were caught."""
+        if not self.mutants or any(trial.control and not trial.good for trial in self.trials):
+            return ExitCode.INCONCLUSIVE
+        return ExitCode.CHECK_FAILED if self.survivors else ExitCode.OK
+
+    def to_mapping(self) -> dict[str, Any]:
+        """JSON-ready values, schema ``mtlslab.prove/1``."""
+        return {
+            "schema": SCHEMA,
+            "lab": self.lab,
+            "runtime": self.runtime,
+            "success": self.exit_code is ExitCode.OK,
+            "exit_code": int(self.exit_code),
+            "score": round(self.score, 4),
+            "twins": [{**dataclasses.asdict(trial), "good": trial.good} for trial in self.trials],
+        }
+
+
+def prove(
+    target: Target, runtime: Runtime, names: Iterable[str] = (), *, observer: Callable[[Outcome], None] = lambda _: None
+) -> Proof:
+    """Run the checks on sabotaged twins of a lab, which itself is left alone.
+
+    Args:
+        target: the lab; need not run.
+        runtime: runs the twins.
+        names: of the mutants; all when empty.
+        observer: is told of every twin as it is done.
+
+    Raises:
+        LabNotFoundError: there is no such lab.
+        SpecError: there is no such mutant.
+        MachineError, NotReadyError: a twin does not start.
+    """
+    workspace = target.workspace
+    record = workspace.require()
+    spec = make_spec(record.spec)
+    chosen = _chosen(names)
+
+    def trial_of(mutant: Mutant) -> Outcome:
+        trial = _trial(workspace, spec, mutant, runtime, record.image or spec.image)
+        observer(trial)
+        return trial
+
+    with workspace.lock():
+        try:
+            with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+                trials = tuple(pool.map(trial_of, (*CONTROLS, *chosen)))
+        finally:
+            workspace.remove([TWINS_DIRECTORY])
+    return Proof(spec.name, runtime.name, trials)
+
+
+def _chosen(names: Iterable[str]) -> tuple[Mutant, ...]:
+    unknown = sorted(set(names) - set(MUTANTS))
+    if unknown:
+        raise SpecError(f"There is no mutant {unknown[0]!r}.", hint=f"There are: {', '.join(MUTANTS)}")
+    return tuple(mutant for name, mutant in MUTANTS.items() if not names or name in set(names))
+
+
+def _trial(workspace: Workspace, spec: LabSpec, mutant: Mutant, runtime: Runtime, image: str) -> Outcome:
+    now = datetime.datetime.now(datetime.UTC)
+    twin = make_twin(workspace, spec, mutant.name, crl=mutant.crl, now=now)
+    mutant.sabotage(twin)
+    with running(twin, runtime, image):
+        report = _checked(twin, runtime)
+    caught = tuple(finding.id for finding in report.findings if finding.result is Result.FAIL)
+    control = mutant in CONTROLS
+    # A faithful twin must be green in every respect: what could not be told there proves nothing elsewhere either.
+    unsure = tuple(f.id for f in report.findings if f.result in (Result.INCONCLUSIVE, Result.SKIP)) if control else ()
+    return Outcome(mutant.name, mutant.title, control, caught + unsure, len(report.findings))
+
+
+def _checked(twin: Twin, runtime: Runtime) -> Report:
+    spec, workspace = twin.spec, twin.workspace
+    context = VerifyContext(
+        directory=workspace.directory,
+        lab=spec.name,
+        runtime=runtime.name,
+        tls_port=spec.tls_port,
+        mtls_port=spec.mtls_port,
+        address=reachable_address(spec.listen),
+    )
+
+    def issue(names: Sequence[str]) -> None:
+        issue_faults(workspace, names)
+
+    return run_checks(context, issue=issue)
