@@ -8,6 +8,10 @@ from pathlib import Path
 
 from lab.probe import DEFAULT_PATH, DEFAULT_TIMEOUT, Attempt, Observation
 
+FAULTS_DIRECTORY = "certs/faults"
+# What a client with OpenSSL must be told to load a credential that is too weak for it: OPENSSL_CONF=THIS_FILE.
+WEAK_CLIENT = f"{FAULTS_DIRECTORY}/weak-client.cnf"
+
 Probe = Callable[[Attempt], Observation]
 """Makes one attempt."""
 

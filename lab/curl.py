@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
+from lab.context import WEAK_CLIENT
 from lab.probe import Attempt
 
 _LOOPBACK_NAME = "localhost"
@@ -19,6 +20,7 @@ def curl_command(attempt: Attempt, workspace: Path) -> list[str]:
     curl ends with status 0 on a refusal, too: nginx refuses with an HTTP answer. The page tells, or ``--fail``.
     """
     return [
+        *_environment(attempt),
         "curl",
         attempt.url,
         *_trust(attempt, workspace),
@@ -31,6 +33,11 @@ def curl_command(attempt: Attempt, workspace: Path) -> list[str]:
 def shell_line(command: Iterable[str]) -> str:
     """A command as one line for a POSIX shell, quoted where it must be."""
     return shlex.join(command)
+
+
+def _environment(attempt: Attempt) -> list[str]:
+    # curl's --ciphers would come too late: it loads the certificate first.
+    return ["env", f"OPENSSL_CONF=./{WEAK_CLIENT}"] if attempt.weak else []
 
 
 def _trust(attempt: Attempt, workspace: Path) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab import pki
+from lab.context import FAULTS_DIRECTORY
 from lab.credentials import (
     DIRECTORY,
     check_new_name,
@@ -26,7 +27,6 @@ from lab.ready import reachable_address
 from lab.renewal import RENEW_BEFORE
 from lab.revocation import SPECIMEN, is_revoked, revoke
 from lab.spec import LabSpec, make_spec
-from lab.verification import FAULTS_DIRECTORY
 from lab.workspace import Workspace
 
 if TYPE_CHECKING:

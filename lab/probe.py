@@ -26,8 +26,10 @@ DEFAULT_TIMEOUT = 5.0
 DEFAULT_PATH = "/hello-world.txt"
 MAX_BODY = 2048  # bytes of the answer that are kept; an error page is a tenth of it
 _MAX_ERROR = 300
+_MAX_HEADER = 4096  # characters of one header; a subject is a tenth of it
 
-_TITLE = re.compile(r"<title>\s*(.*?)\s*</title>", re.IGNORECASE | re.DOTALL)
+# No room for backtracking: the page may be made to waste our time.
+_TITLE = re.compile(r"<title>([^<]*)", re.IGNORECASE)
 _HEADERS = re.compile(r"server|content-type|location|x-ssl-client-.*", re.IGNORECASE)
 
 
@@ -67,11 +69,13 @@ class Attempt:
         host: name in the URL, in SNI (unless it is an IP address) and in the host name check.
         address: where to connect; empty means ``host``.
         path: path of the URL, beginning with a slash.
-        tls_version: the only TLS version offered, ``"1.2"`` or ``"1.3"``; None offers both.
+        tls_version: the only TLS version offered, a key of ``lab.tls.VERSIONS``; None offers what OpenSSL offers.
         cacert: PEM file with the trust anchors for the server certificate; None trusts no CA at all.
+        system_trust: trust the CAs that the system trusts, too.
         insecure: accept any server certificate, as ``curl --insecure`` does.
         check_hostname: compare the server certificate with ``host``.
         credential: the client's certificate and key; None for a client without.
+        weak: load also a credential that OpenSSL finds too weak, at its security level 0.
         timeout: seconds for everything together, from connecting to the end of the answer.
         nonce: sent as query parameter ``probe``, so that the server's log line can be found; empty sends none.
     """
@@ -85,6 +89,8 @@ class Attempt:
     insecure: bool = False
     check_hostname: bool = True
     credential: Credential | None = None
+    weak: bool = False
+    system_trust: bool = False
     timeout: float = DEFAULT_TIMEOUT
     nonce: str = ""
 
@@ -116,7 +122,10 @@ class Observation:
         heard: whether the server sent anything at all.
         tls_version: negotiated version, ``"1.2"`` or ``"1.3"``.
         cipher: negotiated cipher suite, OpenSSL's name.
+        agreed: whether the server agreed to a TLS version that was offered, even if the handshake failed after that.
         certificate_requested: whether the server asked for a client certificate; None when it cannot be told.
+        certificate_request: the CertificateRequest itself, a handshake message with its header; empty without one.
+        presented: how the client answered it: with a certificate (True), with an empty one (False), not at all (None).
         sent_fingerprint: SHA-1 (lower case hex) of the DER of the certificate that the client had, as nginx shows it.
         status: HTTP status.
         title: title of the HTML page, as nginx's error pages have one.
@@ -137,7 +146,10 @@ class Observation:
     heard: bool = False
     tls_version: str = ""
     cipher: str = ""
+    agreed: bool = False
     certificate_requested: bool | None = None
+    certificate_request: bytes = dataclasses.field(default=b"", repr=False)
+    presented: bool | None = None
     sent_fingerprint: str = ""
     status: int | None = None
     title: str = ""
@@ -200,6 +212,8 @@ class _Run:
             certificate=credential.certificate if credential else None,
             key=credential.key if credential else None,
             version=what.tls_version,
+            weak=what.weak,
+            system_trust=what.system_trust,
         )
         context = client_context(key)
         if credential:
@@ -218,6 +232,9 @@ class _Run:
             "tls_version": (tls.version() or "").removeprefix("TLSv"),
             "cipher": cipher[0] if cipher else "",
             # False only once the server's whole flight has been seen.
+            "agreed": tape.agreed,
+            "certificate_request": tape.certificate_request,
+            "presented": tape.presented,
             "certificate_requested": tape.certificate_requested or (False if finished else None),
             "alert": alert[0] if alert else "",
             "alert_from": _ALERT_SIDES[alert[1]] if alert else None,
@@ -289,7 +306,7 @@ def _read_answer(connection: Connection, broken: ConnectionError | None) -> dict
         "status": response.status,
         "headers": dict(_headers_of_interest(response)),
         "body": body,
-        "title": title[1] if title else "",
+        "title": title[1].strip() if title else "",
     }
 
 
@@ -298,14 +315,14 @@ def _read_body(response: http.client.HTTPResponse) -> bytes:
         return response.read(MAX_BODY)
     except http.client.IncompleteRead as error:
         return error.partial
-    except OSError:  # the status line is the answer; a body that breaks off or never ends takes nothing from it
-        return b""
+    except (OSError, ValueError, http.client.HTTPException):
+        return b""  # the status line is the answer; a body that breaks off or never ends takes nothing from it
 
 
 def _headers_of_interest(response: http.client.HTTPResponse) -> Iterator[tuple[str, str]]:
     for name, value in response.getheaders():
         if _HEADERS.fullmatch(name):
-            yield name.lower(), value
+            yield name.lower(), value[:_MAX_HEADER]
 
 
 def _fingerprint(certificate: Path) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 
 from lab import pki
+from lab.context import FAULTS_DIRECTORY
 from lab.credentials import (
     DIRECTORY,
     OWN_NAMES,
@@ -26,7 +27,6 @@ from lab.crl import DAYS, CrlInfo, is_crl_of, issue_crl, read_crl
 from lab.errors import SpecError
 from lab.plan import CLIENT_CA, CLIENT_CA_KEY, CRL
 from lab.renewal import RENEW_BEFORE
-from lab.verification import FAULTS_DIRECTORY
 from lab.workspace import Workspace
 
 Say = Callable[[str], None]

@@ -14,6 +14,7 @@ import io
 import socket
 import ssl
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,11 +53,20 @@ ALERTS = {
     116: "certificate_required",
     120: "no_application_protocol",
 }
-VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+VERSIONS = {
+    "1.0": ssl.TLSVersion.TLSv1,
+    "1.1": ssl.TLSVersion.TLSv1_1,
+    "1.2": ssl.TLSVersion.TLSv1_2,
+    "1.3": ssl.TLSVersion.TLSv1_3,
+}
+OLD_VERSIONS = ("1.0", "1.1")  # RFC 8996; OpenSSL 3 speaks them at security level 0 only
+MAX_RECEIVED = 1 << 20  # bytes that one connection takes in; a long chain and a full set of headers are a tenth of it
 
 _ALERT_CONTENT = 21  # RFC 8446 section 5.1, ContentType
 _HANDSHAKE_CONTENT = 22
-_CERTIFICATE_REQUEST = 13  # RFC 8446 section 4, HandshakeType
+_ENCRYPTED_EXTENSIONS = 8  # RFC 8446 section 4, HandshakeType
+_CERTIFICATE = 11
+_CERTIFICATE_REQUEST = 13
 _CHUNK = 16384
 _REFUSAL_GRACE = 0.1  # seconds that a server without session tickets is given to refuse before the request goes out
 
@@ -71,7 +81,9 @@ class ContextKey:
         check_hostname: compare the server certificate with the host name (RFC 6125).
         certificate: PEM file with the client's chain; None for a client without a certificate.
         key: PEM file with the client's private key.
-        version: the only TLS version that is offered, ``"1.2"`` or ``"1.3"``; None offers what OpenSSL offers.
+        version: the only TLS version that is offered, a key of ``VERSIONS``; None offers what OpenSSL offers.
+        weak: load also what is too weak for OpenSSL's usual security level (small keys, SHA-1).
+        system_trust: trust the CAs that the system trusts, too.
     """
 
     trust: Path | None
@@ -80,6 +92,8 @@ class ContextKey:
     certificate: Path | None
     key: Path | None
     version: str | None
+    weak: bool = False
+    system_trust: bool = False
 
 
 def client_context(key: ContextKey) -> ssl.SSLContext:
@@ -103,9 +117,13 @@ def _cached_context(key: ContextKey, _files: tuple[tuple[int, int, int], ...]) -
     context.check_hostname = key.check_hostname and not key.insecure
     context.verify_mode = ssl.CERT_NONE if key.insecure else ssl.CERT_REQUIRED
     if key.version:
-        context.minimum_version = context.maximum_version = VERSIONS[key.version]
+        _offer_only(context, VERSIONS[key.version])
     if key.trust and not key.insecure:
         context.load_verify_locations(key.trust)
+    if key.system_trust and not key.insecure:
+        context.load_default_certs()
+    if key.weak or key.version in OLD_VERSIONS:
+        context.set_ciphers("DEFAULT@SECLEVEL=0")  # before the certificate: it is judged when it is loaded
     if key.certificate:
         # An empty passphrase: OpenSSL would otherwise ask for one on the terminal.
         context.load_cert_chain(key.certificate, key.key, password="")
@@ -114,12 +132,28 @@ def _cached_context(key: ContextKey, _files: tuple[tuple[int, int, int], ...]) -
     return context
 
 
+def _offer_only(context: ssl.SSLContext, version: ssl.TLSVersion) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # TLS 1.0 and 1.1 are offered to see them refused
+        context.minimum_version = context.maximum_version = version
+
+
 @dataclasses.dataclass
 class Tape:
-    """The messages of one connection that matter to a verdict, decrypted, as they went by."""
+    """The messages of one connection that matter to a verdict, decrypted, as they went by.
 
-    alerts: list[tuple[str, str]] = dataclasses.field(default_factory=list)  # (name, "received" | "sent")
+    Attributes:
+        alerts: name and direction (``received`` or ``sent``) of each alert.
+        agreed: whether the handshake came further than the ServerHello: version and cipher suite are agreed upon.
+        certificate_request: the server's last CertificateRequest with its header of 4 bytes; empty without one.
+        presented: what the client answered: a certificate (True), an empty message (False), nothing (None).
+    """
+
+    alerts: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    agreed: bool = False
     certificate_requested: bool = False
+    certificate_request: bytes = b""
+    presented: bool | None = None
 
     def alert(self) -> tuple[str, str] | None:
         """The alert that tells why the connection ended, the server's before ours; None without one."""
@@ -146,8 +180,17 @@ def _note_message(connection: Any, direction: str, _version: int, content: int, 
     if content == _ALERT_CONTENT and len(data) > 1:
         name = ALERTS.get(data[1], f"alert_{data[1]}")
         tape.alerts.append((name, "received" if direction == "read" else "sent"))
-    elif content == _HANDSHAKE_CONTENT and kind == _CERTIFICATE_REQUEST:
-        tape.certificate_requested = True
+    elif content == _HANDSHAKE_CONTENT and direction == "read":
+        tape.agreed |= kind in (_ENCRYPTED_EXTENSIONS, _CERTIFICATE, _CERTIFICATE_REQUEST)
+        if kind == _CERTIFICATE_REQUEST:
+            tape.certificate_requested, tape.certificate_request = True, data
+    elif content == _HANDSHAKE_CONTENT and kind == _CERTIFICATE:
+        # Header (4 bytes), context (1 byte, TLS 1.3 only), length of the list (3 bytes): nothing more is "none".
+        tape.presented = len(data) > 8
+
+
+class TooMuchError(ValueError):
+    """The server has sent more than anybody needs in order to answer."""
 
 
 class Deadline:
@@ -171,14 +214,17 @@ class Deadline:
 def connect(address: str, port: int, deadline: Deadline) -> socket.socket:
     """A TCP connection to the first of the address's resolved forms that accepts one.
 
+    Each of them gets its share of the time that is left, so that one that swallows everything leaves some for the next.
+
     Raises:
         OSError: none accepts, the name does not resolve, or the deadline has passed.
     """
     failure: OSError = OSError(f"no address for {address}")
-    for family, kind, protocol, _, target in socket.getaddrinfo(address, port, type=socket.SOCK_STREAM):
+    found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)
+    for number, (family, kind, protocol, _, target) in enumerate(found):
         sock = socket.socket(family, kind, protocol)
         try:
-            sock.settimeout(deadline.remaining())
+            sock.settimeout(deadline.remaining() / (len(found) - number))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.connect(target)
         except OSError as error:
@@ -204,6 +250,7 @@ class Connection(io.RawIOBase):
         self.preface = b""
         self._sock = sock
         self._deadline = deadline
+        self._received = 0
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         if isinstance(self.tls, _TapedObject):
@@ -276,6 +323,9 @@ class Connection(io.RawIOBase):
     def _receive(self, at_most: float = float("inf")) -> None:
         self._sock.settimeout(min(self._deadline.remaining(), at_most))
         data = self._sock.recv(_CHUNK)
+        self._received += len(data)
+        if self._received > MAX_RECEIVED:
+            raise TooMuchError(f"the server has sent more than {MAX_RECEIVED >> 10} KiB and comes to no end")
         if data:
             self.preface = self.preface or data[:256]
             self._incoming.write(data)

@@ -24,14 +24,13 @@ from lab.checks import (
     with_controls,
 )
 from lab.checks.model import CLIENT
-from lab.context import Probe, VerifyContext
+from lab.context import FAULTS_DIRECTORY, Probe, VerifyContext
 from lab.curl import curl_command
 from lab.plan import CLIENT_CERT, CLIENT_KEY, SERVER_CA, TLS_SERVICE
 from lab.probe import Attempt, Credential, attempt
 from lab.report import Finding, Report
 from lab.trials import TRIALS, TrialResult
 
-FAULTS_DIRECTORY = "certs/faults"
 _NOBODY_THERE = "Does it run, and on this port? mtlslab status, mtlslab logs {service}, and mtlslab up to start it."
 WORKERS = 4  # measured on two cores: 50 ms for 32 checks; 1 takes 65 ms, 8 take 70
 

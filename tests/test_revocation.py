@@ -108,6 +108,22 @@ def test_revocation_from_the_first_list_to_the_second_revoked_client(lab: Path) 
     assert answer(lab, "alice") == SERVED
 
 
+@pytest.mark.engine
+def test_a_container_reads_the_new_list_on_reload(engine: object, tmp_path: Path, lab_name: str) -> None:
+    """The directory crl/ is mounted whole: a replaced file is seen inside without a new container."""
+    try:
+        ports = ("--tls-port", "0", "--mtls-port", "0", "--key-type", "ec-p256")
+        run(tmp_path, "up", "--runtime", "docker", *ports, "--crl", "--name", lab_name)
+        directory = tmp_path / lab_name
+        run(directory, "certs", "issue", "alice")
+        assert answer(directory, "alice") == SERVED
+        run(directory, "certs", "revoke", "alice")
+        run(directory, "reload")
+        assert [answer(directory, name) for name in ("alice", "client")] == [REVOKED, SERVED]
+    finally:
+        mtlslab("down", "--name", lab_name, cwd=tmp_path)
+
+
 def test_a_first_list_revokes_nobody_but_the_zoos_own(tmp_path: Path, lab_name: str, nginx_binary: Path) -> None:
     """`up --crl` on a fresh lab: clients are served, and there is something that must be refused."""
     try:

@@ -20,6 +20,36 @@ from lab.probe import Observation, Phase, Side
 
 VERIFY_HEADER = "x-ssl-client-verify"
 FINGERPRINT_HEADER = "x-ssl-client-fingerprint"
+# Only here is the certificate that the client has the one that the server saw: elsewhere it need not send any.
+_WITH_CERTIFICATE = (Outcome.SERVED, Outcome.REFUSED_CERTIFICATE)
+
+
+@dataclasses.dataclass(frozen=True)
+class ServerSaid:
+    """What a server's log says about one attempt; empty where it says nothing.
+
+    Attributes:
+        status: HTTP status.
+        verify: ``$ssl_client_verify``.
+        subject, issuer, serial: the client certificate's, as nginx writes them.
+        fingerprint: SHA-1 (lower case hex) of the client certificate's DER.
+        protocol, cipher: what was negotiated.
+        session_reused: whether a session was resumed.
+    """
+
+    status: str = ""
+    verify: str = ""
+    subject: str = ""
+    issuer: str = ""
+    serial: str = ""
+    fingerprint: str = ""
+    protocol: str = ""
+    cipher: str = ""
+    session_reused: bool = False
+
+    def to_mapping(self) -> dict[str, Any]:
+        """As reports show it; what the log leaves open is left out."""
+        return {name: fact for name, fact in dataclasses.asdict(self).items() if fact not in ("", False)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +60,12 @@ class Verdict:
     reason: str
 
 
-def judge(check: Check, seen: Observation) -> Verdict:
-    """Compare what must be seen with what was seen."""
-    verdict = _compare(check.expect, seen)
+def judge(check: Check, seen: Observation, said: ServerSaid | None = None) -> Verdict:
+    """Compare what must be seen with what was seen, and with what the server's log says about it, if anything."""
+    if check.expect.by_design:
+        verdict = _judge_by_design(check.expect, seen, said)
+    else:
+        verdict = _compare(check.expect, seen, said)
     if verdict.result is Result.FAIL and check.severity is Severity.ADVISORY:
         return dataclasses.replace(verdict, result=Result.WARN)
     return verdict
@@ -68,14 +101,44 @@ def _outcome_of_refusal(seen: Observation) -> Outcome:
     return Outcome.CLOSED if seen.heard else Outcome.UNREACHABLE
 
 
-def _compare(expect: Expectation, seen: Observation) -> Verdict:
+def _compare(expect: Expectation, seen: Observation, said: ServerSaid | None) -> Verdict:
     outcome = outcome_of(seen)
-    if outcome is not expect.outcome:
+    if outcome is not expect.outcome and outcome not in expect.also:
         return _mismatch(expect, outcome, seen)
-    for verdict in (_judge_asked(expect, seen), _judge_identity(expect, seen), _judge_reason(expect, seen)):
-        if verdict:
-            return verdict
-    return Verdict(Result.PASS, _sentence(outcome, seen))
+    if outcome is expect.outcome:
+        for verdict in (
+            _judge_asked(expect, seen),
+            _judge_identity(expect, seen, said),
+            _judge_certificate(expect, seen, said),
+            _judge_reason(expect, seen),
+        ):
+            if verdict:
+                return verdict
+    return _judge_log(seen, said) or Verdict(Result.PASS, _sentence(outcome, seen, said))
+
+
+def _judge_by_design(expect: Expectation, seen: Observation, said: ServerSaid | None) -> Verdict:
+    """What nginx does by design is a warning; a server that decides the other way is none the worse."""
+    verdict = _compare(expect, seen, said)
+    if verdict.result is Result.PASS:
+        return Verdict(Result.WARN, f"{verdict.reason} That is by design.")
+    outcome = outcome_of(seen)
+    other_way = REFUSED_BY_SERVER if expect.outcome is Outcome.SERVED else (Outcome.SERVED,)
+    if outcome in other_way:
+        return Verdict(Result.PASS, f"{_sentence(outcome, seen, said)} nginx by itself decides the other way.")
+    return verdict
+
+
+def _judge_log(seen: Observation, said: ServerSaid | None) -> Verdict | None:
+    """Whether the server's log tells the same story as its answer."""
+    if said is None or seen.status is None:
+        return None
+    header = seen.headers.get(VERIFY_HEADER)
+    if header is not None and said.verify and header != said.verify:
+        return Verdict(Result.FAIL, f"The answer says {header} about the certificate, but the log says {said.verify}.")
+    if said.status and said.status != str(seen.status):
+        return Verdict(Result.FAIL, f"The client was answered {seen.status}, but the log says {said.status}.")
+    return None
 
 
 def _mismatch(expect: Expectation, outcome: Outcome, seen: Observation) -> Verdict:
@@ -96,26 +159,33 @@ def _judge_asked(expect: Expectation, seen: Observation) -> Verdict | None:
     return Verdict(Result.FAIL, f"The server {_asked(seen)}.")
 
 
-def _judge_identity(expect: Expectation, seen: Observation) -> Verdict | None:
+def _judge_identity(expect: Expectation, seen: Observation, said: ServerSaid | None) -> Verdict | None:
     if not expect.identified:
         return None
-    said = seen.headers.get(VERIFY_HEADER)
-    if said is None:
+    words = seen.headers.get(VERIFY_HEADER)
+    if words is None and said is None:
         return Verdict(
             Result.INCONCLUSIVE, "The server does not say whether it verified the client (X-SSL-Client-Verify)."
         )
-    if said != "SUCCESS":
+    if "SUCCESS" not in (words, said.verify if said else ""):
         return Verdict(Result.FAIL, f"The server served the client without having verified it: {_why_served(seen)}.")
-    fingerprint = seen.headers.get(FINGERPRINT_HEADER, "")
-    if fingerprint and seen.sent_fingerprint and fingerprint.lower() != seen.sent_fingerprint:
-        sent = seen.sent_fingerprint
-        return Verdict(Result.FAIL, f"The server saw the certificate {fingerprint}, but the client sent {sent}.")
+    return None
+
+
+def _judge_certificate(expect: Expectation, seen: Observation, said: ServerSaid | None) -> Verdict | None:
+    """The certificate that the server saw must be the one that the client sent."""
+    sent = seen.sent_fingerprint
+    if expect.outcome not in _WITH_CERTIFICATE or not sent:
+        return None
+    for saw in (seen.headers.get(FINGERPRINT_HEADER, ""), said.fingerprint if said else ""):
+        if saw and saw.lower() != sent:
+            return Verdict(Result.FAIL, f"The server saw the certificate {saw}, but the client sent {sent}.")
     return None
 
 
 def _judge_reason(expect: Expectation, seen: Observation) -> Verdict | None:
-    words = (
-        seen.verify_error if expect.outcome is Outcome.CLIENT_REFUSES_SERVER else seen.headers.get(VERIFY_HEADER, "")
+    words = {Outcome.CLIENT_REFUSES_SERVER: seen.verify_error, Outcome.REFUSED_BY_ALERT: seen.alert}.get(
+        expect.outcome, seen.headers.get(VERIFY_HEADER, "")
     )
     if not expect.reason or not words or re.search(expect.reason, words, re.IGNORECASE):
         return None
@@ -137,11 +207,10 @@ def _why_served(seen: Observation) -> str:
     return f"it says {said} about the certificate" if said else "it does not say why"
 
 
-def _sentence(outcome: Outcome, seen: Observation) -> str:
+def _sentence(outcome: Outcome, seen: Observation, said: ServerSaid | None = None) -> str:
     if seen.status is not None:
-        said = seen.headers.get(VERIFY_HEADER, "")
         page = PAGES.get(outcome) or seen.title
-        return f"The server answered {seen.status}{f' {page!r}' if page else ''}{f' and says {said}' if said else ''}."
+        return f"The server answered {seen.status}{f' {page!r}' if page else ''}{_words_of_server(seen, said)}."
     where = seen.phase.value
     return {
         Outcome.CLIENT_REFUSES_SERVER: f"The client does not trust the server: {seen.verify_error}.",
@@ -151,6 +220,13 @@ def _sentence(outcome: Outcome, seen: Observation) -> str:
         Outcome.LOCAL: f"The attempt failed on the client's side ({where}): {seen.error}.",
         Outcome.UNREACHABLE: f"The server could not be reached ({where}): {seen.error}.",
     }[outcome]
+
+
+def _words_of_server(seen: Observation, said: ServerSaid | None) -> str:
+    header, logged = seen.headers.get(VERIFY_HEADER, ""), said.verify if said else ""
+    if header:
+        return f" and says {header}, as does its log" if header == logged else f" and says {header}"
+    return f"; its log says {logged}" if logged else ""
 
 
 def _first_line(text: str) -> str:

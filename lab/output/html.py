@@ -110,9 +110,12 @@ def _troubles(findings: Sequence[Finding]) -> list[Family]:
 
 
 def _groups(findings: Sequence[Finding]) -> list[tuple[str, list[Family]]]:
+    """The families by category, each where it first occurs."""
+    groups: dict[str, dict[str, list[Finding]]] = {}
+    for finding in findings:
+        groups.setdefault(finding.category, {}).setdefault(finding.family, []).append(finding)
     return [
-        (category, [Family(tuple(same)) for _, same in groupby(members, key=lambda finding: finding.family)])
-        for category, members in groupby(findings, key=lambda finding: finding.category)
+        (category, [Family(tuple(members)) for members in families.values()]) for category, families in groups.items()
     ]
 
 

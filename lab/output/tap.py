@@ -20,7 +20,8 @@ _OK = (Result.PASS, Result.WARN, Result.SKIP)
 
 def render_tap(report: Report) -> str:
     """One test point per check, with YAML diagnostics where it is not ok."""
-    lines = ["TAP version 14", f"# {one_line(f'lab {report.lab} ({report.runtime})')}", f"1..{len(report.findings)}"]
+    # The plan stands right below the version: some readers want it at the very beginning or end.
+    lines = ["TAP version 14", f"1..{len(report.findings)}", f"# {one_line(f'lab {report.lab} ({report.runtime})')}"]
     for number, finding in enumerate(report.findings, 1):
         lines += _test_point(number, finding)
     lines.append(f"# {one_line(closing_sentence(report))}")

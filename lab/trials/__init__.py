@@ -2,37 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any
-
-from lab.checks.judge import Verdict
-from lab.checks.model import PROBE, Check
+from lab.checks.model import CRL_TRIAL, PROBE, Check
 from lab.context import Probe, VerifyContext
-from lab.probe import Attempt, Observation
+from lab.probe import Attempt
+from lab.trials.model import Trial, TrialResult
+from lab.trials.revocation_list import look_at_list
 
-
-@dataclasses.dataclass(frozen=True)
-class TrialResult:
-    """What a trial came to.
-
-    Attributes:
-        attempt: the attempt that decided; the printed command is made from it.
-        seen: what was observed there.
-        command: the command that shows the same, as arguments; None for the curl command of ``attempt``.
-        facts: what else was seen, for the finding's ``observed``.
-        verdict: the trial's own verdict; None to compare ``seen`` with the check's expectation.
-    """
-
-    attempt: Attempt
-    seen: Observation
-    command: list[str] | None = None
-    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    verdict: Verdict | None = None
-
-
-Trial = Callable[[VerifyContext, Check, Attempt, Probe], TrialResult]
-"""From the lab, the check, the attempt that the check describes and the way to make one, to what came of it."""
+__all__ = ["TRIALS", "Trial", "TrialResult"]
 
 
 def probe_once(_context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
@@ -40,4 +16,4 @@ def probe_once(_context: VerifyContext, _check: Check, attempt: Attempt, probe: 
     return TrialResult(attempt, probe(attempt))
 
 
-TRIALS: dict[str, Trial] = {PROBE: probe_once}
+TRIALS: dict[str, Trial] = {PROBE: probe_once, CRL_TRIAL: look_at_list}

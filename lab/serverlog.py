@@ -1,0 +1,88 @@
+"""The server's view of an attempt: the JSON line in its log that bears the attempt's nonce."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+
+from lab.checks import ServerSaid
+from lab.errors import LabError
+from lab.runtime.base import LogLine
+
+ReadLog = Callable[[int], Iterable[LogLine]]
+"""The last N lines of each service's log."""
+
+LINES_PER_ATTEMPT = 6  # the access line, and what nginx adds to its error log at level info
+_PAUSE = 0.02
+_PATIENCE = 1.0
+_MAX_LINE = 64 * 1024
+
+
+def read_server_log(read: ReadLog, nonces: Collection[str], *, patience: float = _PATIENCE) -> dict[str, ServerSaid]:
+    """What the log says about each of the attempts with these nonces; those that it does not know are left out.
+
+    nginx writes the line of a request when it has ended, which may be a moment after the answer has arrived: so the
+    log is read again while lines are missing, for ``patience`` seconds at most. A log that cannot be read says nothing.
+    """
+    missing, found = set(nonces), dict[str, ServerSaid]()
+    tail = max(200, LINES_PER_ATTEMPT * len(missing))
+    end = time.monotonic() + patience
+    while missing:
+        lines = _lines(read, tail)
+        if not lines:
+            break
+        found |= parse_log((line.text for line in lines), missing)
+        missing -= found.keys()
+        if not missing or time.monotonic() > end:
+            break
+        time.sleep(_PAUSE)
+        tail *= 2  # others may be at work on this lab, too
+    return found
+
+
+def parse_log(lines: Iterable[str], nonces: Collection[str]) -> dict[str, ServerSaid]:
+    """The entries with these nonces among lines of which any may be something else; the last of each counts."""
+    found = {}
+    for line in lines:
+        entry = _entry(line)
+        nonce = entry.get("probe") if entry else None
+        if entry and isinstance(nonce, str) and nonce in nonces:
+            found[nonce] = _said(entry)
+    return found
+
+
+def _lines(read: ReadLog, tail: int) -> list[LogLine]:
+    try:
+        return list(read(tail))
+    except LabError:
+        return []
+
+
+def _entry(line: str) -> Mapping[str, Any] | None:
+    if not line.startswith("{") or len(line) > _MAX_LINE:
+        return None
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
+def _said(entry: Mapping[str, Any]) -> ServerSaid:
+    def text(name: str) -> str:
+        value = entry.get(name, "")
+        return value if isinstance(value, str) else ""
+
+    return ServerSaid(
+        status=text("status"),
+        verify=text("client_verify"),
+        subject=text("client_subject"),
+        issuer=text("client_issuer"),
+        serial=text("client_serial"),
+        fingerprint=text("client_fingerprint").lower(),
+        protocol=text("protocol"),
+        cipher=text("cipher"),
+        session_reused=text("session_reused") == "r",
+    )
