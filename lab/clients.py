@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lab.errors import SpecError
-from lab.render import _template as template
+from lab.render import template
 from lab.spec import LabSpec
 
 _LOOPBACK_OR_ALL = ("127.0.0.1", "::1", "0.0.0.0", "::")  # noqa: S104  compared, not bound

@@ -231,11 +231,11 @@ class _Run:
             "heard": bool(self.connection.preface),
             "tls_version": (tls.version() or "").removeprefix("TLSv"),
             "cipher": cipher[0] if cipher else "",
-            # False only once the server's whole flight has been seen.
             "agreed": tape.agreed,
+            # False only once the server's whole flight has been seen.
+            "certificate_requested": tape.certificate_requested or (False if finished else None),
             "certificate_request": tape.certificate_request,
             "presented": tape.presented,
-            "certificate_requested": tape.certificate_requested or (False if finished else None),
             "alert": alert[0] if alert else "",
             "alert_from": _ALERT_SIDES[alert[1]] if alert else None,
         }

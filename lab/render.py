@@ -40,7 +40,7 @@ def render(plan: LabPlan, spec: LabSpec) -> dict[str, str]:
     files: dict[str, str] = {}
     for service in plan.services:
         files[service.conf] = _nginx_conf(service, spec)
-        files[f"{service.name}/{HELLO}"] = _template("hello-world.txt.j2").render(service=service)
+        files[f"{service.name}/{HELLO}"] = template("hello-world.txt.j2").render(service=service)
         files[f"{service.name}/listen.conf"] = _listen(
             f"On this machine: {plan.listen} only.", f"{_bracketed(plan.listen)}:{service.port}"
         )
@@ -52,13 +52,13 @@ def render(plan: LabPlan, spec: LabSpec) -> dict[str, str]:
 
 def render_compose(plan: LabPlan) -> str:
     """The Compose file of a plan; pass a plan with fingerprints, so that the labels carry them."""
-    return _template(f"{COMPOSE_FILE}.j2").render(
+    return template(f"{COMPOSE_FILE}.j2").render(
         plan=plan, root=CONTAINER_ROOT, tmpfs=f"{CONTAINER_TMPFS}:{CONTAINER_TMPFS_OPTIONS}"
     )
 
 
 def _nginx_conf(service: Service, spec: LabSpec) -> str:
-    return _template(f"{service.name}.conf.j2").render(
+    return template(f"{service.name}.conf.j2").render(
         service=service,
         hello=HELLO,
         verify_client=_VERIFY_CLIENT[spec.client_auth],
@@ -67,14 +67,15 @@ def _nginx_conf(service: Service, spec: LabSpec) -> str:
 
 
 def _listen(place: str, address: str) -> str:
-    return _template("listen.conf.j2").render(place=place, address=address)
+    return template("listen.conf.j2").render(place=place, address=address)
 
 
 def _bracketed(address: str) -> str:
     return f"[{address}]" if ipaddress.ip_address(address).version == 6 else address
 
 
-def _template(name: str) -> Template:
+def template(name: str) -> Template:
+    """A template of the package by its name, such as ``nginx-tls.conf.j2``; undefined names are errors."""
     return _environment().get_template(name)
 
 

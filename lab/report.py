@@ -48,6 +48,11 @@ class Finding:
     duration_ms: float = 0.0
 
     @property
+    def by_design(self) -> bool:
+        """Whether the check is about what nginx does by design, to many people's surprise."""
+        return bool(self.expected.get("by_design"))
+
+    @property
     def family(self) -> str:
         """The id without the TLS version."""
         return self.id.partition(".")[0]
@@ -76,6 +81,8 @@ class Report:
         findings: one for each check, in the order of the catalogue; at least one.
         complete: the whole catalogue was run, not a selection.
         duration_ms: milliseconds from beginning to end.
+        server_log: whether the services' logs could be read, so that the server's view stands beside the client's.
+        strict: whether a warning is as bad as a failure.
     """
 
     lab: str
@@ -84,6 +91,8 @@ class Report:
     findings: tuple[Finding, ...]
     complete: bool = True
     duration_ms: float = 0.0
+    server_log: bool = False
+    strict: bool = False
 
     @property
     def summary(self) -> dict[str, int]:
@@ -95,7 +104,7 @@ class Report:
     def exit_code(self) -> ExitCode:
         """The exit status: a failed check outweighs one that could not tell; no finding at all proves nothing."""
         results = {finding.result for finding in self.findings}
-        if Result.FAIL in results:
+        if Result.FAIL in results or (self.strict and Result.WARN in results):
             return ExitCode.CHECK_FAILED
         # A skipped check has lost its positive control: it proves nothing.
         if not results or results & {Result.INCONCLUSIVE, Result.SKIP}:
@@ -116,6 +125,8 @@ class Report:
             "started": self.started.isoformat(timespec="seconds"),
             "duration_ms": round(self.duration_ms, 1),
             "complete": self.complete,
+            "strict": self.strict,
+            "server_log": self.server_log,
             "success": self.success,
             "exit_code": int(self.exit_code),
             "summary": self.summary,

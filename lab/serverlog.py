@@ -16,26 +16,34 @@ ReadLog = Callable[[int], Iterable[LogLine]]
 
 LINES_PER_ATTEMPT = 6  # the access line, and what nginx adds to its error log at level info
 _PAUSE = 0.02
-_PATIENCE = 1.0
+PATIENCE = 1.0  # seconds
 _MAX_LINE = 64 * 1024
 
 
-def read_server_log(read: ReadLog, nonces: Collection[str], *, patience: float = _PATIENCE) -> dict[str, ServerSaid]:
-    """What the log says about each of the attempts with these nonces; those that it does not know are left out.
+def read_server_log(
+    read: ReadLog, awaited: Collection[str], welcome: Collection[str] = (), *, patience: float = PATIENCE
+) -> dict[str, ServerSaid]:
+    """What the log says about attempts; those that it does not know are left out.
 
     nginx writes the line of a request when it has ended, which may be a moment after the answer has arrived: so the
-    log is read again while lines are missing, for ``patience`` seconds at most. A log that cannot be read says nothing.
+    log is read again while lines are missing. A log that cannot be read says nothing.
+
+    Args:
+        read: reads the end of the log.
+        awaited: nonces of the attempts whose lines are waited for.
+        welcome: nonces of further attempts that may have a line.
+        patience: seconds to wait at most; a quarter of that for a log that knows none of the attempts.
     """
-    missing, found = set(nonces), dict[str, ServerSaid]()
-    tail = max(200, LINES_PER_ATTEMPT * len(missing))
-    end = time.monotonic() + patience
-    while missing:
+    wanted, found = {*awaited, *welcome}, dict[str, ServerSaid]()
+    tail = max(200, LINES_PER_ATTEMPT * len(wanted))
+    begin = time.monotonic()
+    while wanted:
         lines = _lines(read, tail)
         if not lines:
             break
-        found |= parse_log((line.text for line in lines), missing)
-        missing -= found.keys()
-        if not missing or time.monotonic() > end:
+        found = parse_log((line.text for line in lines), wanted)
+        waited = time.monotonic() - begin
+        if found.keys() >= set(awaited) or waited > (patience if found else patience / 4):
             break
         time.sleep(_PAUSE)
         tail *= 2  # others may be at work on this lab, too

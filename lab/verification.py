@@ -14,6 +14,7 @@ from lab.checks import (
     Check,
     Outcome,
     Result,
+    ServerSaid,
     Trust,
     Verdict,
     catalogue,
@@ -23,12 +24,14 @@ from lab.checks import (
     select,
     with_controls,
 )
-from lab.checks.model import CLIENT
+from lab.checks.model import CLIENT, PROBE
 from lab.context import FAULTS_DIRECTORY, Probe, VerifyContext
 from lab.curl import curl_command
+from lab.errors import LabError
 from lab.plan import CLIENT_CERT, CLIENT_KEY, SERVER_CA, TLS_SERVICE
 from lab.probe import Attempt, Credential, attempt
 from lab.report import Finding, Report
+from lab.serverlog import ReadLog, read_server_log
 from lab.trials import TRIALS, TrialResult
 
 _NOBODY_THERE = "Does it run, and on this port? mtlslab status, mtlslab logs {service}, and mtlslab up to start it."
@@ -36,8 +39,9 @@ WORKERS = 4  # measured on two cores: 50 ms for 32 checks; 1 takes 65 ms, 8 take
 
 Issue = Callable[[Sequence[str]], object]
 """Sees to it that ``certs/faults/NAME.crt`` and ``NAME.key`` are there for each of the names."""
-Observer = Callable[[Finding], None]
-"""Is told of each finding as it comes, not in the report's order, from one thread."""
+Observer = Callable[[Finding, int], None]
+"""Is told of each finding as it comes, and of how many there will be; not in the report's order, from one thread. What
+the server's log says is not in it yet."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +50,6 @@ class _Shot:
 
     check: Check
     result: TrialResult
-    verdict: Verdict
 
 
 def run_checks(
@@ -57,6 +60,8 @@ def run_checks(
     probe: Probe = attempt,
     observer: Observer | None = None,
     checks: Sequence[Check] | None = None,
+    read_log: ReadLog | None = None,
+    strict: bool = False,
 ) -> Report:
     """Run the checks that ``only`` means (all without one), and their positive controls.
 
@@ -66,26 +71,32 @@ def run_checks(
         issue: called once, before the first probe, with the names of the faulty credentials that are needed.
         probe: makes one attempt.
         observer: is told of every finding at once.
-        checks: the catalogue to run from.
+        checks: the catalogue to run from; None for the one that fits the lab.
+        read_log: reads the last lines of the services' logs; None when they cannot be had.
+        strict: whether a warning is as bad as a failure.
 
     Raises:
         SpecError: ``only`` means no check.
         LabError: whatever ``issue`` raises.
     """
-    known = catalogue() if checks is None else tuple(checks)
+    known = catalogue(crl=context.crl) if checks is None else tuple(checks)
     chosen = select(known, only)
     asked_for = {check.id for check in chosen}
     needed = with_controls(known, chosen)
     if issue:
         issue(_faults(needed))
     started, begin = datetime.datetime.now(datetime.UTC), time.perf_counter()
-    findings = _Run(context, asked_for, probe, observer or _nobody).findings(needed)
+    run = _Run(context, asked_for, probe, observer or _nobody)
+    run.probe_all(needed)
+    logged = run.join(read_log) if read_log else False
     return Report(
         lab=context.lab,
         runtime=context.runtime,
         started=started,
-        findings=findings,
+        findings=run.findings(needed),
         complete=len(chosen) == len(known),
+        server_log=logged,
+        strict=strict,
         duration_ms=(time.perf_counter() - begin) * 1000,
     )
 
@@ -109,6 +120,7 @@ def make_attempt(context: VerifyContext, check: Check) -> Attempt:
         cacert=context.directory / SERVER_CA if check.trust is Trust.SERVER_CA else None,
         insecure=check.trust is Trust.ANYONE,
         credential=credential_files(context.directory, check.credential) if check.credential else None,
+        weak=check.weak,
         timeout=context.timeout,
         nonce=secrets.token_hex(8),
     )
@@ -120,54 +132,77 @@ def _faults(checks: Iterable[Check]) -> tuple[str, ...]:
 
 
 class _Run:
-    """The state of one run: what is decided so far."""
+    """The state of one run: what is decided so far, and what it was decided from."""
 
     def __init__(self, context: VerifyContext, asked_for: set[str], probe: Probe, observer: Observer) -> None:
         self._context = context
         self._asked_for = asked_for
         self._probe = probe
         self._observer = observer
+        self._shots: list[_Shot] = []
         self._decided: dict[str, Finding] = {}
 
-    def findings(self, checks: Sequence[Check]) -> tuple[Finding, ...]:
+    def probe_all(self, checks: Sequence[Check]) -> None:
         """Run in waves: a check is due once its positive control is decided."""
         waiting = list(checks)
         with ThreadPoolExecutor(WORKERS) as pool:
             while waiting:
                 due = [check for check in waiting if check.depends is None or check.depends in self._decided]
-                waiting = [check for check in waiting if check not in due]
-                self._wave(due, pool)
+                later = {check.id for check in waiting} - {check.id for check in due}
+                self._wave(due, pool, total=len(checks))
+                waiting = [check for check in waiting if check.id in later]
+
+    def join(self, read_log: ReadLog) -> bool:
+        """Look up in the server's log what was probed, and judge again; returns whether the log said anything."""
+        answered = [shot for shot in self._shots if shot.result.seen and shot.result.seen.answered]
+        # Only a plain probe's line is worth waiting for: other trials may have talked to other servers.
+        awaited = {shot.result.attempt.nonce for shot in answered if shot.check.trial == PROBE}
+        known = read_server_log(read_log, awaited, {shot.result.attempt.nonce for shot in answered})
+        for shot in answered:
+            said = known.get(shot.result.attempt.nonce)
+            if said is not None:
+                self._decided[shot.check.id] = self._judged(shot, said)
+        return bool(known)
+
+    def findings(self, checks: Iterable[Check]) -> tuple[Finding, ...]:
+        """The findings in the order of ``checks``."""
         return tuple(self._decided[check.id] for check in checks)
 
-    def _wave(self, due: Sequence[Check], pool: ThreadPoolExecutor) -> None:
-        lost = {check.id: check.depends for check in due if self._control_lost(check)}
+    def _wave(self, due: Sequence[Check], pool: ThreadPoolExecutor, *, total: int) -> None:
+        lost = {check.id for check in due if self._control_lost(check)}
         shots = pool.map(self._shoot, (check for check in due if check.id not in lost))
         for check in due:
             if check.id in lost:
-                self._decide(self._skipped(check))
+                self._decide(self._skipped(check), total)
         for shot in shots:
-            self._decide(self._judged(shot))
+            self._shots.append(shot)
+            self._decide(self._judged(shot), total)
 
     def _control_lost(self, check: Check) -> bool:
         return check.depends is not None and self._decided[check.depends].result not in (Result.PASS, Result.WARN)
 
     def _shoot(self, check: Check) -> _Shot:
         what = make_attempt(self._context, check)
-        result = TRIALS[check.trial](self._context, check, what, self._probe)
-        return _Shot(check, result, result.verdict or judge(check, result.seen))
+        try:
+            return _Shot(check, TRIALS[check.trial](self._context, check, what, self._probe))
+        except (LabError, OSError) as error:
+            verdict = Verdict(Result.INCONCLUSIVE, f"The check could not be made: {error}.")
+            return _Shot(check, TrialResult(what, None, verdict=verdict))
 
-    def _decide(self, finding: Finding) -> None:
+    def _decide(self, finding: Finding, total: int) -> None:
         self._decided[finding.id] = finding
-        self._observer(finding)
+        self._observer(finding, total)
 
-    def _judged(self, shot: _Shot) -> Finding:
-        seen, result = shot.result.seen, shot.result
-        observed = {**observed_mapping(seen), **result.facts}
-        finding = self._finding(shot.check, result.attempt, shot.verdict, observed, seen.duration)
+    def _judged(self, shot: _Shot, said: ServerSaid | None = None) -> Finding:
+        check, result, seen = shot.check, shot.result, shot.result.seen
+        observed = {**(observed_mapping(seen) if seen else {}), **result.facts}
+        if said:
+            observed["server"] = said.to_mapping()
+        finding = self._finding(check, result.attempt, _verdict(shot, said), observed, seen.duration if seen else 0.0)
         if result.command is not None:
             finding = dataclasses.replace(finding, command=tuple(result.command))
-        if outcome_of(seen) is Outcome.UNREACHABLE:
-            return dataclasses.replace(finding, hint=_NOBODY_THERE.format(service=shot.check.service))
+        if seen and outcome_of(seen) is Outcome.UNREACHABLE:
+            return dataclasses.replace(finding, hint=_NOBODY_THERE.format(service=check.service))
         return finding
 
     def _skipped(self, check: Check) -> Finding:
@@ -197,5 +232,14 @@ class _Run:
         )
 
 
-def _nobody(_finding: Finding) -> None:
+def _verdict(shot: _Shot, said: ServerSaid | None) -> Verdict:
+    result = shot.result
+    if result.verdict is not None:
+        return result.verdict
+    if result.seen is None:
+        raise ValueError(f"the trial {shot.check.trial!r} has neither seen anything nor given a verdict")
+    return judge(shot.check, result.seen, said)
+
+
+def _nobody(_finding: Finding, _total: int) -> None:
     """The observer of a run that nobody watches."""

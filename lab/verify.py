@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from lab.checks import Check, catalogue, select
+from lab.context import VerifyContext
 from lab.issuing import issue_faults
 from lab.locate import Target
 from lab.ready import reachable_address
 from lab.report import Report
-from lab.spec import make_spec
-from lab.verification import Observer, VerifyContext, run_checks
+from lab.runtime.base import LogLine, Runtime
+from lab.runtime.choose import Runtimes
+from lab.serverlog import ReadLog
+from lab.spec import LabSpec, make_spec
+from lab.verification import Observer, run_checks
 
 
-def verify(target: Target, only: Sequence[str] = (), *, observer: Observer | None = None) -> Report:
+def verify(
+    target: Target, only: Sequence[str] = (), *, strict: bool = False, observer: Observer | None = None
+) -> Report:
     """Run the checks that ``only`` means against a lab, and the positive controls that they depend on.
 
     Args:
         target: the lab.
         only: ids of checks, beginnings of ids or patterns; empty for all.
+        strict: whether a warning is as bad as a failure.
         observer: is told of each finding as it comes.
 
     Raises:
@@ -26,18 +34,47 @@ def verify(target: Target, only: Sequence[str] = (), *, observer: Observer | Non
     """
     workspace = target.workspace
     record = workspace.require()
-    spec = make_spec(record.spec)
-    context = VerifyContext(
-        directory=workspace.directory,
-        lab=spec.name,
-        runtime=record.runtime or "started by hand",
-        tls_port=spec.tls_port,
-        mtls_port=spec.mtls_port,
-        address=reachable_address(spec.listen),
-    )
+    context = make_context(target, make_spec(record.spec), record.runtime)
 
     def issue(names: Sequence[str]) -> None:
         issue_faults(workspace, names)
 
     with workspace.lock():
-        return run_checks(context, only, issue=issue, observer=observer)
+        read_log = log_reader(target, record.runtime)
+        return run_checks(context, only, issue=issue, observer=observer, read_log=read_log, strict=strict)
+
+
+def make_context(target: Target, spec: LabSpec, runtime: str) -> VerifyContext:
+    """A lab as the checks see it; ``runtime`` is what runs it, empty when that is not known."""
+    return VerifyContext(
+        directory=target.workspace.directory,
+        lab=spec.name,
+        runtime=runtime or "started by hand",
+        tls_port=spec.tls_port,
+        mtls_port=spec.mtls_port,
+        address=reachable_address(spec.listen),
+        crl=spec.crl,
+    )
+
+
+def listed(target: Target, only: Sequence[str] = ()) -> tuple[Check, ...]:
+    """The checks that ``only`` means for a lab; there need not be one.
+
+    Raises:
+        SpecError: ``only`` means no check.
+    """
+    crl = bool(target.record and target.record.spec.get("crl"))
+    return select(catalogue(crl=crl), only)
+
+
+def log_reader(target: Target, recorded: str) -> ReadLog:
+    """Reads the ends of the services' logs in the runtime in which the lab runs; the runtime is looked for once."""
+    found: list[Runtime] = []
+
+    def read(tail: int) -> Iterable[LogLine]:
+        if not found:
+            runtimes = Runtimes(target.workspace.directory).all(recorded)
+            found.extend(runtime for runtime in runtimes if runtime.status(target.name))
+        return found[0].logs(target.name, tail=tail) if found else ()
+
+    return read

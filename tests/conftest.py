@@ -79,3 +79,12 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(key)
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print the tables that tests recorded: what was tried, and what came of it."""
+    reports = [item for kind in ("passed", "failed") for item in terminalreporter.stats.get(kind, [])]
+    rows = [row for report in reports for name, table in report.user_properties if name == "table" for row in table]
+    if rows:
+        terminalreporter.section("steps and outcomes")
+        terminalreporter.write_line("\n".join(sorted(set(rows))))

@@ -1,6 +1,7 @@
-"""Runs `mtlslab up ...` and kills itself with SIGKILL at the N-th step: python kill_up.py N ARGUMENTS.
+"""Runs `mtlslab up ...` and kills itself with SIGKILL at the N-th step: python kill_up.py KIND N ARGUMENTS.
 
 A step is: a file about to be renamed into its place, a file in its place, a process started, an answer of the engine.
+KIND counts any step, or only those of the engine.
 Says on stderr which step it died at; if there are fewer steps than N, `up` goes through.
 """
 
@@ -17,11 +18,13 @@ import requests
 
 from lab.cli.main import main
 
-steps_left = int(sys.argv[1])
+kind_counted, steps_left = sys.argv[1], int(sys.argv[2])
 
 
 def step(name: str) -> None:
     global steps_left  # noqa: PLW0603  this is the whole program's state
+    if kind_counted == "engine" and not name.startswith("engine"):
+        return
     steps_left -= 1
     if steps_left == 0:
         sys.stderr.write(f"STEP {name}\n")
@@ -33,9 +36,9 @@ def counted(work: Callable[..., Any], before: str, after: str) -> Callable[..., 
     def wrapper(*arguments: Any, **named: Any) -> Any:
         last = str(arguments[1]) if len(arguments) > 1 else ""
         if before:
-            step(f"{before} {os.path.basename(last)}")  # noqa: PTH119  may be bytes or a request
+            step(f"{before} {os.path.basename(last)}")
         result = work(*arguments, **named)
-        step(f"{after} {os.path.basename(last)}")  # noqa: PTH119
+        step(f"{after} {os.path.basename(last)}")
         return result
 
     return wrapper
@@ -55,5 +58,5 @@ os.replace = counted(os.replace, "about to write", "written")
 subprocess.Popen.__init__ = counted(subprocess.Popen.__init__, "", "started a process")  # type: ignore[method-assign]
 requests.Session.send = engine_answer(requests.Session.send)  # type: ignore[method-assign]
 
-sys.argv = ["mtlslab", "up", *sys.argv[2:]]
+sys.argv = ["mtlslab", "up", *sys.argv[3:]]
 main()

@@ -175,7 +175,7 @@ def test_a_service_that_does_not_start_is_shown_with_its_words_and_nothing_stays
 def test_an_interrupted_up_leaves_nothing_running(lab: tuple[Path, str]) -> None:
     place, name = lab
     mtlslab("render", "--name", name, "--tls-port", "0", "--mtls-port", "0", cwd=place)
-    with (place / name / "nginx-mtls/listen.conf").open("a") as file:
+    with (place / name / "nginx-tls/listen.conf").open("a") as file:
         file.write("return 444;\n")  # no answer, so that `up` waits
     up = subprocess.Popen(
         command("up", "--runtime", "embedded", "--name", name), cwd=place, env=environment(), stderr=subprocess.PIPE

@@ -19,11 +19,12 @@ import junitparser
 import pytest
 
 from lab.checks import Check, Outcome, Result, Trust, catalogue
+from lab.context import VerifyContext
 from lab.errors import ExitCode, SpecError
 from lab.output import LIST_FORMATS, REPORT_FORMATS, render_list, render_report
 from lab.probe import Attempt, Observation, Phase, Side
 from lab.report import Finding, Report
-from lab.verification import VerifyContext, run_checks
+from lab.verification import run_checks
 
 GOLDEN = Path(__file__).parent / "golden"
 STARTED = datetime.datetime(2030, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)

@@ -14,11 +14,12 @@ import pytest
 from verify_lab import RunningLab, alerting_server, serving_lab, tcp_server
 
 from lab.checks import Check, Outcome, Result, catalogue
+from lab.context import VerifyContext
 from lab.curl import curl_command, shell_line
 from lab.errors import ExitCode, SpecError
 from lab.probe import Attempt, Credential, Observation, Phase
 from lab.report import Finding, Report
-from lab.verification import VerifyContext, run_checks
+from lab.verification import run_checks
 
 
 @pytest.fixture(scope="module")

@@ -17,13 +17,13 @@ from pathlib import Path
 
 from lab.checks import catalogue
 from lab.checks.model import CLIENT
+from lab.context import VerifyContext
 from lab.faults import build
 from lab.pki import issue_pki
 from lab.plan import LabPlan, Service, make_plan
 from lab.probe import Attempt, attempt
 from lab.render import render
 from lab.spec import LabSpec
-from lab.verification import VerifyContext
 
 NOW = datetime.datetime.now(datetime.UTC)
 FAULTS = sorted({check.credential for check in catalogue() if check.credential} - {CLIENT})

@@ -37,6 +37,9 @@ ENTRIES = (
         "builds on this one.",
         hint="See what runs and what it says: mtlslab status, mtlslab logs nginx-tls. The certificate comes from "
         "ssl_certificate, the versions from ssl_protocols, the port from listen.",
+        rfc="RFC 8446 section 4.4.2, RFC 9525",
+        directive="ssl_certificate, ssl_certificate_key, listen ... ssl",
+        sabotage="ssl_protocols TLSv1.2; in nginx-tls/nginx.conf, then mtlslab reload.",
     ),
     Check(
         id="tls-untrusted-without-ca",
@@ -49,6 +52,9 @@ ENTRIES = (
         why="The lab's server CA is in nobody's list of trusted CAs. A client without --cacert ends the "
         "handshake itself, before a single byte of the page is asked for.",
         hint="ssl_certificate must name a certificate of the lab's own server CA, not of a public CA.",
+        rfc="RFC 5280 section 6.1",
+        directive="ssl_certificate",
+        sabotage="Add certs/server-ca.crt to the CAs that your system trusts: every client then trusts the lab, asked or not.",
     ),
     Check(
         id="tls-insecure-works",
@@ -62,6 +68,9 @@ ENTRIES = (
         "nobody knows to whom: an attacker in the middle would be accepted just as well.",
         hint="The same server answers a client with --cacert, so look at what differs: nginx's error log says it "
         "(mtlslab logs nginx-tls).",
+        rfc="RFC 8446 appendix C.2",
+        directive="none: this is the client's choice",
+        sabotage="mtlslab down: --insecure skips the check of the server, not the server.",
     ),
     Check(
         id="tls-asks-for-no-certificate",
@@ -73,6 +82,9 @@ ENTRIES = (
         why="Whether the client is asked is the server's choice: it sends a CertificateRequest in the "
         "handshake, or it does not. Without one this is ordinary TLS, and the client stays unknown.",
         hint="nginx-tls/nginx.conf must not set ssl_verify_client.",
+        rfc="RFC 8446 section 4.3.2",
+        directive="ssl_verify_client (off unless it is set)",
+        sabotage="ssl_verify_client optional_no_ca; in nginx-tls/nginx.conf, then mtlslab reload.",
     ),
     Check(
         id="tls-ignores-client-certificate",
@@ -85,6 +97,9 @@ ENTRIES = (
         why="A client never sends a certificate that nobody asked for. A client set up for mutual TLS therefore "
         "works with an ordinary server as well.",
         hint="nginx-tls/nginx.conf must not set ssl_verify_client.",
+        rfc="RFC 8446 section 4.4.2",
+        directive="ssl_verify_client (off unless it is set)",
+        sabotage="ssl_verify_client on; with ssl_client_certificate ../certs/server-ca.crt; in nginx-tls/nginx.conf, then mtlslab reload.",
     ),
     Check(
         id="mtls-serves-client-certificate",
@@ -97,6 +112,9 @@ ENTRIES = (
         "Every refusal below counts only because this client gets in.",
         hint="ssl_client_certificate must name certs/client-ca.crt, the CA that signed certs/client.crt; "
         "ssl_protocols must allow the TLS version. Look at mtlslab logs nginx-mtls and mtlslab certs list.",
+        rfc="RFC 8446 section 4.4.3, RFC 5280 section 6.1",
+        directive="ssl_client_certificate, ssl_verify_client",
+        sabotage="ssl_client_certificate ../certs/server-ca.crt; in nginx-mtls/nginx.conf, then mtlslab reload.",
     ),
     Check(
         id="mtls-asks-for-certificate",
@@ -110,6 +128,9 @@ ENTRIES = (
         "certificate and a signature that proves that it holds the private key. This one message is what "
         "makes TLS mutual.",
         hint="ssl_verify_client on; in nginx-mtls/nginx.conf, then mtlslab reload.",
+        rfc="RFC 8446 section 4.3.2",
+        directive="ssl_verify_client",
+        sabotage="ssl_verify_client off; in nginx-mtls/nginx.conf, then mtlslab reload.",
     ),
     Check(
         id="mtls-identifies-client",
@@ -124,6 +145,9 @@ ENTRIES = (
         "sent.",
         hint="ssl_verify_client on; and add_header X-SSL-Client-Verify $ssl_client_verify always; in "
         "nginx-mtls/nginx.conf, then mtlslab reload.",
+        rfc="RFC 8446 section 4.4.3",
+        directive="ssl_verify_client, add_header",
+        sabotage="ssl_verify_client off; in nginx-mtls/nginx.conf, then mtlslab reload.",
     ),
     Check(
         id="mtls-untrusted-without-ca",
@@ -137,6 +161,9 @@ ENTRIES = (
         why="Mutual means both: having a certificate of its own does not free the client from checking the "
         "server's. It ends the handshake before it sends its own certificate to a stranger.",
         hint="ssl_certificate must name a certificate of the lab's own server CA, not of a public CA.",
+        rfc="RFC 5280 section 6.1",
+        directive="ssl_certificate",
+        sabotage="Add certs/server-ca.crt to the CAs that your system trusts.",
     ),
     Check(
         id="mtls-insecure-with-certificate",
@@ -150,6 +177,9 @@ ENTRIES = (
         why="--insecure switches off the client's check of the server and nothing else. The server's check of "
         "the client is the server's own, and this client passes it.",
         hint="The same client gets in with --cacert, so look at what differs: mtlslab logs nginx-mtls.",
+        rfc="RFC 8446 appendix C.2",
+        directive="ssl_verify_client",
+        sabotage="ssl_verify_client off; in nginx-mtls/nginx.conf, then mtlslab reload.",
     ),
     Check(
         id="mtls-refuses-no-certificate",
@@ -161,6 +191,9 @@ ENTRIES = (
         why="The heart of mutual TLS. nginx finishes the handshake and then answers HTTP 400, so curl ends with "
         "status 0: read the page, not the exit status.",
         hint="ssl_verify_client must be on, not optional or off, in nginx-mtls/nginx.conf; then mtlslab reload.",
+        rfc="RFC 8446 section 4.4.2.4",
+        directive="ssl_verify_client",
+        sabotage="ssl_verify_client optional; in nginx-mtls/nginx.conf, then mtlslab reload.",
     ),
     Check(
         id="mtls-refuses-no-certificate-insecure",
@@ -172,6 +205,9 @@ ENTRIES = (
         depends="mtls-serves-client-certificate",
         why="A client can decide not to check the server. It cannot decide that the server does not check the client.",
         hint="ssl_verify_client must be on, not optional or off, in nginx-mtls/nginx.conf; then mtlslab reload.",
+        rfc="RFC 8446 section 4.4.2.4",
+        directive="ssl_verify_client",
+        sabotage="ssl_verify_client optional; in nginx-mtls/nginx.conf, then mtlslab reload.",
     ),
     Check(
         id="mtls-refuses-other-ca",
@@ -185,6 +221,9 @@ ENTRIES = (
         "CA's signature opens the door.",
         hint="ssl_client_certificate must name certs/client-ca.crt and hold no other CA; ssl_verify_client must "
         "be on, not optional_no_ca.",
+        rfc="RFC 5280 section 6.1.1",
+        directive="ssl_client_certificate, ssl_verify_client",
+        sabotage="ssl_verify_client optional_no_ca; in nginx-mtls/nginx.conf, then mtlslab reload.",
     ),
     Check(
         id="mtls-refuses-self-signed",
@@ -197,6 +236,9 @@ ENTRIES = (
         why="Such a certificate vouches for itself. It proves that the client holds a key, but not that anybody "
         "whom the server trusts knows this client.",
         hint="ssl_verify_client must be on, not optional_no_ca, which accepts certificates of unknown origin.",
+        rfc="RFC 5280 section 6.1",
+        directive="ssl_client_certificate, ssl_verify_client",
+        sabotage="ssl_verify_client optional_no_ca; in nginx-mtls/nginx.conf, then mtlslab reload.",
     ),
     Check(
         id="mtls-refuses-expired",
@@ -209,6 +251,9 @@ ENTRIES = (
         why="The client CA did sign this one, but for a time that is over (RFC 5280 section 4.1.2.5). Expiry "
         "bounds the damage of a key that was lost without anybody noticing.",
         hint="ssl_verify_client must be on. Is the clock of the machine right?",
+        rfc="RFC 5280 section 4.1.2.5",
+        directive="ssl_verify_client",
+        sabotage="error_page 495 =200 /hello-world.txt; in the server block of nginx-mtls/nginx.conf, then mtlslab reload.",
     ),
     Check(
         id="mtls-refuses-eku-server-auth",
@@ -221,5 +266,8 @@ ENTRIES = (
         why="The client CA signed it, but its extended key usage says serverAuth (RFC 5280 section 4.2.1.12). "
         "Without this check every web server's certificate could pose as a client.",
         hint="ssl_verify_client must be on. nginx leaves this check to OpenSSL, which makes it for every client chain.",
+        rfc="RFC 5280 section 4.2.1.12",
+        directive="ssl_verify_client",
+        sabotage="error_page 495 =200 /hello-world.txt; in the server block of nginx-mtls/nginx.conf, then mtlslab reload.",
     ),
 )

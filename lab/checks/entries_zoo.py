@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from lab.checks.entries_tutorial import ENTRIES as TUTORIAL
-from lab.checks.model import REVOCATION, ZOO, Check, Expectation, Outcome, Severity
+from lab.checks.model import REVOCATION, SERVER_IDENTITY, TLS_VERSIONS, ZOO, Check, Expectation, Outcome, Severity
 from lab.faults import FAULTS, Fault
 from lab.faults import Outcome as Foreseen
 from lab.faults import Severity as Weight
-from lab.plan import MTLS_SERVICE
+from lab.plan import MTLS_SERVICE, TLS_SERVICE
+
+# The same credentials where nobody asks for one; a handful is enough to make the point.
+_AT_THE_TLS_SERVER = ("other-ca", "self-signed", "expired", "corrupt-signature", "stolen-certificate")
 
 CONTROL = "mtls-serves-client-certificate"
 NO_CREDENTIAL = "none"  # of the zoo; here a check without a credential
@@ -27,7 +30,7 @@ _DEPTH = "ssl_verify_depth 0; in nginx-mtls/nginx.conf, then mtlslab reload."
 _LOAD = "Nothing on the server: give the client the key that belongs to its certificate, and it is served."
 _AUTHORISE = (
     "Let the server be stricter than its default, and the warning goes: "
-    "if ($ssl_client_s_dn != \"O=mtlslab,CN=client\") { return 403; } in nginx-mtls/nginx.conf, then mtlslab reload."
+    'if ($ssl_client_s_dn != "O=mtlslab,CN=client") { return 403; } in nginx-mtls/nginx.conf, then mtlslab reload.'
 )
 # By the chapter of the zoo: the directives that decide, and where to look if the check does not hold.
 _DIRECTIVES = {
@@ -59,11 +62,29 @@ def entries(*, crl: bool) -> tuple[Check, ...]:
         crl: whether the server checks a revocation list, which changes what is to be expected.
     """
     shown = {entry.credential or NO_CREDENTIAL for entry in TUTORIAL if entry.service == MTLS_SERVICE}
-    return tuple(
-        _entry(fault, version, crl=crl)
-        for fault in FAULTS.values()
-        if fault.name not in shown
-        for version in ("1.2", "1.3")
+    controls = tuple(_control(FAULTS[name]) for name in _AT_THE_TLS_SERVER)
+    faults = sorted(
+        (fault for fault in FAULTS.values() if fault.name not in shown), key=lambda one: one.name == REVOKED
+    )
+    return controls + tuple(_entry(fault, version, crl=crl) for fault in faults for version in TLS_VERSIONS)
+
+
+def _control(fault: Fault) -> Check:
+    return Check(
+        id=f"tls-ignores-{fault.name}",
+        title=f"the TLS server does not care: {fault.title}",
+        category=SERVER_IDENTITY,
+        service=TLS_SERVICE,
+        expect=Expectation(Outcome.SERVED, asked=False),
+        why=f"{fault.wrong} This server never asks for a certificate, so the client never sends it: what the mTLS "
+        "server refuses is refused for this certificate, and for nothing else about the client.",
+        hint="nginx-tls/nginx.conf must not set ssl_verify_client.",
+        credential=fault.name,
+        depends="tls-serves-with-ca",
+        rfc="RFC 8446 section 4.3.2",
+        directive="ssl_verify_client (off unless it is set)",
+        sabotage="ssl_verify_client on; with ssl_client_certificate ../certs/server-ca.crt; in nginx-tls/nginx.conf, "
+        "then mtlslab reload.",
     )
 
 
@@ -89,6 +110,7 @@ def _entry(fault: Fault, version: str, *, crl: bool) -> Check:
         why=f"{fault.wrong} {fault.lesson}",
         hint=hint,
         credential=fault.name,
+        weak=fault.weak,
         depends=CONTROL,
         severity=Severity.ADVISORY if expect.by_design or _only_advisory(fault) else Severity.REQUIRED,
         rfc=fault.rfc,

