@@ -36,8 +36,10 @@ def export_p12(workspace: Workspace, name: str, password: str, *, legacy: bool =
     require_client(workspace, name)
     credential = load(workspace, *files_of(name))
     chain = [*credential.chain, *load_certificates(workspace, CLIENT_CA)]
+    # With the lab's name, so that the clients of two labs can be told apart in one key store.
+    label = f"{workspace.require().spec.get('name', '')} {name}".strip()
     content = pkcs12.serialize_key_and_certificates(
-        name.encode(), credential.key, credential.certificate, chain, _encryption(password, legacy=legacy)
+        label.encode(), credential.key, credential.certificate, chain, _encryption(password, legacy=legacy)
     )
     path = f"{DIRECTORY}/{name}.p12"
     workspace.write_key(path, content)

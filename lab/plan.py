@@ -12,12 +12,10 @@ import hashlib
 import json
 from pathlib import Path
 
+from lab import words
 from lab.spec import LabSpec
 
-TLS_SERVICE = "nginx-tls"
-MTLS_SERVICE = "nginx-mtls"
-SERVICES = (TLS_SERVICE, MTLS_SERVICE)
-
+TLS_SERVICE, MTLS_SERVICE, SERVICES = words.TLS_SERVICE, words.MTLS_SERVICE, words.SERVICES
 CONTAINER_ROOT = "/lab"
 CONTAINER_TMPFS = f"{CONTAINER_ROOT}/run"
 CONTAINER_TMPFS_OPTIONS = "mode=1777,size=16m"

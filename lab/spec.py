@@ -12,13 +12,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from lab import words
 from lab.errors import SpecError
 
 # The stable release line of the official image. A release line gets fixes; "latest" gets surprises.
 DEFAULT_IMAGE = "nginx:1.30"
 DEFAULT_NAME = "mtls-lab"
-KEY_TYPES = ("rsa-2048", "rsa-3072", "ec-p256", "ec-p384", "ed25519")
-CLIENT_AUTH = ("none", "optional", "required")
+KEY_TYPES, CLIENT_AUTH = words.KEY_TYPES, words.CLIENT_AUTH
 MAX_DAYS = 36500
 
 # A lab's name is the Compose project name (lower case letters, digits, "-" and "_", first a letter or digit), a

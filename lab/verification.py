@@ -37,8 +37,10 @@ from lab.trials import TRIALS, TrialResult
 _NOBODY_THERE = "Does it run, and on this port? mtlslab status, mtlslab logs {service}, and mtlslab up to start it."
 WORKERS = 4  # measured on two cores: 50 ms for 32 checks; 1 takes 65 ms, 8 take 70
 
-Issue = Callable[[Sequence[str]], object]
-"""Sees to it that ``certs/faults/NAME.crt`` and ``NAME.key`` are there for each of the names."""
+Ready = Callable[[str], None]
+"""Returns when the credential of that name is there."""
+Issue = Callable[[Sequence[str]], Ready | None]
+"""Sees to it that ``certs/faults/NAME.crt`` and ``NAME.key`` are there for each of the names, at once or when asked."""
 Observer = Callable[[Finding, int], None]
 """Is told of each finding as it comes, and of how many there will be; not in the report's order, from one thread. What
 the server's log says is not in it yet."""
@@ -83,10 +85,9 @@ def run_checks(
     chosen = select(known, only)
     asked_for = {check.id for check in chosen}
     needed = with_controls(known, chosen)
-    if issue:
-        issue(_faults(needed))
     started, begin = datetime.datetime.now(datetime.UTC), time.perf_counter()
-    run = _Run(context, asked_for, probe, observer or _nobody)
+    ready = issue(_faults(needed)) if issue else None
+    run = _Run(context, asked_for, probe, observer or _nobody, ready)
     run.probe_all(needed)
     logged = run.join(read_log) if read_log else False
     return Report(
@@ -134,8 +135,16 @@ def _faults(checks: Iterable[Check]) -> tuple[str, ...]:
 class _Run:
     """The state of one run: what is decided so far, and what it was decided from."""
 
-    def __init__(self, context: VerifyContext, asked_for: set[str], probe: Probe, observer: Observer) -> None:
+    def __init__(
+        self,
+        context: VerifyContext,
+        asked_for: set[str],
+        probe: Probe,
+        observer: Observer,
+        ready: Ready | None,
+    ) -> None:
         self._context = context
+        self._ready = ready
         self._asked_for = asked_for
         self._probe = probe
         self._observer = observer
@@ -184,6 +193,8 @@ class _Run:
     def _shoot(self, check: Check) -> _Shot:
         what = make_attempt(self._context, check)
         try:
+            if self._ready and check.credential:
+                self._ready(check.credential)
             return _Shot(check, TRIALS[check.trial](self._context, check, what, self._probe))
         except (LabError, OSError) as error:
             verdict = Verdict(Result.INCONCLUSIVE, f"The check could not be made: {error}.")

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 from lab.checks import Check, catalogue, select
 from lab.context import VerifyContext
-from lab.issuing import issue_faults
 from lab.locate import Target
 from lab.ready import reachable_address
 from lab.report import Report
@@ -15,6 +14,7 @@ from lab.runtime.choose import Runtimes
 from lab.serverlog import ReadLog
 from lab.spec import LabSpec, make_spec
 from lab.verification import Observer, run_checks
+from lab.zoo import issued
 
 
 def verify(
@@ -36,10 +36,7 @@ def verify(
     record = workspace.require()
     context = make_context(target, make_spec(record.spec), record.runtime)
 
-    def issue(names: Sequence[str]) -> None:
-        issue_faults(workspace, names)
-
-    with workspace.lock():
+    with workspace.lock(), issued(workspace) as issue:
         read_log = log_reader(target, record.runtime)
         return run_checks(context, only, issue=issue, observer=observer, read_log=read_log, strict=strict)
 

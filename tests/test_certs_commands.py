@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from lab.certs import describe
 from lab.crl import read_crl
 from lab.faults import FAULTS, Outcome
+from lab.workspace import Workspace
 from tests.cli import Run, mtlslab
 
 NAME = f"t-certs-{os.getpid()}"
@@ -258,7 +259,8 @@ def test_the_file_holds_leaf_key_and_ca_and_serves_as_a_client(lab: Path) -> Non
     assert mode(path) == 0o600
     store = pkcs12.load_pkcs12(path.read_bytes(), password.encode())
     assert store.cert
-    assert store.cert.friendly_name == b"client"
+    record = Workspace(lab).require()
+    assert (store.cert.friendly_name or b"").decode() == f"{record.spec['name']} client"
     assert store.cert.certificate == x509.load_pem_x509_certificate((lab / "certs/client.crt").read_bytes())
     assert store.key
     assert store.key.public_key() == store.cert.certificate.public_key()

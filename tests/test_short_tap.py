@@ -15,6 +15,7 @@ import yaml
 from report_values import GOOD, MIXED, other
 
 from lab.checks import Result
+from lab.output import render_report
 from lab.output.short import render_short
 from lab.output.tap import render_tap
 from lab.output.text import Look, closing_sentence
@@ -140,3 +141,11 @@ def test_a_hostile_server_forges_no_test_point(result: Result) -> None:
     points = read_tap(render_tap(hostile(result)))
     assert len(points) == 1
     assert points[0].skipped is (result is Result.SKIP)
+
+
+@pytest.mark.parametrize("fmt", ["short", "tap", "html"])
+def test_each_format_is_chosen_by_name_and_fits_an_ascii_stream(fmt: str) -> None:
+    finding = other("foreign", Result.FAIL, "Zertifikat ungültig", observed={"client_subject": "CN=Zoë"})
+    report = dataclasses.replace(GOOD, findings=(finding,))
+    assert "foreign" in render_report(report, fmt)
+    assert render_report(report, fmt, unicode=False).isascii()

@@ -16,11 +16,12 @@ from lab.probe import Observation, Phase, Side
 
 
 class Way(StrEnum):
-    """How an attempt ended."""
+    """How an attempt ended. ``ANSWERED`` is an HTTP answer of which nobody can tell what it means for the client."""
 
     SERVED = "served"
     REFUSED_BY_ALERT = "refused-by-alert"
     REFUSED_BY_STATUS = "refused-by-status"
+    ANSWERED = "answered"
     CLOSED = "closed"
     NO_ANSWER = "no-answer"
     UNREACHABLE = "unreachable"
@@ -46,9 +47,9 @@ _NAMES_CERTIFICATE = re.compile(r"\b(client|ssl|tls)[ -]certificate|\bcertificat
 
 
 def way_of(seen: Observation) -> Way:
-    """How an attempt ended; an HTTP answer is told as served or refused by its status alone."""
+    """How an attempt ended, as far as it can be told without comparing."""
     if seen.status is not None:
-        return Way.SERVED if seen.status < 400 else Way.REFUSED_BY_STATUS
+        return Way.ANSWERED
     if seen.verify_code is not None:
         return Way.CLIENT_REFUSES_SERVER
     if seen.alert_from is Side.PEER:
@@ -206,10 +207,18 @@ def first_line(text: str) -> str:
     return (text.splitlines() or [""])[0][:80]
 
 
-def observed(seen: Observation) -> dict[str, Any]:
-    """The facts as reports show them; what was not seen is left out."""
+def observed(seen: Observation, *, served: bool | None = None) -> dict[str, Any]:
+    """The facts as reports show them; what was not seen is left out.
+
+    Args:
+        seen: what was observed.
+        served: what the verdict makes of an HTTP answer; None if nobody can tell.
+    """
+    way = way_of(seen)
+    if way is Way.ANSWERED and served is not None:
+        way = Way.SERVED if served else Way.REFUSED_BY_STATUS
     facts = {
-        "way": way_of(seen).value,
+        "outcome": way.value,
         "answer": short_answer(seen),
         "phase": seen.phase.value,
         "side": seen.side.value,

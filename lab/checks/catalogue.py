@@ -27,7 +27,9 @@ def catalogue(*, crl: bool = False) -> tuple[Check, ...]:
         *(entries_crl.ENTRIES if crl else ()),
         *entries_trials.ENTRIES,
     )
-    return tuple(check for entry in entries for check in _per_version(entry))
+    order = list(dict.fromkeys(entry.category for entry in entries))
+    grouped = sorted(entries, key=lambda entry: order.index(entry.category))
+    return tuple(check for entry in grouped for check in _per_version(entry))
 
 
 def families() -> dict[str, Check]:

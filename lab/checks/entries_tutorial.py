@@ -54,7 +54,7 @@ ENTRIES = (
         hint="ssl_certificate must name a certificate of the lab's own server CA, not of a public CA.",
         rfc="RFC 5280 section 6.1",
         directive="ssl_certificate",
-        sabotage="Add certs/server-ca.crt to the CAs that your system trusts: every client then trusts the lab, asked or not.",
+        sabotage="Add certs/server-ca.crt to the CAs that your system trusts: every client then trusts the lab.",
     ),
     Check(
         id="tls-insecure-works",
@@ -99,7 +99,8 @@ ENTRIES = (
         hint="nginx-tls/nginx.conf must not set ssl_verify_client.",
         rfc="RFC 8446 section 4.4.2",
         directive="ssl_verify_client (off unless it is set)",
-        sabotage="ssl_verify_client on; with ssl_client_certificate ../certs/server-ca.crt; in nginx-tls/nginx.conf, then mtlslab reload.",
+        sabotage="ssl_verify_client on; ssl_client_certificate ../certs/server-ca.crt; in nginx-tls/nginx.conf, "
+        "then mtlslab reload.",
     ),
     Check(
         id="mtls-serves-client-certificate",
@@ -253,7 +254,7 @@ ENTRIES = (
         hint="ssl_verify_client must be on. Is the clock of the machine right?",
         rfc="RFC 5280 section 4.1.2.5",
         directive="ssl_verify_client",
-        sabotage="error_page 495 =200 /hello-world.txt; in the server block of nginx-mtls/nginx.conf, then mtlslab reload.",
+        sabotage="error_page 495 =200 /hello-world.txt; in nginx-mtls/nginx.conf, then mtlslab reload.",
     ),
     Check(
         id="mtls-refuses-eku-server-auth",
@@ -268,6 +269,6 @@ ENTRIES = (
         hint="ssl_verify_client must be on. nginx leaves this check to OpenSSL, which makes it for every client chain.",
         rfc="RFC 5280 section 4.2.1.12",
         directive="ssl_verify_client",
-        sabotage="error_page 495 =200 /hello-world.txt; in the server block of nginx-mtls/nginx.conf, then mtlslab reload.",
+        sabotage="error_page 495 =200 /hello-world.txt; in nginx-mtls/nginx.conf, then mtlslab reload.",
     ),
 )

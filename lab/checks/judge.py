@@ -18,6 +18,7 @@ from lab.checks.model import (
 )
 from lab.probe import Observation, Phase, Side
 
+_FAILED = "FAILED:"
 VERIFY_HEADER = "x-ssl-client-verify"
 FINGERPRINT_HEADER = "x-ssl-client-fingerprint"
 # Only here is the certificate that the client has the one that the server saw: elsewhere it need not send any.
@@ -236,6 +237,8 @@ def _first_line(text: str) -> str:
 def short_answer(seen: Observation) -> str:
     """What came back, in a few words, for a column of a table."""
     outcome = outcome_of(seen)
+    if outcome is Outcome.REFUSED_CERTIFICATE and seen.headers.get(VERIFY_HEADER, "").startswith(_FAILED):
+        return f"{seen.status}, {seen.headers[VERIFY_HEADER].removeprefix(_FAILED)}"
     if outcome in PAGES:
         return f"{seen.status} {PAGES[outcome]}"
     if outcome is Outcome.REFUSED_BY_ALERT:

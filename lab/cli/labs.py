@@ -15,6 +15,7 @@ from lab.cli.border import say
 from lab.cli.find import find, require_choice, shown
 from lab.cli.options import epilog
 from lab.errors import ExitCode, LabNotFoundError, SpecError
+from lab.words import PULL, RUNTIMES, SERVICES
 
 if TYPE_CHECKING:
     from lab.lifecycle import UpResult
@@ -32,7 +33,13 @@ def up(
     name: options.Name = None,
     directory: options.Directory = None,
     runtime: Annotated[
-        str, typer.Option("--runtime", envvar="MTLSLAB_RUNTIME", help="auto, docker or embedded.")
+        str,
+        typer.Option(
+            "--runtime",
+            envvar="MTLSLAB_RUNTIME",
+            autocompletion=lambda: RUNTIMES,
+            help="auto, docker or embedded.",
+        ),
     ] = "auto",
     tls_port: options.TlsPort = None,
     mtls_port: options.MtlsPort = None,
@@ -45,7 +52,13 @@ def up(
     crl: options.Crl = None,
     image: options.Image = None,
     pull: Annotated[
-        str, typer.Option("--pull", envvar="MTLSLAB_PULL", help="Pull the image: missing, always or never.")
+        str,
+        typer.Option(
+            "--pull",
+            envvar="MTLSLAB_PULL",
+            autocompletion=lambda: PULL,
+            help="Pull the image: missing, always or never.",
+        ),
     ] = "missing",
     nginx: Annotated[
         Path | None,
@@ -71,7 +84,6 @@ def up(
     What is already there is kept: valid certificates, files edited by hand, services that already run as asked.
     """
     from lab import lifecycle
-    from lab.runtime.choose import PULL, RUNTIMES
     from lab.timings import Timings
 
     require_choice("--runtime", runtime, RUNTIMES)
@@ -145,7 +157,10 @@ def status(
 
 
 def logs(
-    service: Annotated[str | None, typer.Argument(help="nginx-tls or nginx-mtls; both when left away.")] = None,
+    service: Annotated[
+        str | None,
+        typer.Argument(help="nginx-tls or nginx-mtls; both when left away.", autocompletion=lambda: SERVICES),
+    ] = None,
     name: options.Name = None,
     directory: options.Directory = None,
     follow: Annotated[
@@ -157,7 +172,6 @@ def logs(
 ) -> None:
     """Print what the services wrote: nginx's messages, and one JSON line for each request."""
     from lab import lifecycle
-    from lab.plan import SERVICES
 
     if service is not None:
         require_choice("SERVICE", service, SERVICES)

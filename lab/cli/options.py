@@ -9,6 +9,7 @@ import typer
 
 from lab.cli.border import BUG
 from lab.errors import ExitCode
+from lab.words import CLIENT_AUTH, KEY_TYPES
 
 MEANINGS = {
     ExitCode.OK: "all good",
@@ -64,6 +65,7 @@ KeyType = Annotated[
     typer.Option(
         "--key-type",
         envvar="MTLSLAB_KEY_TYPE",
+        autocompletion=lambda: KEY_TYPES,
         help="Type of all keys: rsa-2048, rsa-3072, ec-p256, ec-p384 or ed25519. [rsa-2048]",
     ),
 ]
@@ -81,6 +83,7 @@ ClientAuth = Annotated[
     typer.Option(
         "--client-auth",
         envvar="MTLSLAB_CLIENT_AUTH",
+        autocompletion=lambda: CLIENT_AUTH,
         help="What the mTLS service asks of its clients: none, optional or required. [required]",
     ),
 ]

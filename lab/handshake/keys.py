@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 # What a TLS 1.2 client may offer so that its records can be opened: AEAD only, in OpenSSL's cipher list format.
 AEAD_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:RSA+AESGCM"
 
-_HEADER = 5  # RFC 8446 section 5.1: type, version, length
 _TAG = 16
 _GCM_EXPLICIT_NONCE = 8  # RFC 5288 section 3
 _IV = 12

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from lab.handshake.keys import SUITES
+from lab.handshake.reader import Reader
 from lab.tls import ALERTS
 
 NO_CERTIFICATE = "empty: no certificate"
@@ -53,40 +53,6 @@ _TITLE = re.compile(r"<title>\s*(.*?)\s*</title>", re.IGNORECASE | re.DOTALL)
 _STATUS = re.compile(r"HTTP/\d(?:\.\d)? (\d{3})\b")
 _MAX_TEXT = 200
 _MAX_NAMES = 5
-
-
-class _Reader:
-    """Reads the vectors of the TLS presentation language (RFC 8446 section 3)."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def __bool__(self) -> bool:
-        return bool(self._data)
-
-    def take(self, count: int) -> bytes:
-        """The next ``count`` bytes.
-
-        Raises:
-            ValueError: there are not so many.
-        """
-        if len(self._data) < count:
-            raise ValueError("the message ends too early")
-        taken, self._data = self._data[:count], self._data[count:]
-        return taken
-
-    def number(self, count: int) -> int:
-        """The next ``count`` bytes as a number."""
-        return int.from_bytes(self.take(count))
-
-    def vector(self, count: int) -> bytes:
-        """A vector whose length stands before it in ``count`` bytes."""
-        return self.take(self.number(count))
-
-    def vectors(self, count: int) -> Iterator[bytes]:
-        """The vectors that follow, to the end."""
-        while self:
-            yield self.vector(count)
 
 
 def describe(message: bytes, version: str) -> tuple[str, dict[str, str]]:
@@ -154,7 +120,7 @@ def negotiated(body: bytes) -> tuple[str, int]:
     Raises:
         ValueError: it cannot be read.
     """
-    reader = _Reader(body)
+    reader = Reader(body)
     legacy = reader.number(2)
     reader.take(32)
     reader.vector(1)
@@ -177,16 +143,16 @@ def _server_hello(body: bytes) -> dict[str, str]:
 
 
 def _encrypted_extensions(body: bytes) -> dict[str, str]:
-    return {"ALPN": _alpn(_extensions(_Reader(body)).get(_ALPN))}
+    return {"ALPN": _alpn(_extensions(Reader(body)).get(_ALPN))}
 
 
 def _certificate_verify(body: bytes) -> dict[str, str]:
-    scheme = _Reader(body).number(2)
+    scheme = Reader(body).number(2)
     return {"signature": _SCHEMES.get(scheme, f"0x{scheme:04x}")}
 
 
 def _client_hello(body: bytes) -> dict[str, str]:
-    reader = _Reader(body)
+    reader = Reader(body)
     legacy = reader.number(2)
     reader.take(32)
     reader.vector(1)
@@ -201,10 +167,10 @@ def _client_hello(body: bytes) -> dict[str, str]:
     }
 
 
-def _extensions(reader: _Reader) -> dict[int, bytes]:
+def _extensions(reader: Reader) -> dict[int, bytes]:
     extensions: dict[int, bytes] = {}
     if reader:
-        block = _Reader(reader.vector(2))
+        block = Reader(reader.vector(2))
         while block:
             kind = block.number(2)
             extensions[kind] = block.vector(2)
@@ -214,7 +180,7 @@ def _extensions(reader: _Reader) -> dict[int, bytes]:
 def _server_name(extension: bytes | None) -> str:
     if not extension:
         return ""
-    names = _Reader(_Reader(extension).vector(2))
+    names = Reader(Reader(extension).vector(2))
     names.take(1)  # name_type host_name, the only one there is (RFC 6066 section 3)
     return names.vector(2).decode("ascii", "replace")
 
@@ -222,7 +188,7 @@ def _server_name(extension: bytes | None) -> str:
 def _offered(extension: bytes | None, legacy: int) -> str:
     if not extension:
         return f"TLS {_version(legacy)}"
-    block = _Reader(_Reader(extension).vector(1))
+    block = Reader(Reader(extension).vector(1))
     offered = []
     while block:
         offered.append(f"TLS {_version(block.number(2))}")
@@ -236,26 +202,26 @@ def _version(code: int) -> str:
 def _alpn(extension: bytes | None) -> str:
     if not extension:
         return ""
-    return ", ".join(name.decode("ascii", "replace") for name in _Reader(_Reader(extension).vector(2)).vectors(1))
+    return ", ".join(name.decode("ascii", "replace") for name in Reader(Reader(extension).vector(2)).vectors(1))
 
 
 def _certificate_request(body: bytes, version: str) -> dict[str, str]:
-    reader = _Reader(body)
+    reader = Reader(body)
     reader.vector(1)  # request context, or in TLS 1.2 the certificate types
     if version == "1.3":
-        authorities = _Reader(_extensions(reader).get(_CERTIFICATE_AUTHORITIES, b"\0\0")).vector(2)
+        authorities = Reader(_extensions(reader).get(_CERTIFICATE_AUTHORITIES, b"\0\0")).vector(2)
     else:
         reader.vector(2)  # signature schemes
         authorities = reader.vector(2)
-    names = [_name(der) for der in _Reader(authorities).vectors(2)]
+    names = [_name(der) for der in Reader(authorities).vectors(2)]
     return {"CA names": _listed(names) or "none: any CA"}
 
 
 def _certificate(body: bytes, version: str) -> dict[str, str]:
-    reader = _Reader(body)
+    reader = Reader(body)
     if version == "1.3":
         reader.vector(1)  # request context
-    block, certificates = _Reader(reader.vector(3)), []
+    block, certificates = Reader(reader.vector(3)), []
     while block:
         certificates.append(block.vector(3))
         if version == "1.3":

@@ -4,38 +4,63 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from lab.checks import Check
 from lab.errors import SpecError
 from lab.output.junit import render_junit
+from lab.output.short import render_short
+from lab.output.tap import render_tap
 from lab.output.text import Look, render_text, render_text_list
 from lab.report import Report
 
-REPORT_FORMATS = ("text", "json", "junit")
+if TYPE_CHECKING:
+    from lab.handshake.examples import Picture
+
+REPORT_FORMATS = ("text", "short", "json", "junit", "tap", "html")
 LIST_FORMATS = ("text", "json")
 
 
 def render_report(
-    report: Report, fmt: str = "text", *, colour: bool = False, unicode: bool = True, verbose: bool = False
+    report: Report,
+    fmt: str = "text",
+    *,
+    colour: bool = False,
+    unicode: bool = True,
+    verbose: bool = False,
+    pictures: Sequence[Picture] = (),
 ) -> str:
     """A report as text that ends with a line end.
 
     Args:
         report: the value.
         fmt: one of ``REPORT_FORMATS``.
-        colour: mark results with terminal colours; text only.
-        unicode: whether the stream can show more than ASCII; text only.
+        colour: mark results with terminal colours; text and short only.
+        unicode: whether the stream can show more than ASCII.
         verbose: show the command and the reason of every check, not only of those that need a look; text only.
+        pictures: recorded handshakes (``lab.handshake.examples``); html only.
 
     Raises:
         SpecError: there is no such format.
     """
     _require(fmt, REPORT_FORMATS)
+    look = Look(colour=colour, unicode=unicode, verbose=verbose)
     if fmt == "json":
         return json.dumps(report.to_mapping(), indent=2) + "\n"
     if fmt == "junit":
         return render_junit(report)
-    return render_text(report, Look(colour=colour, unicode=unicode, verbose=verbose))
+    if fmt == "html":
+        return _html(report, pictures, unicode=unicode)
+    if fmt == "tap":
+        return render_tap(report, unicode=unicode)
+    return render_short(report, look) if fmt == "short" else render_text(report, look)
+
+
+def _html(report: Report, pictures: Sequence[Picture], *, unicode: bool) -> str:
+    from lab.output.html import render_html  # the template engine and TLS, which no other format needs
+
+    text = render_html(report, pictures)
+    return text if unicode else text.encode("ascii", "xmlcharrefreplace").decode()
 
 
 def render_list(checks: Sequence[Check], fmt: str = "text") -> str:

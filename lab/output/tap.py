@@ -18,14 +18,15 @@ from lab.report import Finding, Report
 _OK = (Result.PASS, Result.WARN, Result.SKIP)
 
 
-def render_tap(report: Report) -> str:
-    """One test point per check, with YAML diagnostics where it is not ok."""
+def render_tap(report: Report, *, unicode: bool = True) -> str:
+    """One test point per check, with YAML diagnostics where it is not ok; ASCII only if the stream has no more."""
     # The plan stands right below the version: some readers want it at the very beginning or end.
     lines = ["TAP version 14", f"1..{len(report.findings)}", f"# {one_line(f'lab {report.lab} ({report.runtime})')}"]
     for number, finding in enumerate(report.findings, 1):
         lines += _test_point(number, finding)
     lines.append(f"# {one_line(closing_sentence(report))}")
-    return "\n".join(lines) + "\n"
+    text = "\n".join(lines) + "\n"
+    return text if unicode else text.encode("ascii", "replace").decode()
 
 
 def _test_point(number: int, finding: Finding) -> Iterator[str]:

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from lab.runtime.docker import DockerRuntime
     from lab.runtime.embedded import EmbeddedRuntime
 
-RUNTIMES = ("auto", "docker", "embedded")
-PULL = ("missing", "always", "never")
-
 
 class Runtimes:
     """The runtimes that one command may need.

@@ -1,4 +1,4 @@
-"""What a trial is, and what it hands back."""
+"""What a trial is: a procedure that shows whether a check holds."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class TrialResult:
 
     Attributes:
         attempt: the attempt that decided; the printed command is made from it.
-        seen: what was observed there.
+        seen: what was observed there; None for a trial that looks elsewhere, and then has a verdict of its own.
         command: the command that shows the same, as arguments; None for the curl command of ``attempt``.
         facts: what else was seen, for the finding's ``observed``.
         verdict: the trial's own verdict; None to compare ``seen`` with the check's expectation.
     """
 
     attempt: Attempt
-    seen: Observation
+    seen: Observation | None
     command: list[str] | None = None
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     verdict: Verdict | None = None
@@ -36,5 +36,5 @@ Trial = Callable[[VerifyContext, Check, Attempt, Probe], TrialResult]
 
 
 def failed(check: Check, reason: str) -> Verdict:
-    """The verdict that ``check`` does not hold: a failure, or a warning where it is advisory."""
+    """The verdict that ``check`` does not hold: a failure, or a warning where the check is advisory."""
     return Verdict(Result.WARN if check.severity is Severity.ADVISORY else Result.FAIL, reason)

@@ -14,6 +14,7 @@ from types import TracebackType
 from lab.errors import MachineError
 
 ADDRESS = "127.0.0.1"
+DEFAULT_PORT = 8890  # next to the two of the lab
 _PATIENCE = 2.0  # seconds that a client may take for its handshake, and again for its request
 _AT_ONCE = 8  # a browser opens several connections ahead
 _PAGE = b"Hello from mtlslab serve\n"

@@ -1,0 +1,20 @@
+"""The audit of a server that is not ours: does it really do mutual TLS?"""
+
+from lab.audit.report import CLIENT_AUTH_WORDS, AuditFinding, AuditReport, ClientAuth, Offer, ServerFacts
+from lab.audit.run import AuditRequest, audit
+from lab.audit.strangers import ClientCa
+from lab.audit.target import Target, parse_target
+
+__all__ = [
+    "CLIENT_AUTH_WORDS",
+    "AuditFinding",
+    "AuditReport",
+    "AuditRequest",
+    "ClientAuth",
+    "ClientCa",
+    "Offer",
+    "ServerFacts",
+    "Target",
+    "audit",
+    "parse_target",
+]

@@ -1,0 +1,180 @@
+"""The clients that knock at a foreign server: what each one is, and its credential, minted for one audit.
+
+The files live in a private temporary directory as long as the audit lasts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import os
+import tempfile
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+
+from cryptography import x509
+
+from lab import pki
+from lab.checks.model import Severity
+from lab.faults import FAULTS, Fault, Outcome, build
+from lab.faults import Severity as FaultSeverity
+from lab.probe import Credential
+
+
+class Wanted(StrEnum):
+    """What a server that is well set up does with a client."""
+
+    REFUSED = "refused"
+    SERVED = "served"
+
+
+@dataclasses.dataclass(frozen=True)
+class Stranger:
+    """A client of the zoo, as an audit sees it.
+
+    Attributes:
+        name: its id in the zoo.
+        title: what it is, as in "refuses TITLE".
+        why: what is wrong with it and what there is to learn.
+        wanted: what should become of it.
+        severity: whether anything else makes the server wrong.
+        credential: its files; None for a client without a certificate.
+        weak: whether a client of ours loads it only if told to.
+        missing: what has to be given so that it can be tried; empty if it can.
+    """
+
+    name: str
+    title: str
+    why: str
+    wanted: Wanted
+    severity: Severity
+    credential: Credential | None = None
+    weak: bool = False
+    missing: str = ""
+
+
+# Without any secret of the real CA.
+NO_CERTIFICATE = "none"
+BASIC = (NO_CERTIFICATE, "self-signed", "other-ca", "other-ca-same-name", "forged-authority-key-identifier")
+# What cannot be done from outside: publish a list, use the server's key, send what no client loads.
+_IMPOSSIBLE = ("revoked", "server-certificate", "mismatched-key")
+# Where servers may differ from nginx and OpenSSL without being wrong: "any" purpose is a purpose to Go, the depth is
+# nginx's own limit, and the rest says what a TLS library supports.
+_MATTER_OF_TASTE = (
+    "chain-too-long",
+    "ec-secp256k1",
+    "eku-any",
+    "key-usage-without-digital-signature",
+    "oversized-certificate",
+)
+_NEEDS_NAME = "a CA name: the server announces none, and no --client-ca-cert is given"
+_NEEDS_CERTIFICATE = "the client CA's certificate: --client-ca-cert"
+_TITLES = {
+    NO_CERTIFICATE: "a client without a certificate",
+    "self-signed": "a self-signed certificate",
+    "other-ca": "a certificate of an unknown CA",
+    "other-ca-same-name": "a certificate of an unknown CA that bears the client CA's name",
+    "forged-authority-key-identifier": "a certificate that forges the client CA's name and key identifier",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ClientCa:
+    """What is known of the CA that the server trusts for its clients.
+
+    Attributes:
+        certificate: its certificate; None if it was not given.
+        key: the same with the private key; None if that was not given.
+    """
+
+    certificate: x509.Certificate | None = None
+    key: pki.Credential | None = None
+
+
+class Forge:
+    """Mints the strangers' credentials into a directory."""
+
+    def __init__(self, directory: Path, ca: ClientCa, *, now: datetime.datetime) -> None:
+        self._directory = directory
+        self._ca = ca
+        self._now = now
+        self._dummy = self._self_made(pki.distinguished_name("nobody"))
+
+    def right_client(self) -> Credential | None:
+        """A good client of the real client CA; None without its key."""
+        return self._mint("another-client", self._ca.key, "right-client") if self._ca.key else None
+
+    def basic(self, announced: tuple[x509.Name, ...]) -> tuple[Stranger, ...]:
+        """The strangers that take no secret.
+
+        Args:
+            announced: the CA names that the server announces.
+        """
+        return tuple(self._basic(name, announced) for name in BASIC)
+
+    def zoo(self) -> tuple[Stranger, ...]:
+        """The rest of the zoo, issued by the real client CA; empty without its key."""
+        if self._ca.key is None:
+            return ()
+        names = [name for name in FAULTS if name not in BASIC and name not in _IMPOSSIBLE]
+        return tuple(self._stranger(FAULTS[name], self._mint(name, self._ca.key)) for name in names)
+
+    def _basic(self, name: str, announced: tuple[x509.Name, ...]) -> Stranger:
+        fault, ca, missing = FAULTS[name], self._dummy, ""
+        if name == "other-ca-same-name":
+            subject = self._ca.certificate.subject if self._ca.certificate else next(iter(announced), None)
+            ca, missing = (self._self_made(subject), "") if subject is not None else (ca, _NEEDS_NAME)
+        if name == "forged-authority-key-identifier":
+            # The forger has the CA's certificate, which is public, and a key of his own.
+            certificate = self._ca.certificate
+            ca, missing = (pki.Credential(certificate, ca.key), "") if certificate else (ca, _NEEDS_CERTIFICATE)
+        if missing or name == NO_CERTIFICATE:
+            return self._stranger(fault, None, missing=missing)
+        return self._stranger(fault, self._mint(name, ca))
+
+    def _stranger(self, fault: Fault, credential: Credential | None, *, missing: str = "") -> Stranger:
+        by_design = fault.severity is FaultSeverity.ADVISORY
+        # What nginx serves by design (no EKU, any other client) had better be refused; what is merely rare, served.
+        wanted = Wanted.SERVED if fault.outcome is Outcome.SERVED and not by_design else Wanted.REFUSED
+        lenient = by_design or wanted is Wanted.SERVED or fault.name in _MATTER_OF_TASTE
+        return Stranger(
+            name=fault.name,
+            title=_TITLES.get(fault.name, f"a client of the CA: {fault.title}"),
+            why=fault.wrong,
+            wanted=wanted,
+            severity=Severity.ADVISORY if lenient else Severity.REQUIRED,
+            credential=credential,
+            weak=fault.weak,
+            missing=missing,
+        )
+
+    def _mint(self, name: str, ca: pki.Credential, file: str = "") -> Credential:
+        files = build(name, client_ca=ca, server=self._dummy, now=self._now)
+        certificate, key = (self._directory / f"{file or name}{suffix}" for suffix in (".crt", ".key"))
+        _write_private(certificate, files.certificate or b"")
+        _write_private(key, files.key or b"")
+        return Credential(certificate, key)
+
+    def _self_made(self, subject: x509.Name) -> pki.Credential:
+        key = pki.new_key("ec-p256")
+        first, last = pki.validity(self._now, 1)
+        return pki.issue(subject, key, pki.ca_extensions(1), issuer=None, not_before=first, not_after=last)
+
+
+@contextlib.contextmanager
+def open_forge(ca: ClientCa, *, now: datetime.datetime) -> Iterator[Forge]:
+    """A forge with a private directory (mode 0700) that is gone at the end, however it comes.
+
+    Raises:
+        OSError: there is no room for temporary files.
+    """
+    with tempfile.TemporaryDirectory(prefix="mtlslab-audit-") as directory:
+        yield Forge(Path(directory), ca, now=now)
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)

@@ -1,0 +1,144 @@
+"""The client's side: which servers does a client refuse? Asked of small servers of our own, and of the lab's two."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import os
+import ssl
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lab import pki
+from lab.checks import Outcome, observed_mapping, outcome_of
+from lab.checks.judge import Verdict
+from lab.checks.model import Check, Result
+from lab.context import FAULTS_DIRECTORY, Probe, VerifyContext
+from lab.curl import curl_command
+from lab.errors import SpecError
+from lab.plan import CLIENT_CA, SERVER_CA, SERVER_CA_KEY
+from lab.probe import Attempt, Observation
+from lab.trials.exchange import exchange
+from lab.trials.model import Trial, TrialResult, failed
+from lab.trials.server import ADDRESS, DEFAULT_PORT, SmallServer
+from lab.trials.servers import HOST, OTHER_HOST, SERVER_CREDENTIALS, ServerFiles, ServerPaths, paths_below
+from lab.workspace import Workspace
+
+_SHOWN_IN_ANY = "self-signed"
+
+
+def server_trial(name: str) -> Trial:
+    """The trial of a client with a server that shows this credential of ``SERVER_CREDENTIALS``."""
+
+    def trial(context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+        with running(context, name) as (port, anchor):
+            what = _aimed(attempt, port, anchor)
+            seen = probe(what)
+        return TrialResult(what, seen, command=_serve_command(context, name, attempt))
+
+    return trial
+
+
+def accept_any_server(context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+    """With ``--insecure``, every one of the servers that a client must refuse; ends at the first that is refused."""
+    answers: dict[str, str] = {}
+    for name in SERVER_CREDENTIALS:
+        with running(context, name) as (port, anchor):
+            what = _aimed(attempt, port, anchor)
+            seen = probe(what)
+        answers[name] = outcome_of(seen).value
+        if outcome_of(seen) is not Outcome.SERVED:
+            return TrialResult(what, seen, _serve_command(context, name, attempt), {"servers": answers})
+    verdict = Verdict(Result.PASS, f"The client took the page from all {len(answers)} servers, right and wrong.")
+    return TrialResult(what, seen, _serve_command(context, _SHOWN_IN_ANY, attempt), {"servers": answers}, verdict)
+
+
+def common_name_only(context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+    """The usual client, and beside it one that reads names from the subjectAltName alone."""
+    with running(context, "common-name-only") as (port, anchor):
+        what = _aimed(attempt, port, anchor)
+        seen = probe(what)
+        strict = exchange(what, _strict_context(what)).seen
+    facts = {"strict_client": observed_mapping(strict)}
+    return TrialResult(what, seen, _serve_command(context, "common-name-only", attempt), facts)
+
+
+def with_client_ca(context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+    """One of the lab's servers, asked by a client that mistook the client CA for its trust anchor."""
+    what = dataclasses.replace(attempt, cacert=context.directory / CLIENT_CA)
+    return TrialResult(what, probe(what))
+
+
+def by_other_name(context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+    """One of the lab's servers, asked under a name that its certificate does not hold."""
+    what = dataclasses.replace(attempt, host=OTHER_HOST, address=attempt.address or attempt.host)
+    return TrialResult(what, probe(what))
+
+
+@contextmanager
+def running(context: VerifyContext, name: str) -> Iterator[tuple[int, Path | None]]:
+    """A small server with a new credential of this name: its port, and the anchor if it is not the lab's server CA.
+
+    Nothing is written into the workspace, and nothing is left behind.
+
+    Raises:
+        SpecError: the lab's server CA is not there to sign.
+    """
+    files = build_files(Workspace(context.directory), name)
+    with tempfile.TemporaryDirectory(prefix="mtlslab-serve-") as directory:
+        paths = paths_below(Path(directory), name)
+        _write(paths, files)
+        with SmallServer(paths.certificate, paths.key) as server:
+            yield server.port, paths.anchor
+
+
+def build_files(workspace: Workspace, name: str) -> ServerFiles:
+    """A server credential, new, in memory.
+
+    Raises:
+        SpecError: the lab's server CA is missing or damaged.
+        KeyError: there is none of that name.
+    """
+    try:
+        ca = pki.load_credential(workspace.read(SERVER_CA) or b"", workspace.read_key(SERVER_CA_KEY) or b"")
+    except ValueError as error:
+        raise SpecError(
+            f"{SERVER_CA} and {SERVER_CA_KEY} cannot sign a server's certificate.",
+            why=str(error),
+            hint="Put the right files there, or issue everything anew: mtlslab up --rotate-certs",
+        ) from error
+    return SERVER_CREDENTIALS[name].build(ca, datetime.datetime.now(datetime.UTC))
+
+
+def _write(paths: ServerPaths, files: ServerFiles) -> None:
+    paths.certificate.write_bytes(files.credential.certificate_pem())
+    if paths.anchor and files.anchor:
+        paths.anchor.write_bytes(pki.Credential(files.anchor, files.credential.key).certificate_pem())
+    with os.fdopen(os.open(paths.key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(files.credential.key_pem())
+
+
+def _aimed(attempt: Attempt, port: int, anchor: Path | None) -> Attempt:
+    """The attempt, made at a small server instead of at one of the lab's."""
+    trust = anchor if anchor and attempt.cacert else attempt.cacert
+    return dataclasses.replace(attempt, host=HOST, address=ADDRESS, port=port, cacert=trust, credential=None)
+
+
+def _serve_command(context: VerifyContext, name: str, attempt: Attempt) -> list[str]:
+    """``mtlslab serve`` with the curl command: the small server of the trial is gone by then."""
+    port = DEFAULT_PORT
+    while port in (context.tls_port, context.mtls_port):
+        port += 1
+    anchor = paths_below(context.directory / FAULTS_DIRECTORY, name).anchor
+    curl = curl_command(_aimed(attempt, port, anchor), context.directory)
+    return ["mtlslab", "serve", name, *([] if port == DEFAULT_PORT else ["--port", str(port)]), "--", *curl]
+
+
+def _strict_context(what: Attempt) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=what.cacert)
+    context.hostname_checks_common_name = False
+    return context
+
+

@@ -1,0 +1,41 @@
+"""The printed commands of trials: curl without what does not matter, and ``openssl s_client`` where curl has no option."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from pathlib import Path
+
+from lab.curl import curl_command
+from lab.probe import Attempt
+
+
+def bare_curl(attempt: Attempt, workspace: Path) -> list[str]:
+    """curl without a word on trust, credential and version: the connection does not come that far."""
+    return curl_command(dataclasses.replace(attempt, cacert=None, credential=None, tls_version=None), workspace)
+
+
+def s_client(attempt: Attempt, workspace: Path, *options: str) -> list[str]:
+    """``openssl s_client`` for the same connection; it does not check the server, and that is not the question here."""
+    # Where curl needs no --connect-to, the name leads there by itself.
+    direct = "--connect-to" not in curl_command(attempt, workspace)
+    address = f"[{attempt.address}]" if ":" in attempt.address else attempt.address
+    where = [attempt.authority] if direct else [f"{address}:{attempt.port}", "-servername", attempt.host]
+    return ["openssl", "s_client", "-connect", *where, *_version(attempt), *_credential(attempt, workspace), *options]
+
+
+def piped(text: str, command: list[str]) -> str:
+    """A shell script that feeds ``text`` (with printf's escapes) to a command."""
+    return f"printf {shlex.quote(text)} | {shlex.join(command)}"
+
+
+def _version(attempt: Attempt) -> list[str]:
+    return {"1.2": ["-tls1_2"], "1.3": ["-tls1_3"]}.get(attempt.tls_version or "", [])
+
+
+def _credential(attempt: Attempt, workspace: Path) -> list[str]:
+    if attempt.credential is None:
+        return []
+    words = curl_command(attempt, workspace)
+    paths = words[words.index("--cert") + 1], words[words.index("--key") + 1]
+    return ["-cert", paths[0], "-key", paths[1]]
