@@ -104,7 +104,7 @@ def issue_client(
     Raises:
         SpecError: name, key type or days are not possible, files are in the way, or the client CA is damaged.
     """
-    _check_new_client(workspace, name)
+    check_new_client(workspace, [name])
     settings = {"key_type": key_type, "days": days}
     spec = make_spec(workspace.require().spec, settings)
     certificate, key_path = files_of(name)
@@ -121,6 +121,26 @@ def issue_client(
     workspace.write_key(key_path, leaf.key_pem())
     workspace.write(certificate, leaf.certificate_pem())
     return IssuedClient(certificate, key_path, leaf.certificate.not_valid_after_utc, replaced)
+
+
+def check_new_client(workspace: Workspace, names: Sequence[str]) -> None:
+    """Refuse names that further clients cannot have.
+
+    Raises:
+        SpecError: one is no plain file name, belongs to the lab or to the zoo, or is there in another case.
+    """
+    from lab.faults import FAULTS
+
+    there = {one.lower(): one for one in client_names(workspace)}
+    for name in names:
+        if name in FAULTS or name == ALL:
+            hint = f"Issue it with: mtlslab certs issue --fault {name}"
+            raise SpecError(f"{name!r} is a name of the zoo.", hint=hint)
+        check_new_name(name)
+        # On a file system that ignores case, Alice.crt would be written over alice.crt.
+        other = there.get(name.lower(), name)
+        if other != name:
+            raise SpecError(f"{name!r} differs from {other!r} by case only.", hint="Choose another name.")
 
 
 def fault_names(asked: Iterable[str]) -> tuple[str, ...]:
@@ -217,18 +237,6 @@ def try_command(workspace: Workspace, spec: LabSpec, files: Sequence[str], *, we
     )
     prefix = ["env", f"OPENSSL_CONF=./{WEAK_CLIENT}"] if weak else []
     return [*prefix, *curl_command(attempt, workspace.directory)]
-
-
-def _check_new_client(workspace: Workspace, name: str) -> None:
-    from lab.faults import FAULTS
-
-    if name in FAULTS or name == ALL:
-        raise SpecError(f"{name!r} is a name of the zoo.", hint=f"Issue it with: mtlslab certs issue --fault {name}")
-    check_new_name(name)
-    # On a file system that ignores case, Alice.crt would be written over alice.crt.
-    other = next((one for one in client_names(workspace) if one != name and one.lower() == name.lower()), None)
-    if other:
-        raise SpecError(f"{name!r} differs from {other!r} by case only.", hint="Choose another name.")
 
 
 def _serial_if_readable(workspace: Workspace, path: str) -> int | None:

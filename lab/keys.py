@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -63,6 +65,19 @@ def new_keys(key_type: str, count: int) -> list[PrivateKey]:
     """Several new keys, made side by side: RSA key generation leaves the GIL to others."""
     with ThreadPoolExecutor(max_workers=2) as pool:
         return list(pool.map(new_key, [key_type] * count))
+
+
+def key_stream(key_type: str, count: int) -> Generator[PrivateKey, None, None]:
+    """New keys one after another, RSA keys made on all cores meanwhile; close it to end early.
+
+    Raises:
+        ValueError: there is no such key type.
+    """
+    if key_type.startswith("rsa-"):
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            yield from pool.map(new_key, [key_type] * count)
+    else:  # takes less time than it takes to hand a key from thread to thread
+        yield from (new_key(key_type) for _ in range(count))
 
 
 def load_key(pem: bytes) -> PrivateKey:

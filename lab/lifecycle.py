@@ -5,6 +5,7 @@ The only module that knows the whole chain from spec to readiness.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import os
@@ -13,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from lab.errors import LabNotFoundError, MachineError
-from lab.locate import Target
+from lab.errors import LabError, LabNotFoundError, MachineError
+from lab.locate import Target, look_again
 from lab.plan import CLIENT_CA_KEY, COMPOSE_FILE, CRL, SERVER_KEY, LabPlan, make_plan, with_fingerprints
 from lab.ready import wait_until_ready
 from lab.render import render, render_compose
@@ -74,6 +75,9 @@ def write_lab(target: Target, options: UpOptions, say: Say) -> LabSpec:
     workspace = target.workspace
     workspace.create()
     with workspace.lock():
+        now = look_again(target)
+        if now.record != target.record:
+            target, spec = now, pick_ports(_spec(now, options, say))
         image = _last_image(target, spec)
         _save_record(target, spec, image=image)
         _write_certificates(workspace, spec, options, say)
@@ -88,27 +92,24 @@ def up(target: Target, options: UpOptions, say: Say, timings: Timings) -> UpResu
         SpecError, MachineError: what is asked cannot be had.
         NotReadyError: an endpoint did not answer in time; what this call started is gone again, unless ``retain``.
     """
-    spec = _spec(target, options, say)
     workspace = target.workspace
-    with timings.step("choose the runtime"):
-        runtimes = Runtimes(workspace.directory, nginx=options.nginx, pull=options.pull, say=say)
-        runtime = _runtime_for_up(target, options, runtimes, say)
-        running = runtime.status(spec.name)
-        elsewhere = _running_elsewhere(target, runtimes, runtime)
-    _refuse_foreign(spec.name, workspace.directory, running)
-    spec = _settled(spec, _own_ports(target) if running or elsewhere else ())
+    # Where there is no lab yet, what is asked for is looked at before anything is written.
+    outlook = None if workspace.exists() else _look(target, options, say, timings)
     workspace.create()
     with workspace.lock():
-        for other in elsewhere:
+        target = look_again(target)
+        if outlook is None or target.record is not None:
+            outlook = _look(target, options, say, timings)
+        spec, runtime = outlook.spec, outlook.runtime
+        for other in outlook.elsewhere:
             say(f"Stopping the lab in the runtime {other.name}: it runs in one at a time.")
             other.stop(spec.name)
-        undo = not running and not options.retain
         try:
             return _bring_up(target, spec, runtime, options, say, timings)
         except BaseException:
             # Only a lab that did not run before is taken away again: what ran before is not ours to remove.
-            if undo:
-                runtime.stop(spec.name)
+            if not outlook.running and not options.retain:
+                _take_away(spec.name, runtime, say)
             raise
 
 
@@ -128,6 +129,8 @@ def down(target: Target, *, purge: bool, say: Say) -> tuple[str, ...]:
         if purge:
             stayed = workspace.purge()
             say(f"Removed {workspace.directory}." if not stayed else f"Kept {workspace.directory}: {', '.join(stayed)}")
+        else:
+            _forget_runtime(workspace)
         return removed
 
 
@@ -182,6 +185,36 @@ def running_runtime(target: Target) -> Runtime:
 # --- the steps of `up`
 
 
+@dataclasses.dataclass(frozen=True)
+class _Outlook:
+    """What is asked for, with settled ports, and what runs: in the runtime that is meant, and in which others."""
+
+    spec: LabSpec
+    runtime: Runtime
+    running: tuple[ServiceStatus, ...]
+    elsewhere: tuple[Runtime, ...]
+
+
+def _look(target: Target, options: UpOptions, say: Say, timings: Timings) -> _Outlook:
+    spec = _spec(target, options, say)
+    directory = target.workspace.directory
+    with timings.step("choose the runtime"):
+        runtimes = Runtimes(directory, nginx=options.nginx, pull=options.pull, say=say)
+        runtime = _runtime_for_up(target, options, runtimes, say)
+        running = runtime.status(spec.name)
+        elsewhere = _running_elsewhere(target, runtimes, runtime)
+    _refuse_foreign(spec.name, directory, running)
+    return _Outlook(_settled(spec, _own_ports(target) if running or elsewhere else ()), runtime, running, elsewhere)
+
+
+def _take_away(lab: str, runtime: Runtime, say: Say) -> None:
+    """Stop what a failed `up` started. Why it failed is what counts: a second error must not hide the first."""
+    try:
+        runtime.stop(lab)
+    except LabError as error:
+        say(f"What was started may still be there, because it could not be stopped: {error.what}")
+
+
 def _bring_up(
     target: Target, spec: LabSpec, runtime: Runtime, options: UpOptions, say: Say, timings: Timings
 ) -> UpResult:
@@ -196,7 +229,7 @@ def _bring_up(
         image = prepared.result()
     _save_record(target, spec, runtime=runtime.name, image=image)
     with timings.step("render"):
-        plan = _write_files(workspace, spec, image, options, say)
+        plan = _write_files(workspace, spec, image, options, say, copied=runtime.copies_files())
     with timings.step("start the services"):
         started = runtime.start(plan)
     try:
@@ -226,11 +259,16 @@ def _spec(target: Target, options: UpOptions, say: Say) -> LabSpec:
     return spec
 
 
-def _settled(spec: LabSpec, own: tuple[int, ...]) -> LabSpec:
-    """The spec with free ports in place of 0; all other ports are checked, except those that the lab itself holds."""
+def _settled(spec: LabSpec, own: tuple[int, ...], *, here: bool) -> LabSpec:
+    """The spec with free ports in place of 0; all other ports are checked, except those that the lab itself holds.
+
+    Ports that are not bound on this machine (``here`` False) are not checked: whoever holds them here forwards them.
+    """
     from lab.ports import check_ports_free, pick_ports
 
     spec = pick_ports(spec)
+    if not here:
+        return spec
     ports = tuple(port for port in (spec.tls_port, spec.mtls_port) if port not in own)
     check_ports_free(spec.listen, ports, mtls_port=spec.mtls_port)
     return spec
@@ -299,9 +337,11 @@ def _write_crl(workspace: Workspace, say: Say) -> None:
     keep_specimen(workspace)
 
 
-def _write_files(workspace: Workspace, spec: LabSpec, image: str, options: UpOptions, say: Say) -> LabPlan:
+def _write_files(
+    workspace: Workspace, spec: LabSpec, image: str, options: UpOptions, say: Say, *, copied: bool = False
+) -> LabPlan:
     workspace.write(".gitignore", b"# Private keys lie here.\n*\n")
-    plan = _plan(workspace, spec, image)
+    plan = _plan(workspace, spec, image, copied=copied)
     kept = workspace.write_rendered(render(plan, spec), overwrite=options.overwrite)
     plan = with_fingerprints(plan)
     kept += workspace.write_rendered({COMPOSE_FILE: render_compose(plan)}, overwrite=options.overwrite)
@@ -310,11 +350,11 @@ def _write_files(workspace: Workspace, spec: LabSpec, image: str, options: UpOpt
     return plan
 
 
-def _plan(workspace: Workspace, spec: LabSpec, image: str) -> LabPlan:
+def _plan(workspace: Workspace, spec: LabSpec, image: str, *, copied: bool = False) -> LabPlan:
     owner = os.stat(workspace.directory / SERVER_KEY)
     # An edit by root may have left the key with root; a container still does not run as root.
     uid, gid = (owner.st_uid, owner.st_gid) if owner.st_uid else (UNPRIVILEGED_ID, UNPRIVILEGED_ID)
-    return make_plan(spec, workspace.directory, image=image, user=f"{uid}:{gid}")
+    return make_plan(spec, workspace.directory, image=image, user=f"{uid}:{gid}", copied=copied)
 
 
 # --- which runtime
@@ -324,9 +364,9 @@ def _runtime_for_up(target: Target, options: UpOptions, runtimes: Runtimes, say:
     """The asked runtime; with ``auto`` the one in which the lab already runs, before any other."""
     recorded = _recorded(target)
     if options.runtime == "auto" and options.nginx is None and recorded:
-        usable = recorded != "docker" or runtimes.docker_problem is None
-        runtime = runtimes.all(recorded)[0] if usable else None
-        if runtime is not None and runtime.status(target.name):
+        # Raises where the lab was started in Docker and no engine answers: its containers may come back with it.
+        runtime = runtimes.all(recorded)[0]
+        if runtime.status(target.name):
             say(f"Runtime: {runtime.name}, because the lab already runs there.")
             return runtime
     return runtimes.choose(options.runtime)
@@ -346,6 +386,14 @@ def _stop_everywhere(target: Target) -> tuple[str, ...]:
         _refuse_foreign(target.name, target.workspace.directory, runtime.status(target.name))
         removed += runtime.stop(target.name)
     return removed
+
+
+def _forget_runtime(workspace: Workspace) -> None:
+    """Note that nothing runs any more; a disk that is full or read-only is no reason to fail after that."""
+    with contextlib.suppress(LabError):
+        record = workspace.record()
+        if record and record.runtime:
+            workspace.save(dataclasses.replace(record, runtime=""))
 
 
 def _running_elsewhere(target: Target, runtimes: Runtimes, chosen: Runtime) -> tuple[Runtime, ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 from pathlib import Path
 
-from lab.errors import SpecError
+from lab.errors import LabError, SpecError
 from lab.spec import DEFAULT_NAME, check_name
-from lab.workspace import LabRecord, Workspace
+from lab.workspace import LAB_FILE, LabRecord, Workspace
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,27 +21,56 @@ class Target:
     record: LabRecord | None
 
 
-def locate(name: str | None, directory: Path | None, *, here: Path) -> Target:
+def locate(name: str | None, directory: Path | None, *, here: Path, forgive: bool = False) -> Target:
     """The lab that is meant.
 
     A named lab lies in ``./NAME``, an unnamed one in ``./mtls-lab``, or in the current directory when that is a lab.
-    A lab in a given directory is called what its lab.json says, else after the directory.
+    A lab in a given directory is called what its lab.json says, else after the directory. With ``forgive`` a damaged
+    lab.json counts as none: whoever wants to take a lab away must be able to.
 
     Raises:
-        SpecError: the name is not one, or contradicts lab.json.
+        SpecError: the name is not one, or contradicts lab.json, or that is damaged.
     """
     problem = check_name(name) if name is not None else None
     if problem:
         raise SpecError("That is no name for a lab.", problems=(problem,), hint="Example: mtlslab up --name class-7b")
     workspace = Workspace(here / _directory(name, directory, here))
-    record = workspace.record()
-    recorded = str(record.spec.get("name", "")) if record else None
+    record, recorded = None, ""
+    with contextlib.suppress(*((LabError,) if forgive else ())):
+        record = workspace.record()
+        recorded = _recorded_name(workspace, record)
     if name and recorded and name != recorded:
-        raise SpecError(
-            f"The lab in {workspace.directory} is called {recorded!r}, not {name!r}.",
-            hint=f"Leave --name away, or choose another directory: --dir ./{name}",
-        )
+        raise _called_otherwise(workspace, recorded, name)
     return Target(recorded or name or _name_from(workspace.directory), workspace, record)
+
+
+def look_again(target: Target) -> Target:
+    """The same lab with what lab.json says now; to be called under the lock, before which others may have been at work.
+
+    Raises:
+        SpecError: another lab has been made there meanwhile.
+    """
+    record = target.workspace.record()
+    recorded = _recorded_name(target.workspace, record)
+    if recorded and recorded != target.name:
+        raise _called_otherwise(target.workspace, recorded, target.name)
+    return dataclasses.replace(target, record=record)
+
+
+def _recorded_name(workspace: Workspace, record: LabRecord | None) -> str:
+    """The name in lab.json; empty where there is none. It becomes part of labels and paths, so it must be a name."""
+    recorded = record.spec.get("name", "") if record else ""
+    problem = check_name(recorded) if recorded else None
+    if problem:
+        raise SpecError(f"{workspace.directory / LAB_FILE} is damaged.", problems=(problem,), hint="Mend it.")
+    return str(recorded)
+
+
+def _called_otherwise(workspace: Workspace, recorded: str, name: str) -> SpecError:
+    return SpecError(
+        f"The lab in {workspace.directory} is called {recorded!r}, not {name!r}.",
+        hint=f"Leave --name away, or choose another directory: --dir ./{name}",
+    )
 
 
 def _directory(name: str | None, directory: Path | None, here: Path) -> Path:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import stat
 from pathlib import Path
 
 from lab import words
@@ -100,6 +101,8 @@ class LabPlan:
         image: container image that is really used (after the image was chosen).
         user: ``UID:GID`` that the containers run as: the owner of the server's 0600 key.
         services: the services, TLS first.
+        health: how the engine asks a container whether it is healthy.
+        copied: whether the engine gets copies of the files, in a volume per service, because it cannot mount them.
     """
 
     lab: str
@@ -109,11 +112,12 @@ class LabPlan:
     user: str
     services: tuple[Service, ...]
     health: HealthCheck = HealthCheck()
+    copied: bool = False
 
     @property
     def network(self) -> str:
-        """Name of the lab's network, as Compose names a project's default network."""
-        return f"{self.lab}_default"
+        """Name of the lab's network; see :func:`network_name`."""
+        return network_name(self.lab)
 
     def service(self, name: str) -> Service:
         """The service of that name.
@@ -134,8 +138,17 @@ class LabPlan:
         """Name of a service's container, as Compose names the first container of a service."""
         return f"{self.lab}-{service.name}-1"
 
+    def volume_name(self, service: Service) -> str:
+        """Name of the volume that holds copies of a service's files, as Compose names the volumes of a project."""
+        return f"{self.lab}_{service.name}"
 
-def make_plan(spec: LabSpec, directory: Path, *, image: str, user: str) -> LabPlan:
+
+def network_name(lab: str) -> str:
+    """Name of a lab's network, as Compose names a project's default network."""
+    return f"{lab}_default"
+
+
+def make_plan(spec: LabSpec, directory: Path, *, image: str, user: str, copied: bool = False) -> LabPlan:
     """The plan of a lab whose workspace is ``directory``; ports in ``spec`` must be settled (not 0)."""
     return LabPlan(
         lab=spec.name,
@@ -152,6 +165,7 @@ def make_plan(spec: LabSpec, directory: Path, *, image: str, user: str) -> LabPl
                 _mounts(MTLS_SERVICE, CLIENT_CA, *([CRL_DIRECTORY] if spec.crl else [])),
             ),
         ),
+        copied=copied,
     )
 
 
@@ -183,6 +197,7 @@ def _fingerprint(plan: LabPlan, service: Service) -> str:
         plan.user,
         plan.listen,
         dataclasses.asdict(plan.health),
+        plan.copied,
     ]
     digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode())
     for mount in service.mounts:
@@ -190,5 +205,11 @@ def _fingerprint(plan: LabPlan, service: Service) -> str:
         files = sorted(source.iterdir()) if source.is_dir() else [source]
         for file in files:
             digest.update(f"\0{file.name}\0".encode())
-            digest.update(file.read_bytes())
+            digest.update(_content(file))
     return digest.hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    # What else somebody put into a mounted directory (a FIFO, a directory, a link) counts by its name alone: reading a
+    # FIFO would wait forever, and a link leads nowhere in a container.
+    return path.read_bytes() if stat.S_ISREG(path.lstat().st_mode) else b""

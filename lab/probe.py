@@ -229,7 +229,7 @@ class _Run:
         alert = tape.alert()
         return {
             "heard": bool(self.connection.preface),
-            "tls_version": (tls.version() or "").removeprefix("TLSv"),
+            "tls_version": self._negotiated(tls.version() or "", cipher is not None),
             "cipher": cipher[0] if cipher else "",
             "agreed": tape.agreed,
             # False only once the server's whole flight has been seen.
@@ -239,6 +239,10 @@ class _Run:
             "alert": alert[0] if alert else "",
             "alert_from": _ALERT_SIDES[alert[1]] if alert else None,
         }
+
+    def _negotiated(self, version: str, agreed: bool) -> str:
+        # OpenSSL forgets the version of a handshake that broke; where only one was offered, an agreed suite tells it.
+        return version.removeprefix("TLSv") or ((self.what.tls_version or "") if agreed else "")
 
     def _failure(self, error: Exception) -> dict[str, Any]:
         facts: dict[str, Any] = {"side": self._side(error), "error": self._words(error)}

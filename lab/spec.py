@@ -20,6 +20,8 @@ DEFAULT_IMAGE = "nginx:1.30"
 DEFAULT_NAME = "mtls-lab"
 KEY_TYPES, CLIENT_AUTH = words.KEY_TYPES, words.CLIENT_AUTH
 MAX_DAYS = 36500
+# A certificate with many more names outgrows what TLS clients accept (OpenSSL: 100 KiB for the whole chain).
+MAX_HOSTS = 100
 
 # A lab's name is the Compose project name (lower case letters, digits, "-" and "_", first a letter or digit), a
 # directory name, a label value and part of a command line: this pattern is safe in all four.
@@ -115,6 +117,11 @@ def check_name(name: object) -> str | None:
     return f"name {name!r}: use 1 to 40 lower case letters, digits, '-' or '_', the first a letter or digit"
 
 
+def is_image_name(image: object) -> bool:
+    """Whether it can be the name of a container image; the registry and the engine have the last word."""
+    return isinstance(image, str) and _IMAGE.fullmatch(image) is not None
+
+
 def _problems(spec: Any) -> Iterator[str]:
     name_problem = check_name(spec.name)
     if name_problem:
@@ -133,7 +140,7 @@ def _problems(spec: Any) -> Iterator[str]:
             yield f"{label} {days!r}: use a whole number from 1 to {MAX_DAYS}"
     if type(spec.crl) is not bool:
         yield f"crl {spec.crl!r}: use true or false"
-    if not isinstance(spec.image, str) or not _IMAGE.fullmatch(spec.image):
+    if not is_image_name(spec.image):
         yield f"image {spec.image!r}: not an image name"
 
 
@@ -149,6 +156,9 @@ def _host_problems(spec: Any) -> Iterator[str]:
     hosts = spec.hosts
     if not isinstance(hosts, tuple):
         yield f"hosts {hosts!r}: use a list of names or addresses"
+        return
+    if len(hosts) > MAX_HOSTS:
+        yield f"{len(hosts)} hosts: use at most {MAX_HOSTS}, clients refuse larger certificates"
         return
     for host in hosts:
         if isinstance(host, str) and is_ip_address(host) and "%" not in host:

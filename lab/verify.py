@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from lab.checks import Check, catalogue, select
 from lab.context import VerifyContext
@@ -15,6 +16,9 @@ from lab.serverlog import ReadLog
 from lab.spec import LabSpec, make_spec
 from lab.verification import Observer, run_checks
 from lab.zoo import issued
+
+if TYPE_CHECKING:
+    from lab.handshake.examples import Picture
 
 
 def verify(
@@ -39,6 +43,20 @@ def verify(
     with workspace.lock(), issued(workspace) as issue:
         read_log = log_reader(target, record.runtime)
         return run_checks(context, only, issue=issue, observer=observer, read_log=read_log, strict=strict)
+
+
+def record_pictures(target: Target) -> tuple[Picture, ...]:
+    """Real handshakes with the mTLS server of a lab, message by message, for a report that shows them.
+
+    Raises:
+        LabNotFoundError: there is no such lab.
+    """
+    from lab.handshake.examples import record_examples
+
+    workspace = target.workspace
+    record = workspace.require()
+    with workspace.lock(), issued(workspace) as issue:
+        return record_examples(make_context(target, make_spec(record.spec), record.runtime), issue)
 
 
 def make_context(target: Target, spec: LabSpec, runtime: str) -> VerifyContext:

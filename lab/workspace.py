@@ -13,7 +13,6 @@ import fcntl
 import hashlib
 import json
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import LabError, LabNotFoundError, MachineError, SpecError
+from lab.folder import PRIVATE, PUBLIC, TEMPORARY, Folder, open_folder
 from lab.plan import COMPOSE_FILE, CRL_DIRECTORY, RUN_DIRECTORY, SERVICES
+from lab.spec import is_image_name
 
 LAB_FILE = "lab.json"
 LAB_SCHEMA = "mtlslab.lab/1"
@@ -72,7 +73,10 @@ class Workspace:
     """
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory.resolve()
+        try:
+            self.directory = directory.resolve()
+        except RuntimeError as error:  # Python before 3.13 says so that links lead round in a circle
+            raise SpecError(f"{directory} leads nowhere.", why=str(error), hint="Choose another --dir.") from error
 
     def __repr__(self) -> str:
         return f"Workspace({str(self.directory)!r})"
@@ -131,6 +135,8 @@ class Workspace:
             document = json.loads(content)
             if document["schema"] != LAB_SCHEMA:
                 raise ValueError(f"schema {document['schema']!r}, expected {LAB_SCHEMA!r}")  # noqa: TRY301  one answer for all damage
+            if document["image"] and not is_image_name(document["image"]):
+                raise ValueError(f"image {document['image']!r}: not an image name")  # noqa: TRY301  the same
             return LabRecord(
                 spec=dict(document["spec"]),
                 runtime=str(document["runtime"]),
@@ -174,12 +180,15 @@ class Workspace:
             SpecError: the directory holds other things and no lab, so that writing into it would mix them.
             MachineError: it cannot be made.
         """
+        if self.exists():
+            return
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             others = sorted(set(os.listdir(self.directory)) - {LOCK_FILE, ".gitignore"})
         except OSError as error:
             raise _refused("make the directory", self.directory, error) from error
-        if others and not self.exists() and not all(name.startswith(".tmp-") for name in others):
+        # Asked once more: another program may have made its lab here meanwhile.
+        if others and not self.exists() and not all(name.startswith(TEMPORARY) for name in others):
             raise SpecError(
                 f"{self.directory} is not empty and holds no lab.",
                 why=f"it holds {', '.join(others[:3])}{' and more' if len(others) > 3 else ''}",
@@ -203,7 +212,10 @@ class Workspace:
     def _open_lock(self, path: Path) -> int:
         while True:
             try:
-                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+                descriptor = _open_lock_file(path)
+            except FileNotFoundError:  # somebody removed the directory meanwhile
+                self.create()
+                continue
             except OSError as error:
                 raise _refused("lock", path, error) from error
             try:
@@ -224,11 +236,22 @@ class Workspace:
 
     def write(self, path: str, content: bytes) -> None:
         """Write a file that everybody may read (mode 0644)."""
-        self._write(path, content, 0o644, None)
+        self._write(path, content, PUBLIC, None)
 
     def write_key(self, path: str, pem: bytes, *, owner: int | None = None) -> None:
         """Write a private key: mode 0600 from birth, owned by ``owner`` (uid and gid) where we may give files away."""
-        self._write(path, pem, 0o600, owner)
+        self._write(path, pem, PRIVATE, owner)
+
+    @contextlib.contextmanager
+    def folder(self, path: str) -> Iterator[Folder]:
+        """A directory of the workspace, made if it is missing, to write many files into."""
+        target = self._inside(f"{path}/x").parent
+        try:
+            self._make_directories(target)
+            with open_folder(target) as folder:
+                yield folder
+        except OSError as error:
+            raise _refused("write into", target, error) from error
 
     def save(self, record: LabRecord) -> None:
         """Write lab.json."""
@@ -281,7 +304,7 @@ class Workspace:
         """Remove all that the lab put here, and the directory when that leaves it empty; returns what stayed."""
         # The lock goes last: as long as it lies there, another program waits its turn.
         self.remove(entry for entry in ENTRIES if entry != LOCK_FILE)
-        self.remove(name for name in os.listdir(self.directory) if name.startswith(".tmp-"))
+        self.remove(name for name in os.listdir(self.directory) if name.startswith(TEMPORARY))
         self.remove([LOCK_FILE])
         others = tuple(sorted(os.listdir(self.directory)))
         if not others:
@@ -316,20 +339,11 @@ class Workspace:
         target = self._inside(path)
         if target.is_dir() and not target.is_symlink():
             raise _not_a_file(target)
-        temporary = target.with_name(f".tmp-{secrets.token_hex(8)}")
         try:
             self._make_directories(target.parent)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                if mode != 0o600:
-                    os.fchmod(descriptor, mode)  # whatever the umask: a container with another uid must read it
-                if owner is not None and os.geteuid() == 0:
-                    os.fchown(descriptor, owner, owner)
-                file.write(content)
-            os.replace(temporary, target)
+            with open_folder(target.parent) as folder:
+                folder.write(target.name, content, mode=mode, owner=owner)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
             raise _refused("write", target, error) from error
 
     def _make_directories(self, directory: Path) -> None:
@@ -338,6 +352,19 @@ class Workspace:
         self._make_directories(directory.parent)
         directory.mkdir(exist_ok=True)
         directory.chmod(0o755)
+
+
+def _open_lock_file(path: Path) -> int:
+    flags = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600)
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        # On a disk that has become read-only, what runs must still be seen and stopped: a lock needs no writing.
+        with contextlib.suppress(OSError):
+            return os.open(path, os.O_RDONLY | flags)
+        raise
 
 
 def _sha256(content: bytes) -> str:

@@ -15,7 +15,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from lab.context import FAULTS_DIRECTORY
-from lab.issuing import issue_faults
+from lab.errors import LabError
+from lab.issuing import IssuedFault, issue_faults
 from lab.plan import CLIENT_CA, CRL, SERVER_CERT
 from lab.revocation import SPECIMEN, is_revoked, serial_of
 from lab.workspace import Workspace
@@ -38,7 +39,7 @@ def issued(workspace: Workspace) -> Iterator[Callable[[Sequence[str]], Ready]]:
         SpecError: when the function is called: the client CA, the server's credential or the list is damaged.
     """
     with ThreadPoolExecutor(1) as pool:
-        pending: dict[str, Future[object]] = {}
+        pending: dict[str, Future[tuple[IssuedFault, ...]]] = {}
 
         def ready(name: str) -> None:
             if name in pending:
@@ -81,7 +82,7 @@ class _Note:
         try:
             age = self._now - datetime.datetime.fromisoformat(entry["time"])
             right = datetime.timedelta(0) <= age < KEPT and entry["files"] == self._files(name)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, LabError):
             return False
         return right and self._is_listed(name)
 

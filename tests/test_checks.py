@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import json
 import re
+from typing import Any
 
 import pytest
 
@@ -12,6 +15,7 @@ from lab.checks import (
     Expectation,
     Outcome,
     Result,
+    ServerSaid,
     Severity,
     Trust,
     catalogue,
@@ -20,22 +24,26 @@ from lab.checks import (
     select,
     with_controls,
 )
-from lab.checks.model import TLS_VERSIONS
-from lab.errors import SpecError
+from lab.checks.model import CLIENT, PROBE, REFUSED_CLIENTS, TLS_VERSIONS
+from lab.errors import MachineError, SpecError
+from lab.faults import FAULTS
 from lab.plan import MTLS_SERVICE, SERVICES
 from lab.probe import Observation, Phase, Side
+from lab.runtime.base import LogLine
+from lab.serverlog import parse_log, read_server_log
+from lab.trials import TRIALS
 
 NO_CERTIFICATE = "<center>No required SSL certificate was sent</center>"
 BAD_CERTIFICATE = "<center>The SSL certificate error</center>"
 
 
-def check(expect: Expectation | Outcome, **changes: object) -> Check:
+def check(expect: Expectation | Outcome, **changes: Any) -> Check:
     wanted = expect if isinstance(expect, Expectation) else Expectation(expect)
     some = Check(id="x", title="x", category="x", service=MTLS_SERVICE, expect=wanted, why="x", hint="x")
     return dataclasses.replace(some, **changes)
 
 
-def answer(status: int, body: str = "", verify: str = "", **changes: object) -> Observation:
+def answer(status: int, body: str = "", verify: str = "", **changes: Any) -> Observation:
     headers = {"x-ssl-client-verify": verify} if verify else {}
     seen = Observation(
         phase=Phase.DONE, status=status, body=body, headers=headers, heard=True, certificate_requested=True
@@ -43,49 +51,120 @@ def answer(status: int, body: str = "", verify: str = "", **changes: object) -> 
     return dataclasses.replace(seen, **changes)
 
 
-def ended(phase: Phase, side: Side, **changes: object) -> Observation:
+def ended(phase: Phase, side: Side, **changes: Any) -> Observation:
     return dataclasses.replace(Observation(phase=phase, side=side, error="words", heard=True), **changes)
 
 
 # --- the catalogue
 
 
-def test_ids_are_unique_and_in_kebab_case_with_their_version() -> None:
-    ids = [item.id for item in catalogue()]
+BOTH = (catalogue(), catalogue(crl=True))
+
+
+@pytest.mark.parametrize("checks", BOTH, ids=["without a list", "with a list"])
+def test_ids_are_unique_and_in_kebab_case_with_their_version(checks: tuple[Check, ...]) -> None:
+    ids = [item.id for item in checks]
     assert len(set(ids)) == len(ids)
-    assert [item for item in ids if not re.fullmatch(r"[a-z]+(-[a-z0-9]+)+(\.tls1[23])?", item)] == []
-    assert all(item.id.endswith(f".tls1{(item.tls_version or '')[-1:]}") for item in catalogue() if item.tls_version)
+    assert [item for item in ids if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+(\.tls1[23])?", item)] == []
+    assert all(item.id.endswith(f".tls1{(item.tls_version or '')[-1:]}") for item in checks if "." in item.id)
 
 
-def test_every_check_runs_on_both_tls_versions() -> None:
+def test_every_plain_check_runs_on_both_tls_versions() -> None:
     versions: dict[str, set[str | None]] = {}
     for item in catalogue():
-        versions.setdefault(item.family, set()).add(item.tls_version)
+        if item.trial == PROBE:
+            versions.setdefault(item.family, set()).add(item.tls_version)
     assert all(found == set(TLS_VERSIONS) for found in versions.values())
 
 
-def test_positive_controls_stand_before_what_depends_on_them_and_share_service_and_version() -> None:
+def test_a_run_makes_more_than_a_hundred_checks_over_both_services_and_versions() -> None:
+    assert len(catalogue()) >= 100
+    for version in TLS_VERSIONS:
+        for service in SERVICES:
+            assert [item for item in catalogue() if (item.service, item.tls_version) == (service, version)]
+
+
+@pytest.mark.parametrize("checks", BOTH, ids=["without a list", "with a list"])
+def test_positive_controls_stand_before_what_depends_on_them(checks: tuple[Check, ...]) -> None:
     earlier: dict[str, Check] = {}
-    for item in catalogue():
+    for item in checks:
         if item.depends:
             control = earlier[item.depends]
             assert control.expect.outcome is Outcome.SERVED
-            assert (control.service, control.tls_version) == (item.service, item.tls_version)
-        else:
+            if item.trial == PROBE:
+                assert (control.service, control.tls_version) == (item.service, item.tls_version)
+        elif item.trial == PROBE:
             assert item.expect.outcome is Outcome.SERVED, "a check that refuses someone needs a positive control"
         earlier[item.id] = item
 
 
+def test_the_checks_of_a_category_stand_together() -> None:
+    categories = [item.category for item in catalogue()]
+    assert len(list(itertools.groupby(categories))) == len(set(categories))
+
+
 def test_every_check_tells_a_student_what_it_shows() -> None:
-    for item in catalogue():
-        assert item.service in SERVICES
+    for item in (*catalogue(), *catalogue(crl=True)):
+        assert item.service in (*SERVICES, EXTRA_SERVER)
         assert not item.title.endswith(".")
-        assert 2 <= len(re.findall(r"[.:](?:\s|$)", item.why)) <= 4, item.id
+        assert len(re.findall(r"[.:](?:\s|$)", item.why)) >= 2, item.id
         assert item.hint.endswith((".", "?")), item.id
+        assert item.trial in TRIALS
+
+
+def test_every_credential_of_the_zoo_is_shown_to_the_mtls_server_exactly_once_per_version() -> None:
+    shown = [
+        (item.credential, item.tls_version)
+        for item in catalogue()
+        if (item.trial, item.service, item.trust) == (PROBE, MTLS_SERVICE, Trust.SERVER_CA)
+        and item.credential != CLIENT
+    ]
+    names = [None if name == "none" else name for name in FAULTS]
+    assert sorted(map(str, shown)) == sorted(str((name, version)) for name in names for version in TLS_VERSIONS)
+
+
+@pytest.mark.parametrize("crl", [False, True])
+def test_what_must_be_seen_is_what_the_zoo_foresees(crl: bool) -> None:
+    words = {
+        "200": Outcome.SERVED,
+        "400 no certificate": Outcome.REFUSED_NO_CERTIFICATE,
+        "400 certificate error": Outcome.REFUSED_CERTIFICATE,
+        "alert": Outcome.REFUSED_BY_ALERT,
+        "local": Outcome.LOCAL,
+    }
+    for item in catalogue(crl=crl):
+        fault = FAULTS.get(item.credential or "")
+        if fault is None or item.trial != PROBE or item.service != MTLS_SERVICE:
+            continue
+        foreseen = {words[one] for one in fault.expected(f"TLSv{item.tls_version}", crl=crl)}
+        assert foreseen <= {item.expect.outcome, *item.expect.also}, item.id
+
+
+def test_what_nginx_accepts_by_design_is_advisory_and_known() -> None:
+    surprising = {item.credential for item in catalogue() if item.expect.by_design}
+    assert surprising == {
+        "eku-none",
+        "key-usage-key-agreement",
+        "ca-with-digital-signature",
+        "another-client",
+        "empty-subject",
+        "two-common-names",
+        "revoked",
+    }
+    assert all(item.severity is Severity.ADVISORY for item in catalogue() if item.expect.by_design)
+
+
+def test_a_revocation_list_changes_answers_and_no_ids() -> None:
+    without, with_list = ({item.id: item for item in checks} for checks in BOTH)
+    assert set(with_list) - set(without) == {"mtls-crl-is-current"}
+    assert set(without) <= set(with_list)
+    revoked = with_list["mtls-refuses-revoked.tls13"]
+    assert (revoked.expect.outcome, revoked.severity) == (Outcome.REFUSED_CERTIFICATE, Severity.REQUIRED)
+    assert re.search(revoked.expect.reason, "FAILED:certificate revoked")
 
 
 def test_the_story_of_the_tutorial_is_complete() -> None:
-    refused = {(item.credential, item.trust) for item in catalogue() if item.expect.outcome in _REFUSED}
+    refused = {(item.credential, item.trust) for item in catalogue() if item.category == REFUSED_CLIENTS}
     faults = ("other-ca", "self-signed", "expired", "eku-server-auth")
     assert refused == {
         (None, Trust.SERVER_CA),
@@ -229,6 +308,107 @@ def test_an_advisory_check_warns_where_a_required_one_fails() -> None:
     assert judge(advisory, ended(Phase.CONNECT, Side.NONE)).result is Result.INCONCLUSIVE
 
 
+def test_a_weak_requirement_that_holds_passes_and_one_by_design_warns() -> None:
+    advisory = check(Expectation(Outcome.REFUSED_CERTIFICATE), severity=Severity.ADVISORY)
+    assert judge(advisory, answer(400, BAD_CERTIFICATE)).result is Result.PASS
+    by_design = check(Expectation(Outcome.SERVED, by_design=True), severity=Severity.ADVISORY)
+    verdict = judge(by_design, answer(200, verify="SUCCESS"))
+    assert verdict.result is Result.WARN
+    assert "by design" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("seen", "result"),
+    [
+        (answer(400, BAD_CERTIFICATE), Result.PASS),
+        (ended(Phase.READ, Side.PEER, alert="unknown_ca", alert_from=Side.PEER), Result.PASS),
+        (answer(500), Result.WARN),
+        (ended(Phase.CONNECT, Side.NONE), Result.INCONCLUSIVE),
+    ],
+)
+def test_a_server_that_is_stricter_than_nginx_by_design_passes(seen: Observation, result: Result) -> None:
+    by_design = check(Expectation(Outcome.SERVED, by_design=True), severity=Severity.ADVISORY)
+    assert judge(by_design, seen).result is result
+
+
+def test_another_right_outcome_is_right() -> None:
+    either = check(Expectation(Outcome.REFUSED_BY_ALERT, also=(Outcome.CLOSED,), reason="decrypt_error"))
+    refused = ended(Phase.READ, Side.PEER, alert="decrypt_error", alert_from=Side.PEER)
+    assert judge(either, refused).result is Result.PASS
+    assert judge(either, dataclasses.replace(refused, alert="unknown_ca")).result is Result.WARN
+    assert judge(either, ended(Phase.READ, Side.PEER, closed=True)).result is Result.PASS
+    assert judge(either, answer(200)).result is Result.FAIL
+
+
+# --- the server's own view
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (ServerSaid(status="400", verify="NONE"), "the log says NONE"),
+        (ServerSaid(status="200", verify="FAILED:certificate has expired"), "the log says 200"),
+        (ServerSaid(status="400", fingerprint="bb"), "saw the certificate bb"),
+    ],
+)
+def test_a_log_that_tells_another_story_than_the_answer_fails_the_check(said: ServerSaid, words: str) -> None:
+    seen = answer(400, BAD_CERTIFICATE, "FAILED:certificate has expired", sent_fingerprint="aa")
+    verdict = judge(check(Outcome.REFUSED_CERTIFICATE), seen, said)
+    assert verdict.result is Result.FAIL
+    assert words in verdict.reason
+
+
+def test_the_log_gives_the_reason_where_the_answer_does_not() -> None:
+    said = ServerSaid(status="400", verify="FAILED:certificate has expired")
+    verdict = judge(check(Outcome.REFUSED_CERTIFICATE), answer(400, BAD_CERTIFICATE), said)
+    assert verdict.result is Result.PASS
+    assert verdict.reason.endswith("its log says FAILED:certificate has expired.")
+
+
+def test_a_client_is_identified_by_the_log_where_the_answer_does_not_say() -> None:
+    identified = check(Expectation(Outcome.SERVED, identified=True))
+    assert judge(identified, answer(200), ServerSaid(status="200", verify="SUCCESS")).result is Result.PASS
+    assert judge(identified, answer(200), ServerSaid(status="200", verify="NONE")).result is Result.FAIL
+
+
+def test_lines_of_a_log_are_found_by_nonce_among_anything() -> None:
+    lines = [
+        "2030/01/01 00:00:00 [info] 1#1: *1 client sent no required SSL certificate",
+        '{"probe": "a", "status": "200", "client_verify": "SUCCESS", "session_reused": "."}',
+        '{"probe": "b", "status": 7, "client_verify": null, "session_reused": "r"}',
+        '{"probe": "c", "status": "200"}',
+        '{"probe": ["a"]}',
+        "{broken",
+        "[" * 100_000,
+        '["a"]',
+        "",
+    ]
+    assert parse_log(lines, {"a", "b"}) == {
+        "a": ServerSaid(status="200", verify="SUCCESS"),
+        "b": ServerSaid(session_reused=True),
+    }
+
+
+def test_a_log_is_read_again_until_the_last_line_is_there() -> None:
+    reads: list[int] = []
+
+    def read(tail: int) -> list[LogLine]:
+        reads.append(tail)
+        return [LogLine(MTLS_SERVICE, json.dumps({"probe": nonce, "status": "200"})) for nonce in "abc"[: len(reads)]]
+
+    assert set(read_server_log(read, {"a", "b", "c"}, {"d"})) == {"a", "b", "c"}
+    assert len(reads) == 3
+    assert reads == sorted(reads)
+
+
+def test_a_log_that_cannot_be_read_says_nothing() -> None:
+    def read(_tail: int) -> list[LogLine]:
+        raise MachineError("no engine")
+
+    assert read_server_log(read, {"a"}) == {}
+    assert read_server_log(lambda _: [LogLine(MTLS_SERVICE, "{}")], {"a"}, patience=0.0) == {}
+
+
 # --- selection
 
 
@@ -236,10 +416,10 @@ def test_an_advisory_check_warns_where_a_required_one_fails() -> None:
     ("pattern", "families"),
     [
         ("mtls-refuses-no-certificate", {"mtls-refuses-no-certificate"}),
-        ("mtls-refuses-no", {"mtls-refuses-no-certificate", "mtls-refuses-no-certificate-insecure"}),
-        ("*self*", {"mtls-refuses-self-signed"}),
+        ("mtls-refuses-no-", {"mtls-refuses-no-certificate", "mtls-refuses-no-certificate-insecure"}),
+        ("mtls*self*", {"mtls-refuses-self-signed"}),
         (
-            "*insecure*",
+            "*tls*insecure*",
             {"tls-insecure-works", "mtls-insecure-with-certificate", "mtls-refuses-no-certificate-insecure"},
         ),
     ],

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lab.checks import catalogue
+from lab.checks.entries_tutorial import ENTRIES
 from lab.checks.model import CLIENT
 from lab.context import VerifyContext
 from lab.faults import build
@@ -27,6 +28,7 @@ from lab.spec import LabSpec
 
 NOW = datetime.datetime.now(datetime.UTC)
 FAULTS = sorted({check.credential for check in catalogue() if check.credential} - {CLIENT})
+TUTORIAL = {entry.id for entry in ENTRIES}
 
 
 @dataclasses.dataclass

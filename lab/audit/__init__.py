@@ -1,5 +1,6 @@
-"""The audit of a server that is not ours: does it really do mutual TLS?"""
+"""The audit of a server that is not ours: whether it really does mutual TLS."""
 
+from lab.audit.inputs import make_request
 from lab.audit.report import CLIENT_AUTH_WORDS, AuditFinding, AuditReport, ClientAuth, Offer, ServerFacts
 from lab.audit.run import AuditRequest, audit
 from lab.audit.strangers import ClientCa
@@ -16,5 +17,6 @@ __all__ = [
     "ServerFacts",
     "Target",
     "audit",
+    "make_request",
     "parse_target",
 ]

@@ -26,7 +26,7 @@ def announced_names(request: bytes, *, tls13: bool) -> tuple[x509.Name, ...]:
         block = _block_of_tls13(body) if tls13 else _block_of_tls12(body)
     except ValueError:
         return ()
-    names = []
+    names: list[x509.Name] = []
     while block and len(names) < _MAX_NAMES:
         try:
             der, block = _vector(block, 2)

@@ -26,9 +26,9 @@ _HINT_STRANGER = (
     "-verify_return_error."
 )
 _HINT_CONTROL = (
-    "Is the certificate of a CA that the server trusts, valid today and for clients? May this client see the page (--path)?"
+    "Is the certificate of a CA that the server trusts, valid today and for clients? May this client see the page? "
+    "Name another one with --path."
 )
-_HINT_ZOO = "The server's TLS library checks this; look for a verification callback of the application that overrides it."
 
 
 def refuses(name: str) -> str:
@@ -60,8 +60,8 @@ def of_server(
 
 def _answers(target: Target, first: Mapping[str, Observation], accepted: list[str]) -> AuditFinding:
     # The newest version is the one that a server most likely has something to say about.
-    telling = first[accepted[-1]] if accepted else next(reversed(first.values()))
-    reason = f"It speaks TLS {', '.join(accepted)}." if accepted else sentence(telling)
+    telling = first[accepted[-1]] if accepted else first[max(first)]
+    spoken = f"TLS {', '.join(accepted)}"
     return AuditFinding(
         id="answers-tls",
         title="answers with TLS",
@@ -69,8 +69,8 @@ def _answers(target: Target, first: Mapping[str, Observation], accepted: list[st
         severity=Severity.REQUIRED,
         result=Result.PASS if accepted else Result.INCONCLUSIVE,
         expected="a TLS handshake",
-        observed=observed(telling),
-        reason=reason,
+        observed={"answer": spoken} if accepted else observed(telling),
+        reason=f"It speaks {spoken}." if accepted else sentence(telling),
         hint=f"Is it the right host and port? {target.url}",
     )
 
@@ -100,16 +100,13 @@ def _no_old_version(facts: ServerFacts) -> AuditFinding:
     offers = {version: facts.tls_versions[version] for version in OLD_VERSIONS}
     spoken = [version for version, offer in offers.items() if offer is Offer.ACCEPTED]
     told = ", ".join(f"TLS {version}: {offer.value}" for version, offer in offers.items())
-    if spoken:
-        result = Result.WARN
-    else:
-        result = Result.PASS if set(offers.values()) == {Offer.REFUSED} else Result.SKIP
+    result = Result.PASS if set(offers.values()) == {Offer.REFUSED} else Result.SKIP
     return AuditFinding(
         id="refuses-old-tls",
         title="refuses TLS 1.0 and 1.1",
         category=SERVER,
         severity=Severity.ADVISORY,
-        result=result,
+        result=Result.WARN if spoken else result,
         expected="refused",
         observed={"answer": told},
         reason=f"{told}.",
@@ -196,7 +193,7 @@ def of_stranger(
         observed=observed(seen, served=_meaning(stranger_verdict.result, yes=Result.FAIL)) if seen else {},
         reason=verdict.reason,
         command=_command(what) if what and stranger.credential is None else (),
-        hint=_HINT_STRANGER if stranger.name in BASIC else f"{stranger.why} {_HINT_ZOO}",
+        hint=_HINT_STRANGER if stranger.name in BASIC else stranger.why,
         tls_version=version,
         duration_ms=seen.duration * 1000 if seen else 0.0,
     )
@@ -222,4 +219,5 @@ def _versioned(family: str, version: str) -> str:
 
 
 def _command(what: Attempt) -> tuple[str, ...]:
-    return tuple(curl_command(what, Path.cwd()))
+    """The curl command; none for versions that curl speaks only if its OpenSSL is talked into it."""
+    return () if what.tls_version in OLD_VERSIONS else tuple(curl_command(what, Path.cwd()))

@@ -43,7 +43,9 @@ class Verdict:
 _NGINX_CODES = (495, 496)
 # Answers to the right client that may as well be a refusal of the page to everybody.
 _DENIALS = (400, 401, 403, 407, *_NGINX_CODES)
-_NAMES_CERTIFICATE = re.compile(r"\b(client|ssl|tls)[ -]certificate|\bcertificate required|\b403\.(7|16|17)\b", re.IGNORECASE)
+_NAMES_CERTIFICATE = re.compile(
+    r"\b(client|ssl|tls)[ -]certificate|\bcertificate required|\b403\.(7|16|17)\b", re.IGNORECASE
+)
 
 
 def way_of(seen: Observation) -> Way:
@@ -54,8 +56,10 @@ def way_of(seen: Observation) -> Way:
         return Way.CLIENT_REFUSES_SERVER
     if seen.alert_from is Side.PEER:
         return Way.REFUSED_BY_ALERT
-    if seen.preface:
-        return Way.NOT_TLS
+    return Way.NOT_TLS if seen.preface else _way_of_silence(seen)
+
+
+def _way_of_silence(seen: Observation) -> Way:
     if seen.closed:
         return Way.CLOSED
     if seen.side is Side.LOCAL:
@@ -120,9 +124,13 @@ def _judge_answer(seen: Observation, right: Observation | None) -> Verdict:
         return Verdict(Result.PASS, said)
     if right is None:
         return Verdict(Result.INCONCLUSIVE, f"{said} {_NOT_TO_TELL}")
-    if is_error(seen) or status < 200:
+    return _judge_other_answer(seen, right, said)
+
+
+def _judge_other_answer(seen: Observation, right: Observation, said: str) -> Verdict:
+    if is_error(seen) or (seen.status or 0) < 200:
         return Verdict(Result.INCONCLUSIVE, f"{said} That is no decision about a client.")
-    if status == right.status:
+    if seen.status == right.status:
         return Verdict(Result.INCONCLUSIVE, f"{said} The right client gets this status too, but another page.")
     return Verdict(Result.PASS, f"{said} The right client gets HTTP {right.status}.")
 

@@ -32,7 +32,8 @@ CLIENT_AUTH_WORDS = {
     "(nginx: optional, Python: CERT_OPTIONAL, Go: VerifyClientCertIfGiven)",
     ClientAuth.OPTIONAL_UNVERIFIED: "a certificate is asked for, but neither insisted on nor checked "
     "(nginx: optional_no_ca, Go: RequestClientCert)",
-    ClientAuth.ANY_CERTIFICATE: "some certificate is required, but nobody checks who issued it (Go: RequireAnyClientCert)",
+    ClientAuth.ANY_CERTIFICATE: "some certificate is required, but nobody checks who issued it "
+    "(Go: RequireAnyClientCert)",
     ClientAuth.NONE: "no certificate is asked for, and clients without one are served",
     ClientAuth.UNKNOWN: "could not be told",
 }

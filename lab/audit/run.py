@@ -183,7 +183,7 @@ def _offer(seen: Observation) -> Offer:
 
 
 def _announced(first: Mapping[str, Observation]) -> tuple[x509.Name, ...]:
-    for version in reversed(first):
+    for version in sorted(first, reverse=True):
         names = announced_names(first[version].certificate_request, tls13=version == "1.3")
         if names:
             return names

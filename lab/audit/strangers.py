@@ -37,7 +37,7 @@ class Stranger:
     Attributes:
         name: its id in the zoo.
         title: what it is, as in "refuses TITLE".
-        why: what is wrong with it and what there is to learn.
+        why: what is odd about it, and what there is to learn.
         wanted: what should become of it.
         severity: whether anything else makes the server wrong.
         credential: its files; None for a client without a certificate.
@@ -58,17 +58,19 @@ class Stranger:
 # Without any secret of the real CA.
 NO_CERTIFICATE = "none"
 BASIC = (NO_CERTIFICATE, "self-signed", "other-ca", "other-ca-same-name", "forged-authority-key-identifier")
-# What cannot be done from outside: publish a list, use the server's key, send what no client loads.
-_IMPOSSIBLE = ("revoked", "server-certificate", "mismatched-key")
-# Where servers may differ from nginx and OpenSSL without being wrong: "any" purpose is a purpose to Go, the depth is
-# nginx's own limit, and the rest says what a TLS library supports.
-_MATTER_OF_TASTE = (
+# What cannot be done from outside (publish a list, use the server's key, send what no client loads), and what depends
+# on the limits of a server's library rather than on what it checks.
+_LEFT_OUT = (
+    "revoked",
+    "server-certificate",
+    "mismatched-key",
     "chain-too-long",
     "ec-secp256k1",
-    "eku-any",
-    "key-usage-without-digital-signature",
     "oversized-certificate",
 )
+# Where servers differ from nginx and OpenSSL without being wrong: to Go, "any" purpose is a purpose, and a client's
+# key usage is nobody's business.
+_MATTER_OF_TASTE = ("eku-any", "key-usage-without-digital-signature")
 _NEEDS_NAME = "a CA name: the server announces none, and no --client-ca-cert is given"
 _NEEDS_CERTIFICATE = "the client CA's certificate: --client-ca-cert"
 _TITLES = {
@@ -118,7 +120,7 @@ class Forge:
         """The rest of the zoo, issued by the real client CA; empty without its key."""
         if self._ca.key is None:
             return ()
-        names = [name for name in FAULTS if name not in BASIC and name not in _IMPOSSIBLE]
+        names = [name for name in FAULTS if name not in BASIC and name not in _LEFT_OUT]
         return tuple(self._stranger(FAULTS[name], self._mint(name, self._ca.key)) for name in names)
 
     def _basic(self, name: str, announced: tuple[x509.Name, ...]) -> Stranger:
@@ -142,7 +144,7 @@ class Forge:
         return Stranger(
             name=fault.name,
             title=_TITLES.get(fault.name, f"a client of the CA: {fault.title}"),
-            why=fault.wrong,
+            why=f"{fault.wrong} {fault.lesson}",
             wanted=wanted,
             severity=Severity.ADVISORY if lenient else Severity.REQUIRED,
             credential=credential,

@@ -32,10 +32,14 @@ def catalogue(*, crl: bool = False) -> tuple[Check, ...]:
     return tuple(check for entry in grouped for check in _per_version(entry))
 
 
-def families() -> dict[str, Check]:
-    """One check for every id without its version, whatever is configured; those without a revocation list first."""
+def families(*, crl: bool = False) -> dict[str, Check]:
+    """One check for every id without its version that there is with or without a revocation list.
+
+    Args:
+        crl: what is asked of the lab that is at hand; where the two differ, its check is taken.
+    """
     found: dict[str, Check] = {}
-    for check in (*catalogue(), *catalogue(crl=True)):
+    for check in (*catalogue(crl=crl), *catalogue(crl=not crl)):
         found.setdefault(check.family, check)
     return found
 

@@ -24,14 +24,11 @@ _OUTCOMES = {
     Foreseen.LOCAL: Outcome.LOCAL,
 }
 _OFF = "ssl_verify_client off; in nginx-mtls/nginx.conf, then mtlslab reload."
-_LENIENT = "error_page 495 =200 /hello-world.txt; in the server block of nginx-mtls/nginx.conf, then mtlslab reload."
-_WRONG_CA = "ssl_client_certificate ../certs/server-ca.crt; in nginx-mtls/nginx.conf, then mtlslab reload."
+_LENIENT = "error_page 495 =200 /hello-world.txt; in nginx-mtls/nginx.conf, then mtlslab reload."
+_ONLY_ONE = 'if ($ssl_client_s_dn !~ "^CN=client,") { return 403; } in nginx-mtls/nginx.conf, then mtlslab reload.'
 _DEPTH = "ssl_verify_depth 0; in nginx-mtls/nginx.conf, then mtlslab reload."
 _LOAD = "Nothing on the server: give the client the key that belongs to its certificate, and it is served."
-_AUTHORISE = (
-    "Let the server be stricter than its default, and the warning goes: "
-    'if ($ssl_client_s_dn != "O=mtlslab,CN=client") { return 403; } in nginx-mtls/nginx.conf, then mtlslab reload.'
-)
+_AUTHORISE = f"A server that is stricter than nginx by itself makes the warning go: {_ONLY_ONE}"
 # By the chapter of the zoo: the directives that decide, and where to look if the check does not hold.
 _DIRECTIVES = {
     "trust": "ssl_client_certificate, ssl_verify_client",
@@ -171,5 +168,5 @@ def _sabotage(fault: Fault, expect: Expectation, chapter: str) -> str:
     if expect.by_design:
         return _AUTHORISE
     if expect.outcome is Outcome.SERVED:
-        return _DEPTH if chapter == "chains" else _WRONG_CA
+        return _DEPTH if chapter == "chains" else _ONLY_ONE
     return _OFF if expect.outcome is not Outcome.REFUSED_CERTIFICATE else _LENIENT

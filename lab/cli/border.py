@@ -46,8 +46,11 @@ class BorderedGroup(TyperGroup):
 
 
 def say(message: str) -> None:
-    """Talk to the user: stderr."""
-    typer.echo(message, err=True)
+    """Talk to the user: stderr. Nobody listening, or a full disk behind it, is no reason to give up the work."""
+    try:
+        typer.echo(message, err=True)
+    except OSError:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  for as long as the program runs
 
 
 def _debug(ctx: Any) -> bool:

@@ -26,7 +26,7 @@ def doctor() -> None:
     from lab.doctor import can_run, examine
     from lab.spec import make_spec
 
-    signs = examine(Path.cwd(), make_spec())
+    signs = examine(here(), make_spec())
     for sign in signs:
         typer.echo(f"{'ok' if sign.good else '--'}  {sign.subject:<17} {sign.seen}")
         if sign.hint:

@@ -11,11 +11,23 @@ if TYPE_CHECKING:
     from lab.locate import Target
 
 
-def find(name: str | None, directory: Path | None) -> Target:
-    """The lab that the options of a command mean."""
+def find(name: str | None, directory: Path | None, *, forgive: bool = False) -> Target:
+    """The lab that the options of a command mean; with ``forgive`` also one whose lab.json is damaged."""
     from lab.locate import locate
 
-    return locate(name, directory, here=Path.cwd())
+    return locate(name, directory, here=here(), forgive=forgive)
+
+
+def here() -> Path:
+    """The current directory.
+
+    Raises:
+        SpecError: it was removed.
+    """
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise SpecError("The current directory is gone.", hint="Go to one that is there: cd") from error
 
 
 def require_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
@@ -26,7 +38,7 @@ def require_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
 
 def shown(directory: Path) -> str:
     """A directory as a person would type it from here."""
-    here = Path.cwd()
-    if directory == here:
+    current = here()
+    if directory == current:
         return "."
-    return f"./{directory.relative_to(here)}" if directory.is_relative_to(here) else str(directory)
+    return f"./{directory.relative_to(current)}" if directory.is_relative_to(current) else str(directory)

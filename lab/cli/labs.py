@@ -118,7 +118,7 @@ def down(
     """Take away all that runs of a lab; nothing there is success."""
     from lab import lifecycle
 
-    target = find(name, directory)
+    target = find(name, directory, forgive=True)
     removed = lifecycle.down(target, purge=purge, say=say)
     typer.echo(f"Removed: {', '.join(removed)}." if removed else f"Nothing runs of the lab {target.name!r}.")
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Annotated
 
 import typer
 
 from lab import __version__
-from lab.cli import certs, clients, doctor, labs, verify
+from lab.cli import audit, certs, clients, doctor, explain, labs, verify
 from lab.cli.border import BorderedGroup
 from lab.cli.options import epilog
 from lab.errors import ExitCode
@@ -52,6 +54,8 @@ def root(
 
 labs.register(app)
 verify.register(app)
+audit.register(app)
+explain.register(app)
 doctor.register(app)
 clients.register(app)
 app.add_typer(certs.app, name="certs")
@@ -59,4 +63,7 @@ app.add_typer(certs.app, name="certs")
 
 def main() -> None:
     """Run the program; ends the process with one of the documented exit codes."""
+    # Started with a closed stream (`mtlslab verify >&-`), Python has None in its place.
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  for as long as the program runs
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  the same
     app()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +16,10 @@ from lab.cli import options
 from lab.cli.find import find, require_choice
 from lab.cli.options import epilog
 from lab.errors import ExitCode, SpecError
+
+if TYPE_CHECKING:
+    from lab.report import Finding
+    from lab.verification import Observer
 
 
 def register(app: typer.Typer) -> None:
@@ -24,6 +31,8 @@ def register(app: typer.Typer) -> None:
                 "mtlslab verify -v": "with the curl command behind each check",
                 "mtlslab verify --list": "what would be checked",
                 "mtlslab verify --only mtls-refuses-expired": "one check, and the control that it depends on",
+                "mtlslab verify --strict": "warnings fail, too",
+                "mtlslab verify -o html --output-file r.html": "a page with the handshakes, message by message",
                 "mtlslab verify -o junit --output-file r.xml": "a report for a CI",
             },
             ExitCode.OK,
@@ -50,7 +59,7 @@ def verify(
     ] = None,
     list_: Annotated[bool, typer.Option("--list", envvar="MTLSLAB_LIST", help="List the checks, run none.")] = False,
     output: Annotated[
-        str, typer.Option("-o", "--output", envvar="MTLSLAB_OUTPUT", help="text, json or junit.")
+        str, typer.Option("-o", "--output", envvar="MTLSLAB_OUTPUT", help="text, short, json, junit, tap or html.")
     ] = "text",
     output_file: Annotated[
         Path | None,
@@ -58,6 +67,10 @@ def verify(
             "--output-file", envvar="MTLSLAB_OUTPUT_FILE", help="Write the report there instead of to stdout."
         ),
     ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", envvar="MTLSLAB_STRICT", help="Warnings fail, too: also what nginx does by design."),
+    ] = False,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", envvar="MTLSLAB_VERBOSE", help="Show the command behind every check.")
     ] = False,
@@ -67,20 +80,39 @@ def verify(
     Each check makes one real TLS connection and compares what it saw with what must be seen.
     """
     from lab import output as looks
-    from lab.checks import catalogue, select
-    from lab.verify import verify as run
+    from lab import verify as use_case
 
-    require_choice("--output", output, ("text", "json", "junit"))
+    require_choice("--output", output, looks.LIST_FORMATS if list_ else looks.REPORT_FORMATS)
+    target = find(name, directory)
     if list_:
-        typer.echo(looks.render_list(select(catalogue(), only or ()), output))
+        typer.echo(looks.render_list(use_case.listed(target, only or ()), output), nl=False)
         return
-    report = run(find(name, directory), only or ())
-    text = looks.render_report(report, output, colour=_colour(), unicode=_unicode(), verbose=verbose)
+    with _progress() as observer:
+        report = use_case.verify(target, only or (), strict=strict, observer=observer)
+    pictures = use_case.record_pictures(target) if output == "html" else ()
+    text = looks.render_report(report, output, colour=_colour(), unicode=_unicode(), verbose=verbose, pictures=pictures)
     if output_file is None:
-        typer.echo(text)
+        typer.echo(text.removesuffix("\n"))
     else:
         _write(output_file, text)
     raise typer.Exit(report.exit_code)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Observer | None]:
+    """One line on stderr that counts, and is gone at the end; only where a person watches."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    done = itertools.count(1)
+
+    def show(finding: Finding, total: int) -> None:
+        typer.echo(f"\r{next(done)}/{total} {finding.id}\x1b[K", err=True, nl=False)
+
+    try:
+        yield show
+    finally:
+        typer.echo("\r\x1b[K", err=True, nl=False)
 
 
 def _colour() -> bool:

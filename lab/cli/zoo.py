@@ -13,10 +13,11 @@ from lab.cli import options
 from lab.cli.border import say
 from lab.cli.find import find, require_choice, shown
 from lab.cli.options import epilog
+from lab.cli.progress import counting
 from lab.errors import ExitCode, SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from lab.faults import Fault
     from lab.issuing import IssuedFault
@@ -42,6 +43,7 @@ def register(app: typer.Typer) -> None:
             {
                 "mtlslab certs issue alice": "certs/alice.crt and .key: a further good client",
                 "mtlslab certs issue bob --key-type ed25519 --days 7": "another kind of key, valid for a week",
+                "mtlslab certs issue student --count 30": "one for each of a class: certs/student-0001.crt and so on",
                 "mtlslab certs issue --fault expired --fault other-ca": "two broken ones into certs/faults",
                 "mtlslab certs issue --fault all": "the whole zoo",
             },
@@ -98,25 +100,34 @@ def issue(
     days: Annotated[
         int | None, typer.Option("--days", envvar="MTLSLAB_DAYS", help="Validity in days. [the lab's]")
     ] = None,
+    count: Annotated[
+        int | None,
+        typer.Option("--count", envvar="MTLSLAB_COUNT", metavar="N", help="N clients: NAME-0001, NAME-0002 and so on."),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", envvar="MTLSLAB_OVERWRITE", help="Replace the client of that name.")
     ] = False,
     name: options.Name = None,
     directory: options.Directory = None,
 ) -> None:
-    """Issue a further good client credential of the client CA, or deliberately broken ones.
+    """Issue a further good client credential of the client CA, many of them, or deliberately broken ones.
 
-    Good ones go into certs/, broken ones into certs/faults/; private keys have mode 0600. Broken ones are issued anew
-    each time: some are only right for a moment.
+    Good ones go into certs/, broken ones into certs/faults/; private keys have mode 0600. With --count there is one for
+    each student of a class; the same command completes what was interrupted and keeps what is there and good. Broken
+    ones are issued anew each time: some are only right for a moment.
     """
     if (credential is None) == (not fault):
         raise SpecError(
             "Name either a further client or --fault.", hint="mtlslab certs issue alice, or: --fault expired"
         )
+    if fault and count is not None:
+        raise SpecError("--count is for good clients.", hint="mtlslab certs issue student --count 30")
     target = find(name, directory)
     target.workspace.require()
     if fault:
         _issue_faults(target, fault)
+    elif credential is not None and count is not None:
+        _issue_clients(target, credential, count, key_type, days, overwrite=overwrite)
     elif credential is not None:
         _issue_client(target, credential, key_type, days, overwrite=overwrite)
 
@@ -134,6 +145,26 @@ def _issue_client(target: Target, credential: str, key_type: str | None, days: i
     if made.replaced is not None:
         say("The certificate that was there before stays valid for whoever has a copy of it and of its key.")
         say(f"  Revoke it with: mtlslab certs revoke --serial {serial_hex(made.replaced)}")
+
+
+def _issue_clients(
+    target: Target, prefix: str, count: int, key_type: str | None, days: int | None, *, overwrite: bool
+) -> None:
+    from lab.bulk import issue_clients
+    from lab.credentials import files_of
+
+    workspace = target.workspace
+    now = datetime.datetime.now(datetime.UTC)
+    with workspace.lock(), counting("Issued") as progress:
+        made = issue_clients(
+            workspace, prefix, count, now=now, key_type=key_type, days=days, overwrite=overwrite, progress=progress
+        )
+    there = count - len(made.issued)
+    kept = f"; {there} {'was' if there == 1 else 'were'} there and good" if there else ""
+    typer.echo(f"Issued {len(made.issued)} of {count} client credentials{kept}.")
+    first, last = (files_of(name) for name in (made.names[0], made.names[-1]))
+    typer.echo(f"They are {first[0]} to {last[0]}, the private keys {first[1]} to {last[1]}.")
+    _print_try(target, first)
 
 
 def _issue_faults(target: Target, asked: list[str]) -> None:
@@ -214,7 +245,7 @@ def _fault_mapping(fault: Fault) -> dict[str, Any]:
     }
 
 
-def _print_try(target: Target, files: list[str]) -> None:
+def _print_try(target: Target, files: Sequence[str]) -> None:
     from lab.curl import shell_line
     from lab.issuing import try_command
     from lab.spec import make_spec

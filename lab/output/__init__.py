@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -63,13 +64,15 @@ def _html(report: Report, pictures: Sequence[Picture], *, unicode: bool) -> str:
     return text if unicode else text.encode("ascii", "xmlcharrefreplace").decode()
 
 
-def render_list(checks: Sequence[Check], fmt: str = "text") -> str:
-    """The catalogue as text that ends with a line end.
+def render_list(checks: Sequence[Check], fmt: str = "text", *, families: bool = False) -> str:
+    """The catalogue as text that ends with a line end; with ``families``, ids are told without the TLS version.
 
     Raises:
         SpecError: there is no such format.
     """
     _require(fmt, LIST_FORMATS)
+    if families:
+        checks = [dataclasses.replace(check, id=check.family, tls_version=None, depends=None) for check in checks]
     if fmt == "json":
         return json.dumps([_listed(check) for check in checks], indent=2) + "\n"
     return render_text_list(checks)
@@ -89,6 +92,9 @@ def _listed(check: Check) -> dict[str, object]:
         "expected": check.expect.to_mapping(),
         "why": check.why,
         "hint": check.hint,
+        "rfc": check.rfc,
+        "directive": check.directive,
+        "sabotage": check.sabotage,
     }
 
 

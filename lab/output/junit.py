@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 
 from lab.checks import Result
@@ -17,7 +17,7 @@ _ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 def render_junit(report: Report) -> str:
     """One ``testsuite`` per category, one ``testcase`` per check."""
-    root = ET.Element("testsuites", {"name": "mtlslab verify", **_counts(report.findings, report.duration_ms)})
+    root = ET.Element("testsuites", {"name": "mtlslab verify", **_counts(report, report.findings, report.duration_ms)})
     for number, (category, members) in enumerate(groupby(report.findings, key=lambda finding: finding.category)):
         _add_suite(root, report, number, category, tuple(members))
     ET.indent(root)
@@ -35,17 +35,17 @@ def _add_suite(root: ET.Element, report: Report, number: int, category: str, fin
             # The schema of the JUnit Ant task knows no time zone here.
             "timestamp": report.started.strftime("%Y-%m-%dT%H:%M:%S"),
             "hostname": "localhost",
-            **_counts(findings, sum(finding.duration_ms for finding in findings)),
+            **_counts(report, findings, sum(finding.duration_ms for finding in findings)),
         },
     )
     properties = ET.SubElement(suite, "properties")
     for name, value in (("lab", report.lab), ("runtime", report.runtime)):
         ET.SubElement(properties, "property", {"name": name, "value": _clean(value)})
     for finding in findings:
-        _add_case(suite, finding)
+        _add_case(suite, finding, failed=_fails(report, finding))
 
 
-def _add_case(suite: ET.Element, finding: Finding) -> None:
+def _add_case(suite: ET.Element, finding: Finding, *, failed: bool) -> None:
     case = ET.SubElement(
         suite,
         "testcase",
@@ -53,8 +53,8 @@ def _add_case(suite: ET.Element, finding: Finding) -> None:
     )
     if finding.result is Result.SKIP:
         ET.SubElement(case, "skipped", {"message": _clean(finding.reason)})
-    if finding.result in (Result.FAIL, Result.INCONCLUSIVE):
-        tag = "failure" if finding.result is Result.FAIL else "error"
+    if failed or finding.result is Result.INCONCLUSIVE:
+        tag = "failure" if failed else "error"
         attributes = {"message": _clean(finding.reason), "type": finding.result.value}
         ET.SubElement(case, tag, attributes).text = _clean(_story(finding))
     ET.SubElement(case, "system-out").text = _clean(
@@ -74,11 +74,15 @@ def _story(finding: Finding) -> str:
     )
 
 
-def _counts(findings: Iterable[Finding], duration_ms: float) -> dict[str, str]:
+def _fails(report: Report, finding: Finding) -> bool:
+    return finding.result is Result.FAIL or (report.strict and finding.result is Result.WARN)
+
+
+def _counts(report: Report, findings: Sequence[Finding], duration_ms: float) -> dict[str, str]:
     results = [finding.result for finding in findings]
     return {
         "tests": str(len(results)),
-        "failures": str(results.count(Result.FAIL)),
+        "failures": str(sum(_fails(report, finding) for finding in findings)),
         "errors": str(results.count(Result.INCONCLUSIVE)),
         "skipped": str(results.count(Result.SKIP)),
         "time": _seconds(duration_ms),

@@ -70,6 +70,12 @@ class Runtime(Protocol):
     def describe(self) -> str:
         """The thing that runs nginx, in a few words with its version and where it is."""
 
+    def copies_files(self) -> bool:
+        """Whether what runs gets copies of the workspace's files, because it cannot use them where they lie."""
+
+    def publishes_here(self) -> bool:
+        """Whether the ports are bound on this machine, as far as one can tell; else they are on the engine's."""
+
     def prepare(self, lab: str, image: str) -> str:
         """Make ready all that does not depend on the lab's files (image, network), and return the image to plan with.
 

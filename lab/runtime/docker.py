@@ -8,12 +8,13 @@ the functions that use them: a machine without an engine does not pay for them.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from lab.errors import LabNotFoundError, MachineError
-from lab.plan import CONTAINER_ROOT, LabPlan, Service
+from lab.plan import CONTAINER_ROOT, LabPlan, Service, with_fingerprints
 from lab.runtime.base import LogLine, ServiceStatus, Started
 from lab.runtime.docker_endpoint import find_endpoint
 from lab.runtime.docker_engine import Engine, connect, engine_errors
@@ -64,20 +65,30 @@ class DockerRuntime:
     def describe(self) -> str:
         """Product, version, platform and address of the engine."""
         engine = self.engine
-        return f"{engine.product} {engine.version} ({engine.os}/{engine.arch}) at {engine.endpoint.url}"
+        product = f"rootless {engine.product}" if engine.rootless else engine.product
+        return f"{product} {engine.version} ({engine.os}/{engine.arch}) at {engine.endpoint.url}"
+
+    def copies_files(self) -> bool:
+        """For an engine behind TCP, and for a rootless one; see ``Runtime.copies_files``."""
+        return self.engine.copies_files
+
+    def publishes_here(self) -> bool:
+        """Unless the engine's address names another machine; see ``Runtime.publishes_here``."""
+        return not self.engine.endpoint.other_machine
 
     def prepare(self, lab: str, image: str) -> str:
         """Image and network side by side; see ``Runtime.prepare``."""
         from lab.runtime.docker_image import choose_image
 
         engine = self.engine
+        self._tell_about(engine)
         try:
             with ThreadPoolExecutor(1) as pool:
                 network = pool.submit(self._ensure_network, lab)
                 chosen = choose_image(engine, image, pull=self._pull, say=self._say, stall=self._stall)
             network.result()
         except BaseException:
-            self._undo(lab, [])
+            self._undo(lab, [], [])
             raise
         self._image_ids[chosen.name] = chosen.id
         return chosen.name
@@ -86,6 +97,7 @@ class DockerRuntime:
         """Containers side by side; see ``Runtime.start``."""
         from lab.runtime import docker_containers as containers
 
+        plan = self._settled(plan)
         existing = containers.find(self.engine.api, plan.lab)
         image_id = self._image_ids.get(plan.image)
         keep = {
@@ -100,15 +112,16 @@ class DockerRuntime:
         return Started(created=tuple(service.name for service in missing), kept=tuple(keep))
 
     def stop(self, lab: str, services: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        """Containers side by side, then the network; see ``Runtime.stop``."""
+        """Containers side by side, then volumes and the network; see ``Runtime.stop``."""
         from lab.runtime import docker_containers as containers
         from lab.runtime.docker_network import remove_networks
+        from lab.runtime.docker_volumes import remove_volumes
 
         api = self.engine.api
         found = [c for c in containers.find(api, lab) if services is None or containers.service_of(c) in services]
         with ThreadPoolExecutor(_WORKERS) as pool:
             list(pool.map(lambda container: containers.stop_and_remove(api, container["Id"]), found))
-        removed = tuple(containers.name_of(container) for container in found)
+        removed = tuple(containers.name_of(container) for container in found) + remove_volumes(api, lab, services)
         if services is not None:
             return removed
         self._made_network.pop(lab, None)
@@ -137,8 +150,10 @@ class DockerRuntime:
     def reload(self, plan: LabPlan, service: Service) -> None:
         """``nginx -t`` in the container, then the signal HUP, then wait for the new workers; see ``Runtime.reload``."""
         from lab.runtime import docker_containers as containers
+        from lab.runtime.docker_volumes import copy_again
 
         api, container = self.engine.api, self._running(plan, service)
+        copy_again(api, plan, service)
         with engine_errors(f"Cannot reload {service.name}."):
             test = api.exec_create(container, ["nginx", *service.test_command(CONTAINER_ROOT)])["Id"]
             said = api.exec_start(test).decode(errors="replace").strip()
@@ -152,6 +167,22 @@ class DockerRuntime:
             api.kill(container, signal="HUP")
             containers.await_new_workers(api, container, old)
 
+    def _tell_about(self, engine: Engine) -> None:
+        """What differs from an engine on this machine, for the person who wonders later."""
+        endpoint, machine = engine.endpoint, engine.endpoint.other_machine
+        if engine.copies_files:
+            reason = "it is rootless" if engine.rootless else "it may not see this disk"
+            self._say(f"Files: copied into volumes of the engine at {endpoint.url}, because {reason}.")
+        if machine and not endpoint.tls:
+            self._say(
+                f"WARNING: no TLS on the way to {machine}: whoever listens there learns the server's private key."
+            )
+        if machine:
+            self._say(
+                f"WARNING: the ports are bound on {machine}, not here. Forward them (ssh -NL PORT:127.0.0.1:PORT "
+                f"{machine}, once for each port), or bind an address that this machine reaches: --listen"
+            )
+
     def _running(self, plan: LabPlan, service: Service) -> str:
         from lab.runtime import docker_containers as containers
 
@@ -162,20 +193,37 @@ class DockerRuntime:
             f"{service.name} of the lab {plan.lab!r} does not run.", hint="Start it with: mtlslab up"
         )
 
+    def _settled(self, plan: LabPlan) -> LabPlan:
+        """The plan as this engine can run it, also if it was made without asking for its way with files."""
+        if plan.copied == self.engine.copies_files:
+            return plan
+        return with_fingerprints(dataclasses.replace(plan, copied=self.engine.copies_files))
+
     def _replace(self, plan: LabPlan, stale: list[str], missing: list[Service]) -> None:
         from lab.runtime import docker_containers as containers
+        from lab.runtime.docker_volumes import remove_volumes
 
-        engine = self.engine
+        api = self.engine.api
         created: list[str] = []
         try:
             self._ensure_network(plan.lab)
             with ThreadPoolExecutor(_WORKERS) as pool:
                 # All stale containers go before any new one starts: two services may have swapped their ports.
-                list(pool.map(lambda identity: containers.remove(engine.api, identity), stale))
-                list(pool.map(lambda service: containers.start(engine, plan, service, created), missing))
+                list(pool.map(lambda identity: containers.remove(api, identity), stale))
+                if stale or plan.copied:  # what was copied for a container that is gone, or for one that never came
+                    remove_volumes(api, plan.lab, [service.name for service in missing])
+                list(pool.map(lambda service: self._run(plan, service, created), missing))
         except BaseException:
-            self._undo(plan.lab, created)
+            self._undo(plan.lab, created, [service.name for service in missing] if plan.copied else [])
             raise
+
+    def _run(self, plan: LabPlan, service: Service, created: list[str]) -> None:
+        from lab.runtime.docker_containers import start
+        from lab.runtime.docker_volumes import make_volume
+
+        if plan.copied:
+            make_volume(self.engine.api, plan, service)
+        start(self.engine, plan, service, created)
 
     def _ensure_network(self, lab: str) -> None:
         from lab.runtime.docker_network import ensure_network
@@ -183,14 +231,18 @@ class DockerRuntime:
         if lab not in self._made_network:
             self._made_network[lab] = ensure_network(self.engine.api, lab)
 
-    def _undo(self, lab: str, created: list[str]) -> None:
+    def _undo(self, lab: str, created: list[str], copied: list[str]) -> None:
         """Remove what this object made. The error that led here counts: another one must not hide it."""
         from lab.runtime.docker_containers import remove
         from lab.runtime.docker_network import remove_networks
+        from lab.runtime.docker_volumes import remove_volumes
 
         for identity in created:
             with contextlib.suppress(MachineError):
                 remove(self.engine.api, identity)
+        if copied:
+            with contextlib.suppress(MachineError):
+                remove_volumes(self.engine.api, lab, copied)
         if self._made_network.pop(lab, False):
             with contextlib.suppress(MachineError):
                 remove_networks(self.engine.api, lab)

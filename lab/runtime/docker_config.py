@@ -13,6 +13,7 @@ from lab.plan import (
     CONTAINER_TMPFS,
     CONTAINER_TMPFS_OPTIONS,
     LABEL_LAB,
+    LABEL_SERVICE,
     LabPlan,
     Mount,
     Service,
@@ -45,7 +46,7 @@ def container_config(plan: LabPlan, service: Service) -> dict[str, Any]:
         "HostConfig": {
             "NetworkMode": plan.network,
             "PortBindings": {port: [{"HostIp": plan.listen, "HostPort": str(service.port)}]},
-            "Mounts": [_mount(plan, mount) for mount in service.mounts],
+            "Mounts": _mounts(plan, service),
             "Tmpfs": {CONTAINER_TMPFS: CONTAINER_TMPFS_OPTIONS},
             "ReadonlyRootfs": True,
             "CapDrop": ["ALL"],
@@ -73,11 +74,6 @@ def container_labels(plan: LabPlan, service: Service) -> dict[str, str]:
     }
 
 
-def network_name(lab: str) -> str:
-    """Name of a lab's network, known before there is a plan; the same as ``LabPlan.network``."""
-    return f"{lab}_default"
-
-
 def network_labels(lab: str) -> dict[str, str]:
     """Our labels and Compose's for the network of a lab."""
     return {
@@ -88,6 +84,50 @@ def network_labels(lab: str) -> dict[str, str]:
     }
 
 
-def _mount(plan: LabPlan, mount: Mount) -> dict[str, Any]:
+def volume_labels(plan: LabPlan, service: Service) -> dict[str, str]:
+    """Our labels and Compose's for the volume with copies of a service's files."""
+    return {
+        LABEL_LAB: plan.lab,
+        LABEL_SERVICE: service.name,
+        f"{COMPOSE}.project": plan.lab,
+        f"{COMPOSE}.volume": service.name,
+        f"{COMPOSE}.version": _COMPOSE_VERSION,
+    }
+
+
+def copier_config(plan: LabPlan, service: Service) -> dict[str, Any]:
+    """Body of ``POST /containers/create`` for the container through which files are copied; it is never started.
+
+    The labels let ``mtlslab down`` and ``docker compose down`` find what an interrupt has left of it.
+    """
+    return {
+        "Image": plan.image,
+        "Entrypoint": ["nginx"],
+        "User": plan.user,
+        "Labels": {LABEL_LAB: plan.lab, f"{COMPOSE}.project": plan.lab, f"{COMPOSE}.oneoff": "True"},
+        "HostConfig": {
+            "NetworkMode": "none",
+            "Mounts": [{**_volume(plan, service), "ReadOnly": False}],
+            "ReadonlyRootfs": True,
+            "CapDrop": ["ALL"],
+        },
+    }
+
+
+def _mounts(plan: LabPlan, service: Service) -> list[dict[str, Any]]:
+    return [_volume(plan, service)] if plan.copied else [_bind(plan, mount) for mount in service.mounts]
+
+
+def _volume(plan: LabPlan, service: Service) -> dict[str, Any]:
+    return {
+        "Type": "volume",
+        "Source": plan.volume_name(service),
+        "Target": CONTAINER_ROOT,
+        "ReadOnly": True,
+        "VolumeOptions": {"NoCopy": True},
+    }
+
+
+def _bind(plan: LabPlan, mount: Mount) -> dict[str, Any]:
     # A mount of type "bind" fails where its source is missing; the older "Binds" would create a directory in its place.
     return {"Type": "bind", "Source": str(plan.directory / mount.source), "Target": mount.target, "ReadOnly": True}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import ipaddress
 import os
 import shutil
 import socket
@@ -43,6 +44,17 @@ class Endpoint:
         """The address and who named it, for messages."""
         return f"{self.url} (from {self.source})" if self.source else self.url
 
+    @property
+    def is_network(self) -> bool:
+        """Whether it is reached over a network protocol: nothing says that the engine sees this machine's disk."""
+        return urlsplit(self.url).scheme in ("tcp", "http", "https")
+
+    @property
+    def other_machine(self) -> str:
+        """Name or address of the machine that the engine runs on; empty when it is this one, as far as one can tell."""
+        host = (urlsplit(self.url).hostname or "") if self.is_network else ""
+        return "" if host == "localhost" or _is_loopback(host) else host
+
 
 def find_endpoint() -> Endpoint:
     """Where the docker command would look for an engine.
@@ -76,6 +88,13 @@ def knock(endpoint: Endpoint, timeout: float = CONNECT_SECONDS) -> None:
             if parts.scheme == "ssh"
             else "For example: export DOCKER_HOST=unix:///var/run/docker.sock",
         )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False
 
 
 def _from_environment() -> Endpoint:

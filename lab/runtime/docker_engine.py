@@ -28,6 +28,7 @@ class Engine:
         version: of the product.
         os: operating system that its containers see, such as ``linux``.
         arch: architecture in Go's words, such as ``amd64`` or ``arm64``.
+        rootless: whether it runs without root's rights: users in its containers are other users outside.
     """
 
     api: APIClient
@@ -36,6 +37,12 @@ class Engine:
     version: str
     os: str
     arch: str
+    rootless: bool = False
+
+    @property
+    def copies_files(self) -> bool:
+        """Whether it gets copies of a lab's files because it cannot mount them: not its disk, or not its users' files."""
+        return self.endpoint.is_network or self.rootless
 
 
 def connect(endpoint: Endpoint, timeout: float = CONNECT_SECONDS) -> Engine:
@@ -58,15 +65,26 @@ def _connected(endpoint: Endpoint, timeout: float) -> Engine:
         api, answer = _open(endpoint, timeout)
     except DockerException as error:
         raise _no_engine(endpoint, str(error)) from error
-    component = (answer.get("Components") or [{}])[0].get("Name", "Engine")
+    components = [component.get("Name", "") for component in answer.get("Components") or ()] or ["Engine"]
     return Engine(
         api=api,
         endpoint=endpoint,
-        product="Docker Engine" if component == "Engine" else component,
+        product="Docker Engine" if components[0] == "Engine" else components[0],
         version=answer.get("Version", "of unknown version"),
         os=answer.get("Os", ""),
         arch=answer.get("Arch", ""),
+        rootless=_is_rootless(api, components),
     )
+
+
+def _is_rootless(api: APIClient, components: list[str]) -> bool:
+    """Docker names its rootlesskit among the components of its version; others must be asked."""
+    if components[0] == "Engine":
+        return "rootlesskit" in components
+    with engine_errors("Cannot ask the engine about itself."):
+        info = api.info()
+    # Podman says it in a field of its own, Docker (and newer Podman) among the security options.
+    return bool(info.get("Rootless")) or "name=rootless" in (info.get("SecurityOptions") or ())
 
 
 @contextlib.contextmanager

@@ -8,8 +8,8 @@ from docker.api import APIClient
 from docker.errors import APIError, NotFound
 
 from lab.errors import MachineError
-from lab.plan import LABEL_LAB
-from lab.runtime.docker_config import network_labels, network_name
+from lab.plan import LABEL_LAB, network_name
+from lab.runtime.docker_config import network_labels
 from lab.runtime.docker_engine import engine_errors, words
 
 

@@ -60,6 +60,14 @@ class EmbeddedRuntime:
         """
         return str(self._nginx())
 
+    def copies_files(self) -> bool:
+        """No: nginx reads them where they lie; see ``Runtime.copies_files``."""
+        return False
+
+    def publishes_here(self) -> bool:
+        """Yes; see ``Runtime.publishes_here``."""
+        return True
+
     def prepare(self, lab: str, image: str) -> str:  # noqa: ARG002  the interface gives the lab
         """Look for nginx; no image is needed, so it is returned as it is.
 
@@ -184,11 +192,14 @@ class EmbeddedRuntime:
 
 
 def _check_directory(directory: Path) -> None:
-    # nginx puts the workspace in front of the relative path of "root", and then looks for variables in the whole.
-    if "$" in str(directory):
+    # nginx puts the workspace in front of the relative path of "root", and then looks for variables in the whole. In
+    # front of that of "include" it looks for a pattern: "lab[1]" includes nothing, and nginx listens on 0.0.0.0:80.
+    misread = {"$": "the name of a variable", "*": "a pattern", "?": "a pattern", "[": "a pattern"}
+    found = next((character for character in misread if character in str(directory)), None)
+    if found:
         raise SpecError(
             f"nginx cannot serve from {directory}.",
-            why="it takes what follows '$' for the name of a variable",
+            why=f"it takes {found!r} in a path for the beginning of {misread[found]}",
             hint="Choose another directory with --dir, or run in Docker: --runtime docker",
         )
 

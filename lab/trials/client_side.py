@@ -19,9 +19,9 @@ from lab.context import FAULTS_DIRECTORY, Probe, VerifyContext
 from lab.curl import curl_command
 from lab.errors import SpecError
 from lab.plan import CLIENT_CA, SERVER_CA, SERVER_CA_KEY
-from lab.probe import Attempt, Observation
+from lab.probe import Attempt
 from lab.trials.exchange import exchange
-from lab.trials.model import Trial, TrialResult, failed
+from lab.trials.model import Trial, TrialResult
 from lab.trials.server import ADDRESS, DEFAULT_PORT, SmallServer
 from lab.trials.servers import HOST, OTHER_HOST, SERVER_CREDENTIALS, ServerFiles, ServerPaths, paths_below
 from lab.workspace import Workspace
@@ -32,7 +32,7 @@ _SHOWN_IN_ANY = "self-signed"
 def server_trial(name: str) -> Trial:
     """The trial of a client with a server that shows this credential of ``SERVER_CREDENTIALS``."""
 
-    def trial(context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+    def trial(context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
         with running(context, name) as (port, anchor):
             what = _aimed(attempt, port, anchor)
             seen = probe(what)
@@ -41,7 +41,7 @@ def server_trial(name: str) -> Trial:
     return trial
 
 
-def accept_any_server(context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+def accept_any_server(context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
     """With ``--insecure``, every one of the servers that a client must refuse; ends at the first that is refused."""
     answers: dict[str, str] = {}
     for name in SERVER_CREDENTIALS:
@@ -55,7 +55,7 @@ def accept_any_server(context: VerifyContext, check: Check, attempt: Attempt, pr
     return TrialResult(what, seen, _serve_command(context, _SHOWN_IN_ANY, attempt), {"servers": answers}, verdict)
 
 
-def common_name_only(context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+def common_name_only(context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
     """The usual client, and beside it one that reads names from the subjectAltName alone."""
     with running(context, "common-name-only") as (port, anchor):
         what = _aimed(attempt, port, anchor)
@@ -65,13 +65,13 @@ def common_name_only(context: VerifyContext, check: Check, attempt: Attempt, pro
     return TrialResult(what, seen, _serve_command(context, "common-name-only", attempt), facts)
 
 
-def with_client_ca(context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+def with_client_ca(context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
     """One of the lab's servers, asked by a client that mistook the client CA for its trust anchor."""
     what = dataclasses.replace(attempt, cacert=context.directory / CLIENT_CA)
     return TrialResult(what, probe(what))
 
 
-def by_other_name(context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+def by_other_name(_context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
     """One of the lab's servers, asked under a name that its certificate does not hold."""
     what = dataclasses.replace(attempt, host=OTHER_HOST, address=attempt.address or attempt.host)
     return TrialResult(what, probe(what))
@@ -114,8 +114,8 @@ def build_files(workspace: Workspace, name: str) -> ServerFiles:
 
 def _write(paths: ServerPaths, files: ServerFiles) -> None:
     paths.certificate.write_bytes(files.credential.certificate_pem())
-    if paths.anchor and files.anchor:
-        paths.anchor.write_bytes(pki.Credential(files.anchor, files.credential.key).certificate_pem())
+    if paths.anchor:
+        paths.anchor.write_bytes(files.anchor_pem())
     with os.fdopen(os.open(paths.key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(files.credential.key_pem())
 
@@ -128,9 +128,7 @@ def _aimed(attempt: Attempt, port: int, anchor: Path | None) -> Attempt:
 
 def _serve_command(context: VerifyContext, name: str, attempt: Attempt) -> list[str]:
     """``mtlslab serve`` with the curl command: the small server of the trial is gone by then."""
-    port = DEFAULT_PORT
-    while port in (context.tls_port, context.mtls_port):
-        port += 1
+    port = max(context.tls_port, context.mtls_port) + 1  # nobody knows what is free when the command is typed
     anchor = paths_below(context.directory / FAULTS_DIRECTORY, name).anchor
     curl = curl_command(_aimed(attempt, port, anchor), context.directory)
     return ["mtlslab", "serve", name, *([] if port == DEFAULT_PORT else ["--port", str(port)]), "--", *curl]
@@ -140,5 +138,3 @@ def _strict_context(what: Attempt) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=what.cacert)
     context.hostname_checks_common_name = False
     return context
-
-

@@ -1,8 +1,9 @@
-"""The printed commands of trials: curl without what does not matter, and ``openssl s_client`` where curl has no option."""
+"""The printed commands of trials: curl, and ``openssl s_client`` for what curl has no option for."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 import shlex
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from lab.probe import Attempt
 
 
 def bare_curl(attempt: Attempt, workspace: Path) -> list[str]:
-    """curl without a word on trust, credential and version: the connection does not come that far."""
+    """A curl command without a word on trust, credential and version: the connection does not come that far."""
     return curl_command(dataclasses.replace(attempt, cacert=None, credential=None, tls_version=None), workspace)
 
 
@@ -26,7 +27,9 @@ def s_client(attempt: Attempt, workspace: Path, *options: str) -> list[str]:
 
 def piped(text: str, command: list[str]) -> str:
     """A shell script that feeds ``text`` (with printf's escapes) to a command."""
-    return f"printf {shlex.quote(text)} | {shlex.join(command)}"
+    # In double quotes, because the whole script is going to stand in single ones.
+    escaped = re.sub(r'([$`"])', r"\\\1", text)
+    return f'printf "{escaped}" | {shlex.join(command)}'
 
 
 def _version(attempt: Attempt) -> list[str]:

@@ -80,7 +80,12 @@ class Answer:
             return Observation(Phase.HANDSHAKE, Side.LOCAL, error="the client needs no more than this", heard=True)
         if self.alert:
             return Observation(
-                Phase.HANDSHAKE, Side.PEER, error=f"alert {self.alert}", alert=self.alert, alert_from=Side.PEER, heard=True
+                Phase.HANDSHAKE,
+                Side.PEER,
+                error=f"alert {self.alert}",
+                alert=self.alert,
+                alert_from=Side.PEER,
+                heard=True,
             )
         side = Side.PEER if self.closed else Side.NONE
         return Observation(Phase.HANDSHAKE, side, error=self.error, closed=self.closed, heard=self.heard)

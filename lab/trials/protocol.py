@@ -53,7 +53,9 @@ def _ask_plainly(what: Attempt) -> Observation:
                 data += more
     except OSError as error:
         closed = isinstance(error, ConnectionResetError)
-        return Observation(Phase.READ, Side.PEER if closed else Side.NONE, error=str(error), closed=closed, heard=closed)
+        return Observation(
+            Phase.READ, Side.PEER if closed else Side.NONE, error=str(error), closed=closed, heard=closed
+        )
     if not data or data[0] == hello.ALERT_RECORD:  # the TLS way to say "this is no TLS"
         return Observation(Phase.READ, Side.PEER, error="no HTTP answer", closed=True, heard=True)
     return answered(data)
@@ -78,7 +80,7 @@ def old_version(version: tuple[int, int]) -> Trial:
 
 
 def broken_suites(context: VerifyContext, check: Check, attempt: Attempt, _probe: Probe) -> TrialResult:
-    """A client that offers nothing but cipher suites without encryption, without a server's identity, or long broken."""
+    """A client that offers nothing but cipher suites that protect nothing, or no more."""
     message = hello.client_hello(hello.TLS_1_2, hello.NO_PROTECTION_SUITES, attempt.host)
     command = s_client(attempt, context.directory, "-cipher", "aNULL:eNULL:@SECLEVEL=0")
     return _first_answer(check, attempt, message, command, ("handshake_failure", "insufficient_security"))
@@ -163,4 +165,3 @@ def _offer(attempt: Attempt, protocols: list[str]) -> Exchange:
         context.load_cert_chain(attempt.credential.certificate, attempt.credential.key, password="")
     context.set_alpn_protocols(protocols)
     return exchange(attempt, context)
-

@@ -10,11 +10,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from lab.errors import MachineError
 
 ADDRESS = "127.0.0.1"
-DEFAULT_PORT = 8890  # next to the two of the lab
+DEFAULT_PORT = 8890  # next to the two of a lab
 _PATIENCE = 2.0  # seconds that a client may take for its handshake, and again for its request
 _AT_ONCE = 8  # a browser opens several connections ahead
 _PAGE = b"Hello from mtlslab serve\n"
@@ -43,7 +44,7 @@ class SmallServer:
         self._stopped, self._stop = socket.socketpair()
         self._thread = threading.Thread(target=self._serve, name="mtlslab-serve", daemon=True)
 
-    def __enter__(self) -> SmallServer:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

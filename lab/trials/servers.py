@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from lab import pki
@@ -35,6 +36,10 @@ class ServerFiles:
 
     credential: pki.Credential
     anchor: x509.Certificate | None = None
+
+    def anchor_pem(self) -> bytes:
+        """PEM of the anchor; empty where it is the lab's own."""
+        return self.anchor.public_bytes(serialization.Encoding.PEM) if self.anchor else b""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,47 +73,47 @@ def _leaf(
 
 
 def good(ca: pki.Credential, now: datetime.datetime) -> ServerFiles:
-    """nothing is wrong with it"""
+    """Nothing is wrong with it."""
     return ServerFiles(_leaf(ca, now))
 
 
 def other_ca(_ca: pki.Credential, now: datetime.datetime) -> ServerFiles:
-    """signed by a CA that the client does not know"""
+    """Signed by a CA that the client does not know."""
     return ServerFiles(_leaf(_new_ca("other CA", now, path_length=0), now))
 
 
 def self_signed(_ca: pki.Credential, now: datetime.datetime) -> ServerFiles:
-    """signed by nobody but itself"""
+    """Signed by nobody but itself."""
     return ServerFiles(_leaf(None, now))
 
 
 def wrong_host(ca: pki.Credential, now: datetime.datetime) -> ServerFiles:
-    """names another host"""
+    """Names another host."""
     return ServerFiles(_leaf(ca, now, hosts=(OTHER_HOST,)))
 
 
 def expired(ca: pki.Credential, now: datetime.datetime) -> ServerFiles:
-    """its time was over yesterday"""
+    """Its time was over yesterday."""
     return ServerFiles(_leaf(ca, now, begins=-2 * _DAY, ends=-_DAY))
 
 
 def not_yet_valid(ca: pki.Credential, now: datetime.datetime) -> ServerFiles:
-    """its time begins tomorrow"""
+    """Its time begins tomorrow."""
     return ServerFiles(_leaf(ca, now, begins=_DAY))
 
 
 def client_auth_only(ca: pki.Credential, now: datetime.datetime) -> ServerFiles:
-    """is for clients only (extended key usage clientAuth)"""
+    """Is for clients only (extended key usage clientAuth)."""
     return ServerFiles(_leaf(ca, now, replaced=x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])))
 
 
 def common_name_only(ca: pki.Credential, now: datetime.datetime) -> ServerFiles:
-    """names the host in its common name, not in a subjectAltName"""
+    """Names the host in its common name, not in a subjectAltName."""
     return ServerFiles(_leaf(ca, now, without=x509.SubjectAlternativeName))
 
 
 def chain(_ca: pki.Credential, now: datetime.datetime) -> ServerFiles:
-    """of an intermediate CA, which is sent along"""
+    """Of an intermediate CA, which is sent along."""
     # Not under the lab's server CA: its path length of 0 allows no CA below it.
     root = _new_ca("root CA", now, path_length=1)
     key = pki.new_key("ec-p256")
@@ -118,7 +123,7 @@ def chain(_ca: pki.Credential, now: datetime.datetime) -> ServerFiles:
 
 
 def chain_incomplete(ca: pki.Credential, now: datetime.datetime) -> ServerFiles:
-    """of an intermediate CA, which is not sent along"""
+    """Of an intermediate CA, which is not sent along."""
     files = chain(ca, now)
     return dataclasses.replace(files, credential=dataclasses.replace(files.credential, chain=()))
 
@@ -132,7 +137,7 @@ def _entries() -> Iterator[ServerCredential]:
         *(good, other_ca, self_signed, wrong_host, expired, not_yet_valid),
         *(client_auth_only, common_name_only, chain, chain_incomplete),
     ):
-        yield ServerCredential(build.__name__.replace("_", "-"), inspect.getdoc(build) or "", build)
+        yield ServerCredential(build.__name__.replace("_", "-"), (inspect.getdoc(build) or "").rstrip("."), build)
 
 
 SERVER_CREDENTIALS = MappingProxyType({entry.name: entry for entry in _entries()})

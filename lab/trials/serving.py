@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
-from lab.errors import SpecError
 from lab.context import FAULTS_DIRECTORY
+from lab.errors import SpecError
 from lab.trials.client_side import build_files
 from lab.trials.server import SmallServer
 from lab.trials.servers import SERVER_CREDENTIALS, ServerPaths, paths_below
@@ -15,7 +15,9 @@ from lab.workspace import Workspace
 
 
 def issue_server(workspace: Workspace, name: str) -> ServerPaths:
-    """Issue a server credential into ``certs/faults/server-NAME.crt`` and ``.key``, new each time.
+    """Issue a server credential into ``certs/faults/server-NAME.crt`` and ``.key`` (0600), a new one each time.
+
+    Returns paths relative to the workspace.
 
     Raises:
         SpecError: there is none of that name, or the lab's server CA is missing or damaged.
@@ -23,4 +25,33 @@ def issue_server(workspace: Workspace, name: str) -> ServerPaths:
     if name not in SERVER_CREDENTIALS:
         raise SpecError(f"There is no server credential {name!r}.", hint=f"Use one of: {', '.join(SERVER_CREDENTIALS)}")
     files = build_files(workspace, name)
-    paths = paths_below(workspace.directory / FAULTS_DIRECTORY, name)
+    paths = paths_below(Path(FAULTS_DIRECTORY), name)
+    workspace.write_key(paths.key.as_posix(), files.credential.key_pem())
+    workspace.write(paths.certificate.as_posix(), files.credential.certificate_pem())
+    if paths.anchor:
+        workspace.write(paths.anchor.as_posix(), files.anchor_pem())
+    return paths
+
+
+def open_server(workspace: Workspace, name: str, port: int) -> SmallServer:
+    """A small server, listening, with a new credential of this name; it serves inside its ``with`` block.
+
+    Raises:
+        LabError: as :func:`issue_server`, there is no such lab, or the port is taken.
+    """
+    workspace.require()
+    with workspace.lock():
+        paths = issue_server(workspace, name)
+    return SmallServer(workspace.directory / paths.certificate, workspace.directory / paths.key, port)
+
+
+def run_client(command: Sequence[str]) -> int:
+    """Run a client's command to its end; returns its exit status.
+
+    Raises:
+        SpecError: there is no such program.
+    """
+    try:
+        return subprocess.run(command, check=False).returncode
+    except OSError as error:
+        raise SpecError(f"Cannot run {command[0]}.", why=error.strerror or str(error)) from error

@@ -1,0 +1,63 @@
+"""The command ``mtlslab explain``."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from lab.cli import options
+from lab.cli.find import find, require_choice
+from lab.cli.options import epilog
+from lab.errors import ExitCode, LabError, SpecError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(
+        epilog=epilog(
+            {
+                "mtlslab explain mtls-refuses-expired": "what is tried, what happens and why",
+                "mtlslab explain stolen-certificate": "the same, by the name of a credential of the zoo",
+                "mtlslab explain --list": "all pages",
+            },
+            ExitCode.OK,
+            ExitCode.USAGE,
+        )
+    )(explain)
+
+
+def explain(
+    id_: Annotated[
+        str | None,
+        typer.Argument(metavar="ID", show_default=False, help="Id of a check, or name of a credential of the zoo."),
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", envvar="MTLSLAB_LIST", help="List all pages.")] = False,
+    output: Annotated[str, typer.Option("-o", "--output", envvar="MTLSLAB_OUTPUT", help="text or json.")] = "text",
+    name: options.Name = None,
+    directory: options.Directory = None,
+) -> None:
+    """Explain a check: what is tried, what the server does and why, and what to change to see it fail.
+
+    Needs no lab and no network; the commands have the ports of the lab, if there is one.
+    """
+    from lab import explain as pages
+    from lab import output as looks
+    from lab.checks import families
+    from lab.output.page import render_page
+
+    require_choice("--output", output, looks.LIST_FORMATS)
+    if list_:
+        typer.echo(looks.render_list(tuple(families().values()), output, families=True), nl=False)
+        return
+    if id_ is None:
+        raise SpecError("Which check?", hint="mtlslab explain ID, or all of them: mtlslab explain --list")
+    try:
+        target = find(name, directory)
+    except LabError:
+        if name or directory:
+            raise
+        target = None  # what lies in this directory by chance keeps nobody from reading
+    page = pages.explain(id_, target)
+    typer.echo(json.dumps(page.to_mapping(), indent=2) + "\n" if output == "json" else render_page(page), nl=False)
