@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.checks import Check, Outcome, Trust, families
+from lab.checks.entries_trials import CLIENT_SIDE, PROTOCOL, RESUMPTION
 from lab.checks.model import CLIENT, PROBE
 from lab.context import VerifyContext
 from lab.curl import curl_command
@@ -29,6 +30,12 @@ NO_CREDENTIAL = "none"  # of the zoo
 # What an entry does not name on its own is read out of its prose.
 _RFC = re.compile(r"RFC \d+(?: (?:section|appendix) [A-Z]?[\d.]*\d)?")
 _DIRECTIVE = re.compile(r"\b(?:ssl_[a-z_]+|http2|listen|add_header|error_page|server_name)\b")
+
+_RFC_OF_CATEGORY = {
+    CLIENT_SIDE: "RFC 5280 section 6.1, RFC 9525",
+    PROTOCOL: "RFC 8446 section 4.1",
+    RESUMPTION: "RFC 8446 section 2.2",
+}
 
 _SERVERS = {TLS_SERVICE: "the TLS server (nginx-tls)", MTLS_SERVICE: "the mTLS server (nginx-mtls)"}
 _TRUSTS = {
@@ -125,8 +132,8 @@ def page_of(check: Check, context: VerifyContext) -> Page:
         tried=_tried(check),
         happens=_happens(check),
         why=check.why,
-        rfc=check.rfc or ", ".join(dict.fromkeys(_RFC.findall(f"{check.why} {check.hint}"))),
-        directive=check.directive or ", ".join(dict.fromkeys(_DIRECTIVE.findall(check.hint))),
+        rfc=check.rfc or _named(_RFC, f"{check.why} {check.hint}") or _RFC_OF_CATEGORY.get(check.category, ""),
+        directive=check.directive or _named(_DIRECTIVE, check.hint),
         hint=check.hint,
         sabotage=check.sabotage,
         prepare=_prepare(check),
@@ -146,7 +153,8 @@ def _check_of_fault(name: str, checks: dict[str, Check]) -> Check | None:
 
 def _tried(check: Check) -> str:
     if check.trial != PROBE:
-        return " ".join((inspect.getdoc(TRIALS[check.trial]) or "").partition("\n\n")[0].split())
+        procedure = (inspect.getdoc(TRIALS[check.trial]) or "").partition("\n\n")[0]
+        return " ".join(procedure.split()) or f"Whether {check.title}."
     versions = " and again ".join(f"on TLS {version}" for version in _versions(check))
     return f"A client {_holding(check)} asks {_SERVERS[check.service]} for the page, {versions}. {_TRUSTS[check.trust]}"
 
@@ -173,6 +181,10 @@ def _happens(check: Check) -> str:
     if expect.by_design:
         story += " That is what nginx does by design, so the check warns instead of failing (--strict makes it fail)."
     return story
+
+
+def _named(pattern: re.Pattern[str], prose: str) -> str:
+    return ", ".join(dict.fromkeys(pattern.findall(prose)))
 
 
 def _prepare(check: Check) -> tuple[str, ...]:

@@ -204,7 +204,8 @@ def _look(target: Target, options: UpOptions, say: Say, timings: Timings) -> _Ou
         running = runtime.status(spec.name)
         elsewhere = _running_elsewhere(target, runtimes, runtime)
     _refuse_foreign(spec.name, directory, running)
-    return _Outlook(_settled(spec, _own_ports(target) if running or elsewhere else ()), runtime, running, elsewhere)
+    spec = _settled(spec, _own_ports(target) if running or elsewhere else (), here=runtime.publishes_here())
+    return _Outlook(spec, runtime, running, elsewhere)
 
 
 def _take_away(lab: str, runtime: Runtime, say: Say) -> None:

@@ -44,6 +44,18 @@ MUTANTS: dict[str, Mutant] = {}
 PROTOCOLS = r"ssl_protocols [^;]*;"
 VERIFY_CLIENT = r"ssl_verify_client on;"
 CLIENT_CA_FILE = r"\.\./certs/client-ca\.crt"
+FIRST_SERVER = r"\n    server \{"
+# nginx takes the first server of an address for every name that no other server claims.
+OPEN_SERVER = """
+    server {
+        include listen.conf;
+        server_name nobody.test;
+        ssl_certificate ../certs/server.crt;
+        ssl_certificate_key ../certs/server.key;
+        location / { root nginx-mtls; }
+    }
+
+    server {"""
 LOCATION = r"location = /hello-world\.txt \{[^}]*\}"
 
 
@@ -121,6 +133,13 @@ def server_ca_is_trusted_too(twin: Twin) -> None:
     both = (twin.workspace.read(CLIENT_CA) or b"") + (twin.workspace.read(SERVER_CA) or b"")
     twin.workspace.write("nginx-mtls/bundle.crt", both)
     twin.edit(CLIENT_CA_FILE, "bundle.crt")
+
+
+@mutant()
+def server_ca_is_trusted_silently(twin: Twin) -> None:
+    """The server trusts the server CA as well, and does not announce it (ssl_trusted_certificate)."""
+    twin.workspace.write("nginx-mtls/more.crt", twin.workspace.read(SERVER_CA) or b"")
+    twin.edit(VERIFY_CLIENT, "ssl_verify_client on; ssl_trusted_certificate more.crt;")
 
 
 @mutant()
@@ -206,30 +225,21 @@ def proxy_to_the_tls_service(twin: Twin) -> None:
     inner = "\n    server {\n        listen unix:run/inner.sock;\n        location / { root nginx-mtls; }\n    }\n"
     twin.edit(VERIFY_CLIENT, "ssl_verify_client off;")
     twin.edit(LOCATION, "location / { proxy_pass http://unix:run/inner.sock; }")
-    twin.edit(r"\n    server \{", inner + "\n    server {")
+    twin.edit(FIRST_SERVER, inner + "\n    server {")
 
 
 @mutant()
 def other_name_other_rules(twin: Twin) -> None:
     """Whoever asks for another host name reaches a server that does not ask for a certificate."""
-    other = (
-        "\n    server {\n        include listen.conf;\n        server_name elsewhere.test;\n"
-        "        ssl_certificate ../certs/server.crt;\n        ssl_certificate_key ../certs/server.key;\n"
-        "        location / { root nginx-mtls; }\n    }\n}\n"
-    )
-    twin.edit(r"\n\}\n$", other)
+    twin.edit(r"server_name mtls-hello-world;", "server_name localhost 127.0.0.1;")
+    twin.edit(FIRST_SERVER, OPEN_SERVER)
 
 
 @mutant()
 def no_name_other_rules(twin: Twin) -> None:
-    """Whoever names no host reaches a server that does not ask for a certificate."""
-    twin.edit(r"server_name mtls-hello-world;", "server_name localhost;")
-    default = (
-        "\n    server {\n        include listen.conf;\n        server_name nobody.test;\n"
-        "        ssl_certificate ../certs/server.crt;\n        ssl_certificate_key ../certs/server.key;\n"
-        "        location / { root nginx-mtls; }\n    }\n"
-    )
-    twin.edit(r"\n    server \{", default + "\n    server {")
+    """Whoever asks for an address, and so for no host name, reaches a server that does not ask for a certificate."""
+    twin.edit(r"server_name mtls-hello-world;", "server_name ~[a-z];")
+    twin.edit(FIRST_SERVER, OPEN_SERVER)
 
 
 # --- who the server is

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from lab.checks import Result
-from lab.context import VerifyContext
 from lab.errors import ExitCode, SpecError
-from lab.issuing import issue_faults
+from lab.faults import FAULTS
 from lab.locate import Target
 from lab.mutants import MUTANTS, Mutant
-from lab.ready import reachable_address
 from lab.report import Report
+from lab.revocation import SPECIMEN
 from lab.runtime.base import Runtime
 from lab.spec import LabSpec, make_spec
 from lab.twins import Twin, make_twin, running
 from lab.verification import run_checks
+from lab.verify import make_context
 from lab.workspace import TWINS_DIRECTORY, Workspace
+from lab.zoo import issued
 
 SCHEMA = "mtlslab.prove/1"
 # A twin costs processor time (handshakes) and waiting (the engine); two at a time keep two cores busy.
@@ -126,6 +127,9 @@ def prove(
 
     with workspace.lock():
         try:
+            # Issued once for the lab: twins have the same CAs, and copy what they can.
+            with issued(workspace) as issue:
+                issue([name for name in FAULTS if name != SPECIMEN])
             with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
                 trials = tuple(pool.map(trial_of, (*CONTROLS, *chosen)))
         finally:
@@ -155,16 +159,6 @@ def _trial(workspace: Workspace, spec: LabSpec, mutant: Mutant, runtime: Runtime
 
 def _checked(twin: Twin, runtime: Runtime) -> Report:
     spec, workspace = twin.spec, twin.workspace
-    context = VerifyContext(
-        directory=workspace.directory,
-        lab=spec.name,
-        runtime=runtime.name,
-        tls_port=spec.tls_port,
-        mtls_port=spec.mtls_port,
-        address=reachable_address(spec.listen),
-    )
-
-    def issue(names: Sequence[str]) -> None:
-        issue_faults(workspace, names)
-
-    return run_checks(context, issue=issue)
+    context = make_context(Target(spec.name, workspace, workspace.record()), spec, runtime.name)
+    with issued(workspace) as issue:
+        return run_checks(context, issue=issue, read_log=lambda tail: runtime.logs(spec.name, tail=tail))

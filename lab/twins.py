@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Iterator
 
+from lab.context import FAULTS_DIRECTORY
 from lab.errors import NotReadyError
 from lab.issuing import keep_specimen
 from lab.plan import MTLS_SERVICE, SERVER_KEY, LabPlan, make_plan, with_fingerprints
@@ -82,6 +83,7 @@ def make_twin(lab: Workspace, spec: LabSpec, name: str, *, crl: bool, now: datet
             workspace.write_key(path, content, owner=workspace.key_owner() if path == SERVER_KEY else None)
         else:
             workspace.write(path, content)
+    _copy_faults(lab, workspace)
     if crl:
         keep_crl(workspace, now=now, say=lambda _: None)
         keep_specimen(workspace)
@@ -89,6 +91,15 @@ def make_twin(lab: Workspace, spec: LabSpec, name: str, *, crl: bool, now: datet
     for path, text in render(plan, own).items():
         workspace.write(path, text.encode())
     return Twin(workspace, own, now)
+
+
+def _copy_faults(lab: Workspace, twin: Workspace) -> None:
+    """Hand over the faulty credentials that the lab has: the twin's CAs are the same."""
+    directory = lab.directory / FAULTS_DIRECTORY
+    for path in sorted(directory.iterdir()) if directory.is_dir() else ():
+        relative = f"{FAULTS_DIRECTORY}/{path.name}"
+        write = twin.write_key if path.suffix == ".key" else twin.write
+        write(relative, lab.read(relative) or b"")
 
 
 def twin_name(lab: Workspace, name: str) -> str:

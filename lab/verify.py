@@ -83,12 +83,16 @@ def listed(target: Target, only: Sequence[str] = ()) -> tuple[Check, ...]:
 
 
 def log_reader(target: Target, recorded: str) -> ReadLog:
-    """Reads the ends of the services' logs in the runtime in which the lab runs; the runtime is looked for once."""
+    """Reads the ends of the services' logs in the runtime in which the lab runs; the runtime is looked for once.
+
+    Raises:
+        MachineError: the lab was started in Docker and no engine answers.
+    """
+    runtimes = Runtimes(target.workspace.directory).all(recorded)
     found: list[Runtime] = []
 
     def read(tail: int) -> Iterable[LogLine]:
         if not found:
-            runtimes = Runtimes(target.workspace.directory).all(recorded)
             found.extend(runtime for runtime in runtimes if runtime.status(target.name))
         return found[0].logs(target.name, tail=tail) if found else ()
 

@@ -137,7 +137,8 @@ _NGINX = """
 pid nginx.pid; error_log stderr;
 events {{}}
 http {{
-  access_log off; client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; uwsgi_temp_path t4; scgi_temp_path t5;
+  access_log off; client_body_temp_path t1; proxy_temp_path t2;
+  fastcgi_temp_path t3; uwsgi_temp_path t4; scgi_temp_path t5;
   server {{
     listen 127.0.0.1:{port} ssl;
     ssl_certificate {certs}/server.crt; ssl_certificate_key {certs}/server.key;

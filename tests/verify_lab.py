@@ -18,12 +18,14 @@ from pathlib import Path
 from lab.checks import catalogue
 from lab.checks.entries_tutorial import ENTRIES
 from lab.checks.model import CLIENT
-from lab.context import VerifyContext
+from lab.context import WEAK_CLIENT, VerifyContext
 from lab.faults import build
+from lab.issuing import _WEAK_CLIENT_CONF as WEAK_CLIENT_CONF
 from lab.pki import issue_pki
 from lab.plan import LabPlan, Service, make_plan
 from lab.probe import Attempt, attempt
 from lab.render import render
+from lab.runtime.base import LogLine
 from lab.spec import LabSpec
 
 NOW = datetime.datetime.now(datetime.UTC)
@@ -43,6 +45,14 @@ class RunningLab:
     def directory(self) -> Path:
         return self.plan.directory
 
+    def read_log(self, tail: int) -> list[LogLine]:
+        """The last lines of both services, as a runtime gives them."""
+        return [
+            LogLine(service.name, line)
+            for service in self.plan.services
+            for line in (self.directory / f"{service.name}.log").read_text(errors="replace").splitlines()[-tail:]
+        ]
+
     @property
     def context(self) -> VerifyContext:
         tls, mtls = self.plan.services
@@ -60,7 +70,7 @@ class RunningLab:
     def _start(self, service: Service) -> None:
         user = " user root root;" if os.getuid() == 0 else ""
         command = [str(self.nginx), *service.command(str(self.directory), f"daemon off;{user}")]
-        log = (self.directory / f"{service.name}.log").open("wb")
+        log = (self.directory / f"{service.name}.log").open("ab")
         self.processes.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=self.directory))
         log.close()
 
@@ -115,6 +125,7 @@ def make_lab(directory: Path, nginx: Path, ports: tuple[int, int]) -> RunningLab
         assert files.certificate
         assert files.key
         write(certs / "faults" / name, files.certificate, files.key)
+    (directory / WEAK_CLIENT).write_bytes(WEAK_CLIENT_CONF)
     plan = make_plan(spec, directory, image="nginx", user="0:0")
     for path, text in render(plan, spec).items():
         (directory / path).parent.mkdir(exist_ok=True)

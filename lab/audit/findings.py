@@ -166,7 +166,13 @@ def of_right_client(
 
 
 def of_stranger(
-    stranger: Stranger, version: str, what: Attempt | None, seen: Observation | None, right: Observation | None
+    stranger: Stranger,
+    version: str,
+    what: Attempt | None,
+    seen: Observation | None,
+    right: Observation | None,
+    *,
+    insists: bool,
 ) -> AuditFinding:
     """What became of one client of the zoo.
 
@@ -176,11 +182,13 @@ def of_stranger(
         what: the attempt; None if something is missing for it.
         seen: what it showed; None the same.
         right: what the right client met; None without one.
+        insists: as for ``judge_stranger``.
     """
     if seen is None:
         verdict = stranger_verdict = Verdict(Result.SKIP, f"Not tried for want of {stranger.missing}.")
     else:
-        stranger_verdict = judge_stranger(seen, right, has_certificate=stranger.credential is not None)
+        has_certificate = stranger.credential is not None
+        stranger_verdict = judge_stranger(seen, right, has_certificate=has_certificate, insists=insists)
         verdict = _graded(stranger, stranger_verdict)
     wanted_refused = stranger.wanted is Wanted.REFUSED
     return AuditFinding(

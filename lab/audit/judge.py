@@ -85,13 +85,16 @@ def _judge_answer_to_right_client(seen: Observation) -> Verdict:
     return Verdict(Result.PASS, said)
 
 
-def judge_stranger(seen: Observation, right: Observation | None, *, has_certificate: bool) -> Verdict:
+def judge_stranger(
+    seen: Observation, right: Observation | None, *, has_certificate: bool, insists: bool = False
+) -> Verdict:
     """A client that must not be served.
 
     Args:
         seen: what the server did.
         right: what it did with the right client on the same TLS version; None if there was none.
         has_certificate: whether the stranger has a certificate to show.
+        insists: whether the server has told a client without a certificate, in so many words, that it wants one.
     """
     if has_certificate and seen.presented is False:
         why = "the server's list of signature algorithms leaves no way to send it"
@@ -107,7 +110,8 @@ def judge_stranger(seen: Observation, right: Observation | None, *, has_certific
         why = "" if asked or served_right else " It had not asked for a certificate: this may have another cause."
         return Verdict(Result.INCONCLUSIVE if why else Result.PASS, said + why)
     if way is Way.CLOSED:
-        told = served_right or seen.presented is not None
+        # Node hangs up on a certificate that it does not like, and so does every server that breaks down.
+        told = served_right or (insists and seen.presented is True)
         why = "" if told else " Without a right client to compare with, this may have another cause."
         return Verdict(Result.PASS if told else Result.INCONCLUSIVE, said + why)
     return Verdict(Result.INCONCLUSIVE, said)
@@ -233,8 +237,8 @@ def observed(seen: Observation, *, served: bool | None = None) -> dict[str, Any]
         "status": seen.status,
         "title": seen.title,
         "location": seen.headers.get("location"),
-        "alert": seen.alert,
-        "alert_from": seen.alert_from.value if seen.alert_from else None,
+        # Only the server's: ours says no more than that we did not like what came, which "error" tells better.
+        "alert": seen.alert if seen.alert_from is Side.PEER else None,
         "error": seen.error,
         "verify_code": seen.verify_code,
         "tls_version": seen.tls_version,

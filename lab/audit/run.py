@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lab.audit import findings
 from lab.audit.authorities import announced_names
-from lab.audit.judge import judge_right_client
+from lab.audit.judge import Way, judge_right_client, judge_stranger, way_of
 from lab.audit.report import AuditFinding, AuditReport, ClientAuth, Offer, ServerFacts
 from lab.audit.strangers import NO_CERTIFICATE, ClientCa, Forge, Stranger, open_forge
 from lab.audit.target import Target
@@ -137,11 +137,18 @@ class _Audit:
             if not stranger.missing
         }
         seen = {**self._try({key: one for key, one in attempts.items() if key not in known}), **known}
+        bare = {version: seen.get((NO_CERTIFICATE, version)) for version in versions}
         return [
-            findings.of_stranger(stranger, version, attempts.get(key), seen.get(key), right.get(version))
+            findings.of_stranger(
+                stranger,
+                version,
+                attempts.get((stranger.name, version)),
+                seen.get((stranger.name, version)),
+                right.get(version),
+                insists=_insists(bare[version]),
+            )
             for stranger in strangers
             for version in versions
-            for key in [(stranger.name, version)]
         ]
 
     def _try(self, attempts: Mapping[Key, Attempt]) -> dict[Key, Observation]:
@@ -161,6 +168,13 @@ class _Audit:
             weak=weak,
             timeout=request.timeout,
         )
+
+
+def _insists(bare: Observation | None) -> bool:
+    """Whether the server has refused a client for having no certificate, and not just hung up on it."""
+    if bare is None or way_of(bare) is Way.CLOSED:
+        return False
+    return judge_stranger(bare, None, has_certificate=False).result is Result.PASS
 
 
 def _facts(first: Mapping[str, Observation]) -> ServerFacts:

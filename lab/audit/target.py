@@ -58,6 +58,8 @@ def parse_target(url: str, path: str | None = None) -> Target:
     except ValueError as error:  # brackets that do not match, a port that is no number from 0 to 65535
         raise _refused(url, str(error)) from error
     problems = [*_problems(parts, port), *_path_problems(parts, path)]
+    if "#" in url:
+        problems.append("it must hold no fragment (#...): servers never see it")
     host = _ascii_name(parts.hostname or "", problems)
     if problems:
         raise _refused(url, *problems)
@@ -74,8 +76,6 @@ def _problems(parts: SplitResult, port: int | None) -> list[str]:
         problems.append("it must begin with https://")
     if parts.username is not None or parts.password is not None:
         problems.append("it must hold no user name or password: the client is known by its certificate")
-    if parts.fragment or parts.geturl().endswith("#"):
-        problems.append("it must hold no fragment (#...): servers never see it")
     if port == 0:
         problems.append("nobody listens on port 0")
     return problems
@@ -97,10 +97,16 @@ def _ascii_name(host: str, problems: list[str]) -> str:
         problems.append("it names no host")
         return ""
     try:
-        return str(ipaddress.IPv6Address(host)) if ":" in host else _name(host)
+        return _ipv6_address(host) if ":" in host else _name(host)
     except ValueError:
         problems.append(f"{host!r} is no host name or address")
         return ""
+
+
+def _ipv6_address(host: str) -> str:
+    if "%" in host:  # a zone (RFC 4007) means something on one machine only, and nothing in a certificate
+        raise ValueError(host)
+    return str(ipaddress.IPv6Address(host))
 
 
 def _name(host: str) -> str:

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 from collections.abc import Iterator
 
-from lab.checks import entries_crl, entries_trials, entries_tutorial, entries_zoo
+from lab.checks import entries_crl, entries_doors, entries_trials, entries_tutorial, entries_zoo
 from lab.checks.model import Check
 
 
@@ -25,6 +25,7 @@ def catalogue(*, crl: bool = False) -> tuple[Check, ...]:
         *entries_tutorial.ENTRIES,
         *entries_zoo.entries(crl=crl),
         *(entries_crl.ENTRIES if crl else ()),
+        *entries_doors.ENTRIES,
         *entries_trials.ENTRIES,
     )
     order = list(dict.fromkeys(entry.category for entry in entries))

@@ -14,10 +14,10 @@ ENTRIES = (
         expect=Expectation(Outcome.SERVED),
         why="A revocation list says when the next one is due. Once that moment has passed, nginx refuses every "
         "client, the right ones too: a list that nobody renews is an outage with a date.",
-        hint="Renew it and have nginx read it: mtlslab up (it renews a list that ends soon), or mtlslab certs crl.",
+        hint="Renew it and have nginx read it: mtlslab up renews a list that is about to end.",
         rfc="RFC 5280 section 5.1.2.5",
         directive="ssl_crl",
-        sabotage="Have a list that is over by tomorrow, and set the clock forward; or ask for one of a single day.",
+        sabotage="Ask for a list of a single day (mtlslab certs revoke NAME --crl-days 1), and wait for its last hours.",
         trial=CRL_TRIAL,
         versions=(),
     ),

@@ -46,8 +46,8 @@ _CLIENT_ENTRIES = (
         "a client accepts a server whose certificate is in order",
         "good",
         _SERVED,
-        "The good case comes first: signed by the CA that the client trusts, valid now, for this host, for servers. "
-        "In each of the next checks one of these is missing, and nothing else.",
+        "The good case comes first: signed by the CA that the client trusts, valid now, for servers (RFC 5280 section "
+        "6.1), and for this host (RFC 9525). In each of the next checks one of these is missing, and nothing else.",
         "The certificate is made for this check and signed by certs/server-ca.key: is that key there, and is the clock "
         "right?",
     ),
@@ -128,7 +128,8 @@ _CLIENT_ENTRIES = (
             "chain-incomplete",
             _untrusted(r"unable to (get|verify)"),
             "The most frequent fault of real servers: the certificate is good, but one link to the root is missing. "
-            "Browsers often hide it, because they remember intermediates or fetch them; curl and programs do not.",
+            "Browsers often hide it, because they remember intermediates or fetch them; curl and programs rely on what "
+            "the server sends (RFC 8446 section 4.4.2).",
             "In nginx, ssl_certificate names a file with the leaf first and its intermediates after it. Try it again: "
             "mtlslab serve chain-incomplete.",
         ),
@@ -140,8 +141,8 @@ _CLIENT_ENTRIES = (
             "--insecure makes a client accept every one of these servers",
             "good",
             _SERVED,
-            "Expired, for another host, of nobody known: with --insecure the client asks nothing. It is no repair for "
-            "a certificate error, but the end of all certainty about who is there.",
+            "Expired, for another host, of nobody known: with --insecure the client skips all of RFC 5280 section 6.1 "
+            "and RFC 9525. It is no repair for a certificate error, but the end of all certainty about who is there.",
             "This is about the client, not about the lab's servers. Try it again with any of them: mtlslab serve "
             "self-signed.",
         ),
@@ -221,7 +222,7 @@ def _first_word_entries(side: _Side) -> Iterator[Check]:
         versions=(),
         why="nginx notices that these are not the bytes of a handshake, and answers 400 'The plain HTTP request was "
         "sent to HTTPS port' in clear (its internal code 497). Whatever the client sent, cookies and passwords too, "
-        "has crossed the network readable all the same.",
+        "has crossed the network readable all the same: hence the scheme https (RFC 9110 section 4.2.2).",
         hint="The port needs listen ... ssl; and no error_page 497 that leads to a page.",
     )
     yield once
@@ -351,8 +352,8 @@ _RESUMPTION_ENTRIES = (
         expect=Expectation(Outcome.SERVED, identified=True),
         depends="mtls-serves-client-certificate",
         why="The certificate is not sent again: the server takes the client's identity from the session, which is "
-        "inside the ticket. So a client whose certificate has expired or been revoked meanwhile stays in until its "
-        "session ends (ssl_session_timeout).",
+        "inside the ticket (RFC 8446 section 2.2). So a client whose certificate has expired meanwhile stays in until "
+        "its session ends (ssl_session_timeout).",
         hint="The same client gets in with a full handshake; look at ssl_session_tickets and ssl_session_cache.",
     ),
     Check(
@@ -364,7 +365,7 @@ _RESUMPTION_ENTRIES = (
         expect=Expectation(Outcome.REFUSED_NO_CERTIFICATE),
         depends="mtls-serves-client-certificate",
         why="nginx refuses with an HTTP answer, after a handshake that has succeeded: so even a refused client "
-        "holds a ticket. It must be worth nothing.",
+        "holds a ticket (RFC 8446 section 4.6.1). It must be worth nothing.",
         hint="ssl_verify_client must be on, not optional or off, in nginx-mtls/nginx.conf; then mtlslab reload.",
     ),
     Check(
@@ -376,8 +377,8 @@ _RESUMPTION_ENTRIES = (
         trial="resume-here",
         expect=Expectation(Outcome.REFUSED_CERTIFICATE, reason="expired"),
         depends="mtls-serves-client-certificate",
-        why="The ticket holds what the server made of the certificate, good or bad. nginx looks at that result for "
-        "each request, also in a resumed session.",
+        why="The ticket (RFC 8446 section 4.6.1) holds what the server made of the certificate, good or bad. nginx "
+        "looks at that result for each request, also in a resumed session.",
         hint="ssl_verify_client must be on, in nginx-mtls/nginx.conf; then mtlslab reload.",
     ),
 )

@@ -99,7 +99,7 @@ ENTRIES = (
         hint="nginx-tls/nginx.conf must not set ssl_verify_client.",
         rfc="RFC 8446 section 4.4.2",
         directive="ssl_verify_client (off unless it is set)",
-        sabotage="ssl_verify_client on; ssl_client_certificate ../certs/server-ca.crt; in nginx-tls/nginx.conf, "
+        sabotage="ssl_verify_client optional; ssl_client_certificate ../certs/server.crt; in nginx-tls/nginx.conf, "
         "then mtlslab reload.",
     ),
     Check(
@@ -115,7 +115,7 @@ ENTRIES = (
         "ssl_protocols must allow the TLS version. Look at mtlslab logs nginx-mtls and mtlslab certs list.",
         rfc="RFC 8446 section 4.4.3, RFC 5280 section 6.1",
         directive="ssl_client_certificate, ssl_verify_client",
-        sabotage="ssl_client_certificate ../certs/server-ca.crt; in nginx-mtls/nginx.conf, then mtlslab reload.",
+        sabotage="ssl_client_certificate ../certs/server.crt; in nginx-mtls/nginx.conf, then mtlslab reload.",
     ),
     Check(
         id="mtls-asks-for-certificate",

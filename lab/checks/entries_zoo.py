@@ -47,6 +47,11 @@ _HINTS = {
     "identity": "ssl_verify_client must be on; look at mtlslab logs nginx-mtls.",
 }
 _REVOKED_HINT = "ssl_crl must name the list: mtlslab up --crl. nginx reads it at start and reload only: mtlslab reload."
+_CRL_WHY = (
+    "Without ssl_crl it is served. With it, OpenSSL wants a list of every CA in the chain; the lab's file holds the "
+    "client CA's only: whoever switches revocation on must have a list of each CA."
+)
+_CRL_SABOTAGE = "Append a list of the intermediate CA to crl/client-ca.crl, then mtlslab reload: the warning goes."
 _CRL_HINT = (
     "With ssl_crl, nginx wants a list of every CA in the chain: append the intermediate CA's own CRL to the file."
 )
@@ -80,7 +85,7 @@ def _control(fault: Fault) -> Check:
         depends="tls-serves-with-ca",
         rfc="RFC 8446 section 4.3.2",
         directive="ssl_verify_client (off unless it is set)",
-        sabotage="ssl_verify_client on; with ssl_client_certificate ../certs/server-ca.crt; in nginx-tls/nginx.conf, "
+        sabotage="ssl_verify_client optional; ssl_client_certificate ../certs/server.crt; in nginx-tls/nginx.conf, "
         "then mtlslab reload.",
     )
 
@@ -96,15 +101,16 @@ def _entry(fault: Fault, version: str, *, crl: bool) -> Check:
     hint, directive = _HINTS[chapter], _DIRECTIVES[chapter]
     if fault.name == REVOKED:
         hint, directive = _REVOKED_HINT, "ssl_crl"
-    elif crl and fault.outcome_with_crl:
-        hint = _CRL_HINT
+    why, sabotage = f"{fault.wrong} {fault.lesson}", _sabotage(fault, expect, chapter)
+    if expect.by_design and expect.outcome is not Outcome.SERVED:
+        hint, directive, why, sabotage = _CRL_HINT, "ssl_crl", f"{fault.wrong} {_CRL_WHY}", _CRL_SABOTAGE
     return Check(
         id=_id(fault),
         title=f"{_subject(expect)}: {fault.title}",
         category=REVOCATION if fault.name == REVOKED else ZOO,
         service=MTLS_SERVICE,
         expect=expect,
-        why=f"{fault.wrong} {fault.lesson}",
+        why=why,
         hint=hint,
         credential=fault.name,
         weak=fault.weak,
@@ -112,7 +118,7 @@ def _entry(fault: Fault, version: str, *, crl: bool) -> Check:
         severity=Severity.ADVISORY if expect.by_design or _only_advisory(fault) else Severity.REQUIRED,
         rfc=fault.rfc,
         directive=directive,
-        sabotage=_sabotage(fault, expect, chapter),
+        sabotage=sabotage,
         versions=(version,),
     )
 

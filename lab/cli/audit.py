@@ -11,7 +11,8 @@ import typer
 
 from lab.cli.find import require_choice
 from lab.cli.options import epilog
-from lab.errors import ExitCode, SpecError
+from lab.cli.reportfile import write_report
+from lab.errors import ExitCode
 
 FORMATS = ("text", "json", "junit")
 
@@ -117,7 +118,7 @@ def audit(
     if output_file is None:
         typer.echo(text, nl=False)
     else:
-        _write(output_file, text)
+        write_report(output_file, text if text.endswith("\n") else text + "\n")
     raise typer.Exit(report.exit_code)
 
 
@@ -127,12 +128,3 @@ def _colour() -> bool:
 
 def _unicode() -> bool:
     return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SpecError(
-            f"Cannot write {path}.", why=error.strerror or "", hint="Name another --output-file."
-        ) from error

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import typer
 
+from lab.cli.find import here
 from lab.cli.options import epilog
 from lab.errors import ExitCode
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 from typing import Annotated
 
@@ -32,10 +33,10 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     credential: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Which certificate it shows; without a name: list them.")
+        str | None, typer.Argument(metavar="NAME", help="Which certificate it shows; without a name: list them.")
     ] = None,
     command: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- COMMAND]", help="A client to run against it; then it ends.")
+        list[str] | None, typer.Argument(metavar="-- COMMAND", help="A client to run against it; then it ends.")
     ] = None,
     port: Annotated[int, typer.Option("--port", envvar="MTLSLAB_PORT", help="Port to listen on.")] = 8890,
     name: options.Name = None,
@@ -48,14 +49,15 @@ def serve(
     """
     if credential is None:
         return _list()
-    from lab.trials.serving import open_server, run_client
+    from lab.trials.serving import anchor_of, open_server, run_client
 
     workspace = find(name, directory).workspace
     with open_server(workspace, credential, port) as server:
         if command:
             raise typer.Exit(run_client(command))
         say(f"Serving {credential} on https://localhost:{server.port}/ (Ctrl-C ends it).")
-        say(f"Try it: curl https://localhost:{server.port}/ --cacert {shown(workspace.directory)}/certs/server-ca.crt")
+        anchor = f"{shown(workspace.directory)}/{anchor_of(credential)}"
+        say(f"Try it: curl https://localhost:{server.port}/ --cacert {shlex.quote(anchor)}")
         threading.Event().wait()
     return None
 

@@ -15,7 +15,8 @@ import typer
 from lab.cli import options
 from lab.cli.find import find, require_choice
 from lab.cli.options import epilog
-from lab.errors import ExitCode, SpecError
+from lab.cli.reportfile import write_report
+from lab.errors import ExitCode
 
 if TYPE_CHECKING:
     from lab.report import Finding
@@ -94,7 +95,7 @@ def verify(
     if output_file is None:
         typer.echo(text.removesuffix("\n"))
     else:
-        _write(output_file, text)
+        write_report(output_file, text if text.endswith("\n") else text + "\n")
     raise typer.Exit(report.exit_code)
 
 
@@ -121,12 +122,3 @@ def _colour() -> bool:
 
 def _unicode() -> bool:
     return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise SpecError(
-            f"Cannot write {path}.", why=error.strerror or "", hint="Name another --output-file."
-        ) from error

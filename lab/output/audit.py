@@ -20,6 +20,7 @@ AUDIT_FORMATS = ("text", "json", "junit")
 _WIDEST_TITLE = 76
 _TEXT_WIDTH = 120
 _LABEL_WIDTH = 10
+_FACT_WIDTH = 24
 _INDENT = " " * 6
 _NAMES_SHOWN = 5
 _NEEDS_A_LOOK = (Result.FAIL, Result.WARN, Result.INCONCLUSIVE)
@@ -81,13 +82,14 @@ def _text(report: AuditReport, look: Look) -> str:
     title_width = min(_WIDEST_TITLE, max(len(row[0].title) for row in rows))
     version_width = max(len(_versions(row)) for row in rows)
     lines = [look.paint(report.url, "1"), *_facts(report.server)]
+    hints: set[str] = set()
     for category, members in groupby(rows, key=lambda row: row[0].category):
         lines += ["", look.paint(category, "1")]
         for row in members:
             answer = look.paint(one_line(str(row[0].observed.get("answer", ""))), "2")
             mark = look.mark(row[0].result)
             lines.append(f"  {mark} {row[0].title:<{title_width}}  {_versions(row):<{version_width}}  {answer}")
-            lines += _details(row, look)
+            lines += _details(row, look, hints)
     lines += ["", *_not_judged(report, look), closing_sentence(report)]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
@@ -99,12 +101,16 @@ def _facts(server: ServerFacts) -> Iterator[str]:
     names = "; ".join(server.ca_names[:_NAMES_SHOWN]) + (
         f" and {len(server.ca_names) - _NAMES_SHOWN} more" if len(server.ca_names) > _NAMES_SHOWN else ""
     )
-    yield f"  TLS versions             {versions}"
-    yield f"  asks for a certificate   {asked}"
+    yield from _fact("TLS versions", versions)
+    yield from _fact("asks for a certificate", asked)
     if server.certificate_requested:
-        yield f"  announced CA names       {one_line(names) or 'none'}"
+        yield from _fact("announced CA names", one_line(names) or "none")
     if server.client_auth is not ClientAuth.UNKNOWN:
-        yield f"  client authentication    {server.client_auth.value}: {CLIENT_AUTH_WORDS[server.client_auth]}"
+        yield from _fact("client authentication", f"{server.client_auth}: {CLIENT_AUTH_WORDS[server.client_auth]}")
+
+
+def _fact(label: str, text: str) -> list[str]:
+    return _wrapped(f"  {label:<{_FACT_WIDTH}}", text)
 
 
 def _rows(findings: Iterable[AuditFinding], *, apart: bool) -> Iterator[tuple[AuditFinding, ...]]:
@@ -123,7 +129,8 @@ def _versions(row: Sequence[AuditFinding]) -> str:
     return f"TLS {', '.join(known)}" if known else ""
 
 
-def _details(row: Sequence[AuditFinding], look: Look) -> Iterator[str]:
+def _details(row: Sequence[AuditFinding], look: Look, hints: set[str]) -> Iterator[str]:
+    """What a row needs to be understood; a hint that was given before is in ``hints`` and not repeated."""
     finding = row[0]
     needs_a_look = finding.result in _NEEDS_A_LOOK
     if not needs_a_look and not look.verbose:
@@ -133,16 +140,21 @@ def _details(row: Sequence[AuditFinding], look: Look) -> Iterator[str]:
     if finding.command:
         # Never wrapped: it is there to be copied.
         yield f"{_INDENT}{'command':<{_LABEL_WIDTH}}{shell_line(finding.command)}"
-    if needs_a_look:
+    if needs_a_look and finding.hint not in hints:
+        hints.add(finding.hint)
         yield from _labelled("hint", finding.hint)
 
 
 def _labelled(label: str, text: str) -> list[str]:
+    return _wrapped(f"{_INDENT}{label:<{_LABEL_WIDTH}}", text)
+
+
+def _wrapped(first: str, text: str) -> list[str]:
     return textwrap.wrap(
         text,
         _TEXT_WIDTH,
-        initial_indent=f"{_INDENT}{label:<{_LABEL_WIDTH}}",
-        subsequent_indent=" " * (len(_INDENT) + _LABEL_WIDTH),
+        initial_indent=first,
+        subsequent_indent=" " * len(first),
         break_long_words=False,
         break_on_hyphens=False,
     )

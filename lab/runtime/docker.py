@@ -163,9 +163,9 @@ class DockerRuntime:
                     why=said,
                     hint=f"Correct {service.conf}, then: mtlslab reload",
                 )
-            old = containers.serving_workers(api, container)
+            old = containers.serving_workers(self.engine, container)
             api.kill(container, signal="HUP")
-            containers.await_new_workers(api, container, old)
+            containers.await_new_workers(self.engine, container, old)
 
     def _tell_about(self, engine: Engine) -> None:
         """What differs from an engine on this machine, for the person who wonders later."""

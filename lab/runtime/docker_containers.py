@@ -146,7 +146,7 @@ def _explained(engine: Engine, plan: LabPlan, service: Service, error: APIError)
         return MachineError(
             f"The engine at {engine.endpoint.url} does not see the workspace {plan.directory}.",
             why=said,
-            hint="Use an engine on this machine, or run without Docker: --runtime embedded",
+            hint="Reach it over tcp:// (files are then copied to it), or run without Docker: --runtime embedded",
         )
     return error
 
@@ -159,14 +159,16 @@ def _holder(api: APIClient, port: int) -> str:
     return "a process outside of Docker"
 
 
-def serving_workers(api: APIClient, container: str) -> frozenset[str]:
-    """Pids (on the engine's machine) of the nginx workers that take connections; those that shut down say so."""
-    table = api.top(container)
+def serving_workers(engine: Engine, container: str) -> frozenset[str]:
+    """Pids of the nginx workers that take connections; those that shut down say so."""
+    # Docker runs ps on its machine. Podman runs the container's own ps, which our image does not have, unless it is
+    # asked in its own words; without arguments it answers with nothing.
+    table = engine.api.top(container, ps_args="pid,args" if engine.is_podman else None)
     pid, title = table["Titles"].index("PID"), -1
     return frozenset(row[pid] for row in table["Processes"] if row[title].strip() == "nginx: worker process")
 
 
-def await_new_workers(api: APIClient, container: str, old: frozenset[str]) -> None:
+def await_new_workers(engine: Engine, container: str, old: frozenset[str]) -> None:
     """Return when no worker of before takes connections any more.
 
     After HUP nginx lets the old workers go on beside the new ones for about 100 ms: whoever connects too early still
@@ -176,7 +178,7 @@ def await_new_workers(api: APIClient, container: str, old: frozenset[str]) -> No
         MachineError: nginx has kept the old workers; ``why`` tells what to look at.
     """
     deadline = time.monotonic() + _RELOAD_SECONDS
-    while not (now := serving_workers(api, container)) or now & old:
+    while not (now := serving_workers(engine, container)) or now & old:
         if time.monotonic() > deadline:
             raise MachineError(
                 "nginx did not take the new configuration; the old one keeps running.",

@@ -40,8 +40,13 @@ class Engine:
     rootless: bool = False
 
     @property
+    def is_podman(self) -> bool:
+        """Whether it is Podman behind Docker's API, which differs here and there."""
+        return self.product.startswith("Podman")
+
+    @property
     def copies_files(self) -> bool:
-        """Whether it gets copies of a lab's files because it cannot mount them: not its disk, or not its users' files."""
+        """Whether it gets copies of a lab's files: it may not see this disk, or not as their owner does."""
         return self.endpoint.is_network or self.rootless
 
 

@@ -105,7 +105,8 @@ def find_image(engine: Engine, name: str) -> Image | None:
 def find_fallback(engine: Engine) -> Image | None:
     """The fallback image if it is present: the one of the installed embedded nginx, or any without that."""
     images = engine.api.images(name=FALLBACK)
-    tags = {tag.removeprefix("localhost/"): image["Id"] for image in images for tag in image["RepoTags"] or ()}
+    # Podman names images in full, with its own registry's or Docker's name before the plain one.
+    tags = {tag[tag.find(FALLBACK) :]: image["Id"] for image in images for tag in image["RepoTags"] or ()}
     current = fallback_name()
     if current:
         return Image(current, tags[current]) if current in tags else None

@@ -1,7 +1,8 @@
-"""Copies of a lab's files for an engine that cannot mount them: one volume per service, filled through the engine's API.
+"""Copies of a lab's files for an engine that cannot mount them: a volume per service, filled through the engine's API.
 
-An engine on another machine does not see this machine's disk, and to a rootless one a private key of this machine's user
-belongs to somebody else. What is copied is what the plan would mount and nothing beside it, with the same tree.
+An engine on another machine does not see this machine's disk. Under a rootless one, only root of the container may read
+the private key of the user who runs the engine, and nginx is not to run as root. What is copied is what the plan would
+mount and nothing beside it, with the same tree.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def make_volume(api: APIClient, plan: LabPlan, service: Service) -> None:
     """Make a service's volume and copy its files in.
 
     Raises:
-        MachineError: a file cannot be read, the engine refuses, or the name is taken by a volume that is not of this lab.
+        MachineError: a file cannot be read, the engine refuses, or the name is taken by a volume of somebody else.
     """
     name = plan.volume_name(service)
     with engine_errors(f"Cannot make the volume {name}."):
@@ -86,8 +87,8 @@ def archive(plan: LabPlan, service: Service) -> bytes:
     Raises:
         OSError: a file is missing or cannot be read.
     """
-    # The mount point of the tmpfs must be there: the engine cannot make it on a volume that is mounted read-only.
-    directories = {str(PurePosixPath(CONTAINER_TMPFS).relative_to(CONTAINER_ROOT))}
+    run = str(PurePosixPath(CONTAINER_TMPFS).relative_to(CONTAINER_ROOT))
+    directories: set[str] = set()
     members: dict[str, Path] = {}  # a later mount covers what an earlier one has in that place
     for mount in service.mounts:
         target = PurePosixPath(mount.target).relative_to(CONTAINER_ROOT)
@@ -98,6 +99,9 @@ def archive(plan: LabPlan, service: Service) -> bytes:
             directories.add(str(target))
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
+        # The mount point of the tmpfs: the engine cannot make it on a volume that is mounted read-only, and runc gives
+        # the tmpfs the mode of the directory below it, whatever the tmpfs options say.
+        tar.addfile(_member(run, tarfile.DIRTYPE, 0o1777))
         for name in sorted(directories):
             tar.addfile(_member(name, tarfile.DIRTYPE, 0o755))
         for name, source in sorted(members.items()):
@@ -142,12 +146,12 @@ def _add(tar: tarfile.TarFile, name: str, source: Path, user: str) -> None:
         tar.addfile(member)
         return
     with source.open("rb") as stream:
-        content, mode = stream.read(), os.fstat(stream.fileno()).st_mode
-    private = not mode & stat.S_IROTH
+        content, status = stream.read(), os.fstat(stream.fileno())
+    private = not status.st_mode & stat.S_IROTH
     member = _member(name, tarfile.REGTYPE, 0o600 if private else 0o644)
     if private:
         member.uid, member.gid = (int(part) for part in user.split(":"))
-    member.size = len(content)
+    member.size, member.mtime = len(content), int(status.st_mtime)
     tar.addfile(member, io.BytesIO(content))
 
 

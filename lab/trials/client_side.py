@@ -21,12 +21,10 @@ from lab.errors import SpecError
 from lab.plan import CLIENT_CA, SERVER_CA, SERVER_CA_KEY
 from lab.probe import Attempt
 from lab.trials.exchange import exchange
-from lab.trials.model import Trial, TrialResult
+from lab.trials.model import Command, Trial, TrialResult
 from lab.trials.server import ADDRESS, DEFAULT_PORT, SmallServer
 from lab.trials.servers import HOST, OTHER_HOST, SERVER_CREDENTIALS, ServerFiles, ServerPaths, paths_below
 from lab.workspace import Workspace
-
-_SHOWN_IN_ANY = "self-signed"
 
 
 def server_trial(name: str) -> Trial:
@@ -36,8 +34,11 @@ def server_trial(name: str) -> Trial:
         with running(context, name) as (port, anchor):
             what = _aimed(attempt, port, anchor)
             seen = probe(what)
-        return TrialResult(what, seen, command=_serve_command(context, name, attempt))
+        return TrialResult(what, seen)
 
+    trial.__doc__ = (
+        f"""A client asks a small server of our own; of its certificate: {SERVER_CREDENTIALS[name].title}."""
+    )
     return trial
 
 
@@ -50,9 +51,9 @@ def accept_any_server(context: VerifyContext, _check: Check, attempt: Attempt, p
             seen = probe(what)
         answers[name] = outcome_of(seen).value
         if outcome_of(seen) is not Outcome.SERVED:
-            return TrialResult(what, seen, _serve_command(context, name, attempt), {"servers": answers})
+            return TrialResult(what, seen, serve_command(name)(context, attempt), {"servers": answers})
     verdict = Verdict(Result.PASS, f"The client took the page from all {len(answers)} servers, right and wrong.")
-    return TrialResult(what, seen, _serve_command(context, _SHOWN_IN_ANY, attempt), {"servers": answers}, verdict)
+    return TrialResult(what, seen, facts={"servers": answers}, verdict=verdict)
 
 
 def common_name_only(context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
@@ -61,19 +62,18 @@ def common_name_only(context: VerifyContext, _check: Check, attempt: Attempt, pr
         what = _aimed(attempt, port, anchor)
         seen = probe(what)
         strict = exchange(what, _strict_context(what)).seen
-    facts = {"strict_client": observed_mapping(strict)}
-    return TrialResult(what, seen, _serve_command(context, "common-name-only", attempt), facts)
+    return TrialResult(what, seen, facts={"strict_client": observed_mapping(strict)})
 
 
 def with_client_ca(context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
     """One of the lab's servers, asked by a client that mistook the client CA for its trust anchor."""
-    what = dataclasses.replace(attempt, cacert=context.directory / CLIENT_CA)
+    what = _with_client_ca(context, attempt)
     return TrialResult(what, probe(what))
 
 
-def by_other_name(_context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+def by_other_name(context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
     """One of the lab's servers, asked under a name that its certificate does not hold."""
-    what = dataclasses.replace(attempt, host=OTHER_HOST, address=attempt.address or attempt.host)
+    what = _by_other_name(context, attempt)
     return TrialResult(what, probe(what))
 
 
@@ -126,15 +126,40 @@ def _aimed(attempt: Attempt, port: int, anchor: Path | None) -> Attempt:
     return dataclasses.replace(attempt, host=HOST, address=ADDRESS, port=port, cacert=trust, credential=None)
 
 
-def _serve_command(context: VerifyContext, name: str, attempt: Attempt) -> list[str]:
-    """``mtlslab serve`` with the curl command: the small server of the trial is gone by then."""
-    port = max(context.tls_port, context.mtls_port) + 1  # nobody knows what is free when the command is typed
-    anchor = paths_below(context.directory / FAULTS_DIRECTORY, name).anchor
-    curl = curl_command(_aimed(attempt, port, anchor), context.directory)
-    return ["mtlslab", "serve", name, *([] if port == DEFAULT_PORT else ["--port", str(port)]), "--", *curl]
+def _with_client_ca(context: VerifyContext, attempt: Attempt) -> Attempt:
+    return dataclasses.replace(attempt, cacert=context.directory / CLIENT_CA)
+
+
+def _by_other_name(_context: VerifyContext, attempt: Attempt) -> Attempt:
+    return dataclasses.replace(attempt, host=OTHER_HOST, address=attempt.address or attempt.host)
 
 
 def _strict_context(what: Attempt) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=what.cacert)
     context.hostname_checks_common_name = False
     return context
+
+
+# --- printed commands
+
+
+def serve_command(name: str) -> Command:
+    """``mtlslab serve`` with a curl command: the small server of a trial is gone by the time that this is typed."""
+
+    def command(context: VerifyContext, attempt: Attempt) -> list[str]:
+        port = max(context.tls_port, context.mtls_port) + 1  # nobody knows what will be free
+        anchor = paths_below(context.directory / FAULTS_DIRECTORY, name).anchor
+        curl = curl_command(_aimed(attempt, port, anchor), context.directory)
+        return ["mtlslab", "serve", name, *([] if port == DEFAULT_PORT else ["--port", str(port)]), "--", *curl]
+
+    return command
+
+
+def client_ca_command(context: VerifyContext, attempt: Attempt) -> list[str]:
+    """The curl command of :func:`with_client_ca`."""
+    return curl_command(_with_client_ca(context, attempt), context.directory)
+
+
+def other_name_command(context: VerifyContext, attempt: Attempt) -> list[str]:
+    """The curl command of :func:`by_other_name`."""
+    return curl_command(_by_other_name(context, attempt), context.directory)

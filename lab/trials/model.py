@@ -34,6 +34,9 @@ class TrialResult:
 Trial = Callable[[VerifyContext, Check, Attempt, Probe], TrialResult]
 """From the lab, the check, the attempt that the check describes and the way to make one, to what came of it."""
 
+Command = Callable[[VerifyContext, Attempt], list[str]]
+"""From the lab and the attempt that the check describes to the command that shows the same, as arguments."""
+
 
 def failed(check: Check, reason: str) -> Verdict:
     """The verdict that ``check`` does not hold: a failure, or a warning where the check is advisory."""

@@ -16,7 +16,7 @@ from lab.trials import hello
 from lab.trials.commands import bare_curl, s_client
 from lab.trials.exchange import Exchange, answered, exchange, request
 from lab.trials.hello import Answer
-from lab.trials.model import Trial, TrialResult, failed
+from lab.trials.model import Command, Trial, TrialResult, failed
 
 HTTP_1, HTTP_2, UNKNOWN_PROTOCOL = "http/1.1", "h2", "mtlslab-unknown"
 _MAX_ANSWER = 1 << 16
@@ -25,18 +25,16 @@ _MAX_ANSWER = 1 << 16
 # --- plain HTTP
 
 
-def plain_http(context: VerifyContext, check: Check, attempt: Attempt, _probe: Probe) -> TrialResult:
+def plain_http(_context: VerifyContext, check: Check, attempt: Attempt, _probe: Probe) -> TrialResult:
     """A request without TLS, sent to the port that speaks TLS."""
     seen = _ask_plainly(attempt)
-    url = attempt.url.replace("https:", "http:", 1)
-    command = [url if part == attempt.url else part for part in bare_curl(attempt, context.directory)]
     outcome = outcome_of(seen)
     verdict = None
     if outcome is Outcome.SERVED:
         verdict = failed(check, "The server gave the page without TLS, to a client that it cannot know.")
     elif outcome in (Outcome.REFUSED_BY_ALERT, Outcome.CLOSED):
         verdict = Verdict(Result.PASS, "The server gave nothing without TLS, and no word of HTTP either.")
-    return TrialResult(attempt, seen, command, verdict=verdict)
+    return TrialResult(attempt, seen, verdict=verdict)
 
 
 def _ask_plainly(what: Attempt) -> Observation:
@@ -66,41 +64,33 @@ def _ask_plainly(what: Attempt) -> Observation:
 
 def old_version(version: tuple[int, int]) -> Trial:
     """A client that speaks this version of TLS at most."""
-    name = hello.VERSION_NAMES[version]
-    option = name.removeprefix("TLS ")
 
-    def trial(context: VerifyContext, check: Check, attempt: Attempt, _probe: Probe) -> TrialResult:
+    def trial(_context: VerifyContext, check: Check, attempt: Attempt, _probe: Probe) -> TrialResult:
         message = hello.client_hello(version, hello.USUAL_SUITES, attempt.host)
-        # Security level 0, or curl's own OpenSSL would not even try.
-        options = [f"--tlsv{option}", "--tls-max", option, "--ciphers", "DEFAULT@SECLEVEL=0"]
-        command = [*bare_curl(attempt, context.directory), *options]
-        return _first_answer(check, attempt, message, command, ("protocol_version",))
+        return _first_answer(check, attempt, message, ("protocol_version",))
 
+    trial.__doc__ = f"A client that speaks no more than {hello.VERSION_NAMES[version]} says hello."
     return trial
 
 
-def broken_suites(context: VerifyContext, check: Check, attempt: Attempt, _probe: Probe) -> TrialResult:
+def broken_suites(_context: VerifyContext, check: Check, attempt: Attempt, _probe: Probe) -> TrialResult:
     """A client that offers nothing but cipher suites that protect nothing, or no more."""
     message = hello.client_hello(hello.TLS_1_2, hello.NO_PROTECTION_SUITES, attempt.host)
-    command = s_client(attempt, context.directory, "-cipher", "aNULL:eNULL:@SECLEVEL=0")
-    return _first_answer(check, attempt, message, command, ("handshake_failure", "insufficient_security"))
+    return _first_answer(check, attempt, message, ("handshake_failure", "insufficient_security"))
 
 
-def fallback(context: VerifyContext, check: Check, attempt: Attempt, _probe: Probe) -> TrialResult:
+def fallback(_context: VerifyContext, check: Check, attempt: Attempt, _probe: Probe) -> TrialResult:
     """A client that says: I speak more than TLS 1.2, but somebody may have torn my first attempt."""
     message = hello.client_hello(hello.TLS_1_2, (*hello.USUAL_SUITES, hello.FALLBACK_SCSV), attempt.host)
-    command = s_client(attempt, context.directory, "-fallback_scsv")
-    return _first_answer(check, attempt, message, command, ("inappropriate_fallback",))
+    return _first_answer(check, attempt, message, ("inappropriate_fallback",))
 
 
-def _first_answer(
-    check: Check, attempt: Attempt, message: bytes, command: list[str], wanted: Iterable[str]
-) -> TrialResult:
+def _first_answer(check: Check, attempt: Attempt, message: bytes, wanted: Iterable[str]) -> TrialResult:
     answer = hello.ask(attempt, message)
     facts = {}
     if answer.agreed:
         facts = {"outcome": "agreed", "answer": _agreement(answer), "error": ""}
-    return TrialResult(attempt, answer.observation(), command, facts, _judge(check, answer, tuple(wanted)))
+    return TrialResult(attempt, answer.observation(), facts=facts, verdict=_judge(check, answer, tuple(wanted)))
 
 
 def _judge(check: Check, answer: Answer, wanted: tuple[str, ...]) -> Verdict | None:
@@ -135,17 +125,17 @@ def best_version(_context: VerifyContext, check: Check, attempt: Attempt, probe:
     return TrialResult(attempt, seen, verdict=verdict)
 
 
-def choose_http_1(context: VerifyContext, check: Check, attempt: Attempt, _probe: Probe) -> TrialResult:
+def choose_http_1(_context: VerifyContext, check: Check, attempt: Attempt, _probe: Probe) -> TrialResult:
     """A client that would speak HTTP/2, and HTTP/1.1 as well."""
     done = _offer(attempt, [HTTP_2, HTTP_1])
     verdict = None
     if done.protocol not in (HTTP_1, None):
         verdict = failed(check, f"The server chose {done.protocol}: its nginx.conf differs from what the lab renders.")
     facts = {"application_protocol": done.protocol}
-    return TrialResult(attempt, done.seen, [*curl_command(attempt, context.directory), "--http2"], facts, verdict)
+    return TrialResult(attempt, done.seen, facts=facts, verdict=verdict)
 
 
-def unknown_protocol(context: VerifyContext, check: Check, attempt: Attempt, _probe: Probe) -> TrialResult:
+def unknown_protocol(_context: VerifyContext, check: Check, attempt: Attempt, _probe: Probe) -> TrialResult:
     """A client that offers nothing but an application protocol that nobody speaks."""
     done = _offer(attempt, [UNKNOWN_PROTOCOL])
     seen = done.seen
@@ -154,7 +144,7 @@ def unknown_protocol(context: VerifyContext, check: Check, attempt: Attempt, _pr
         verdict = Verdict(Result.PASS, "The server refused with the TLS alert no_application_protocol.")
     elif seen.answered:
         verdict = failed(check, "The server spoke HTTP to a client that had not offered HTTP.")
-    return TrialResult(attempt, seen, s_client(attempt, context.directory, "-alpn", UNKNOWN_PROTOCOL), {}, verdict)
+    return TrialResult(attempt, seen, verdict=verdict)
 
 
 def _offer(attempt: Attempt, protocols: list[str]) -> Exchange:
@@ -165,3 +155,29 @@ def _offer(attempt: Attempt, protocols: list[str]) -> Exchange:
         context.load_cert_chain(attempt.credential.certificate, attempt.credential.key, password="")
     context.set_alpn_protocols(protocols)
     return exchange(attempt, context)
+
+
+# --- printed commands
+
+
+def plain_http_command(context: VerifyContext, attempt: Attempt) -> list[str]:
+    """The same URL with http instead of https."""
+    url = attempt.url.replace("https:", "http:", 1)
+    return [url if part == attempt.url else part for part in bare_curl(attempt, context.directory)]
+
+
+def old_version_command(version: tuple[int, int]) -> Command:
+    """A curl that speaks no other version; at security level 0, or its own OpenSSL would not even try."""
+    option = hello.VERSION_NAMES[version].removeprefix("TLS ")
+    options = [f"--tlsv{option}", "--tls-max", option, "--ciphers", "DEFAULT@SECLEVEL=0"]
+    return lambda context, attempt: [*bare_curl(attempt, context.directory), *options]
+
+
+def http_2_command(context: VerifyContext, attempt: Attempt) -> list[str]:
+    """A curl that offers both; ``-v`` shows what was chosen."""
+    return [*curl_command(attempt, context.directory), "--http2"]
+
+
+def s_client_command(*options: str) -> Command:
+    """``openssl s_client`` with these options."""
+    return lambda context, attempt: s_client(attempt, context.directory, *options)

@@ -42,7 +42,7 @@ _EXPLICIT_NONCE = 8  # RFC 5288 section 3
 _AFTER_FINISHED = 1  # sequence number of the first record after each side's Finished
 
 
-def renegotiate(context: VerifyContext, check: Check, attempt: Attempt, _probe: Probe) -> TrialResult:
+def renegotiate(_context: VerifyContext, check: Check, attempt: Attempt, _probe: Probe) -> TrialResult:
     """Finish a handshake, then start another one in the same connection."""
     seen, agreed = _try(attempt)
     verdict = None
@@ -53,8 +53,12 @@ def renegotiate(context: VerifyContext, check: Check, attempt: Attempt, _probe: 
     elif seen.closed and seen.tls_version:
         verdict = Verdict(Result.PASS, "The server refused to renegotiate: it closed the connection.")
     facts = {"outcome": "agreed", "answer": "a second ServerHello"} if agreed else {}
-    command = ["sh", "-c", piped("R\\n", s_client(attempt, context.directory))]
-    return TrialResult(attempt, seen, command, facts, verdict)
+    return TrialResult(attempt, seen, facts=facts, verdict=verdict)
+
+
+def renegotiation_command(context: VerifyContext, attempt: Attempt) -> list[str]:
+    """``R`` on a line of its own makes s_client renegotiate."""
+    return ["sh", "-c", piped("R\\n", s_client(attempt, context.directory))]
 
 
 def _try(what: Attempt) -> tuple[Observation, bool]:

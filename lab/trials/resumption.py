@@ -8,42 +8,41 @@ from __future__ import annotations
 import dataclasses
 import ssl
 
-from lab.checks.model import Check
+from lab.checks.judge import Verdict
+from lab.checks.model import Check, Result
 from lab.context import Probe, VerifyContext
 from lab.probe import Attempt
 from lab.tls import ContextKey, client_context
 from lab.trials.commands import piped, s_client
-from lab.trials.exchange import Exchange, exchange
+from lab.trials.exchange import exchange
 from lab.trials.model import TrialResult
 
 
 def ticket_of_other_server(context: VerifyContext, _check: Check, attempt: Attempt, _probe: Probe) -> TrialResult:
     """A session of the TLS service, resumed there to show that it is good, then offered to the mTLS service."""
-    tls = _context(attempt)
+    tls = _shared_context(attempt)
     there = dataclasses.replace(attempt, port=context.tls_port, nonce="")
     given = exchange(there, tls)
     at_home = exchange(there, tls, given.session)
     done = exchange(attempt, tls, at_home.session or given.session)
     facts = {"resumed_at_home": at_home.reused, "resumed": done.reused}
-    # A service that cannot be reached gives no ticket: without one, nothing was offered and nothing shown.
-    seen = done.seen if given.seen.answered else given.seen
-    return TrialResult(attempt, seen, _command(context, there, attempt), facts)
+    if not given.seen.answered:
+        words = given.seen.error or "no answer"
+        verdict = Verdict(Result.INCONCLUSIVE, f"The TLS server gave no session that could be tried here: {words}.")
+        return TrialResult(attempt, given.seen, verdict=verdict)
+    return TrialResult(attempt, done.seen, facts=facts)
 
 
-def resume_here(context: VerifyContext, _check: Check, attempt: Attempt, _probe: Probe) -> TrialResult:
+def resume_here(_context: VerifyContext, _check: Check, attempt: Attempt, _probe: Probe) -> TrialResult:
     """A session of the mTLS service, offered to it once more."""
-    tls = _context(attempt)
+    tls = _shared_context(attempt)
     first = dataclasses.replace(attempt, nonce="")
     given = exchange(first, tls)
     done = exchange(attempt, tls, given.session) if given.seen.answered else given
-    return TrialResult(attempt, done.seen, _command(context, first, attempt), _facts(done))
+    return TrialResult(attempt, done.seen, facts={"resumed": done.reused})
 
 
-def _facts(done: Exchange) -> dict[str, bool]:
-    return {"resumed": done.reused}
-
-
-def _context(attempt: Attempt) -> ssl.SSLContext:
+def _shared_context(attempt: Attempt) -> ssl.SSLContext:
     """One context for both connections: a session belongs to the context that it came from."""
     credential = attempt.credential
     return client_context(
@@ -56,6 +55,16 @@ def _context(attempt: Attempt) -> ssl.SSLContext:
             version=attempt.tls_version,
         )
     )
+
+
+def other_server_command(context: VerifyContext, attempt: Attempt) -> list[str]:
+    """The command of :func:`ticket_of_other_server`."""
+    return _command(context, dataclasses.replace(attempt, port=context.tls_port), attempt)
+
+
+def resume_command(context: VerifyContext, attempt: Attempt) -> list[str]:
+    """The command of :func:`resume_here`."""
+    return _command(context, attempt, attempt)
 
 
 def _command(context: VerifyContext, first: Attempt, second: Attempt) -> list[str]:

@@ -12,8 +12,6 @@ from lab.plan import CRL
 from lab.probe import Attempt
 from lab.trials.model import TrialResult
 
-_COMMAND = ["openssl", "crl", "-in", f"./{CRL}", "-noout", "-lastupdate", "-nextupdate"]
-
 
 def look_at_list(context: VerifyContext, _check: Check, attempt: Attempt, _probe: Probe) -> TrialResult:
     """Read the list and its dates; no connection is made."""
@@ -24,13 +22,18 @@ def look_at_list(context: VerifyContext, _check: Check, attempt: Attempt, _probe
         state = crl_state(Workspace(context.directory), datetime.datetime.now(datetime.UTC))
     except LabError as error:
         verdict = Verdict(Result.FAIL, f"{error.what} {error.why}")
-        return TrialResult(attempt, None, command=_COMMAND, facts={"condition": "damaged"}, verdict=verdict)
+        return TrialResult(attempt, None, facts={"condition": "damaged"}, verdict=verdict)
     end = state.info.next_update if state.info else None
     facts = {"answer": state.condition.value, "condition": state.condition.value}
     if end is not None:
         facts["next_update"] = end.isoformat(timespec="seconds")
     verdict = _verdict(state.condition.value, end)
-    return TrialResult(attempt, None, command=_COMMAND, facts=facts, verdict=verdict)
+    return TrialResult(attempt, None, facts=facts, verdict=verdict)
+
+
+def list_command(_context: VerifyContext, _attempt: Attempt) -> list[str]:
+    """What openssl says about the dates of the list."""
+    return ["openssl", "crl", "-in", f"./{CRL}", "-noout", "-lastupdate", "-nextupdate"]
 
 
 def _verdict(condition: str, end: datetime.datetime | None) -> Verdict:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lab.context import FAULTS_DIRECTORY
 from lab.errors import SpecError
+from lab.plan import SERVER_CA
 from lab.trials.client_side import build_files
 from lab.trials.server import SmallServer
 from lab.trials.servers import SERVER_CREDENTIALS, ServerPaths, paths_below
@@ -43,6 +44,12 @@ def open_server(workspace: Workspace, name: str, port: int) -> SmallServer:
     with workspace.lock():
         paths = issue_server(workspace, name)
     return SmallServer(workspace.directory / paths.certificate, workspace.directory / paths.key, port)
+
+
+def anchor_of(name: str) -> str:
+    """Path in the workspace of the CA certificate that a client needs for this server."""
+    anchor = paths_below(Path(FAULTS_DIRECTORY), name).anchor
+    return anchor.as_posix() if anchor else SERVER_CA
 
 
 def run_client(command: Sequence[str]) -> int:

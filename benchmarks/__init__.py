@@ -1,0 +1,1 @@
+"""Measures mtlslab side by side with the shell way: `python -m benchmarks`."""

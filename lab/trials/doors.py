@@ -1,0 +1,114 @@
+"""Other doors to the same server: another name, no name, another CA, and keys that lie open."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import os
+import stat
+
+from lab import pki
+from lab.checks.judge import Verdict
+from lab.checks.model import Check, Result
+from lab.context import FAULTS_DIRECTORY, Probe, VerifyContext
+from lab.curl import curl_command
+from lab.errors import SpecError
+from lab.handshake import record_handshake
+from lab.plan import CLIENT_CA, SERVER_CA, SERVER_CA_KEY
+from lab.probe import Attempt, Credential
+from lab.trials.commands import s_client
+from lab.trials.model import TrialResult, failed
+from lab.workspace import Workspace
+
+CLIENT_OF_SERVER_CA = "client-of-server-ca"
+
+
+def by_address(_context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+    """The server, called by its address: no name is sent (RFC 6066 section 3)."""
+    what = _by_address(attempt)
+    return TrialResult(what, probe(what))
+
+
+def by_address_command(context: VerifyContext, attempt: Attempt) -> list[str]:
+    """The curl command with the address in the URL."""
+    return curl_command(_by_address(attempt), context.directory)
+
+
+def _by_address(attempt: Attempt) -> Attempt:
+    return dataclasses.replace(attempt, host=attempt.address or "127.0.0.1")
+
+
+def client_of_server_ca(context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+    """A client certificate that is right in everything, but issued by the server CA.
+
+    Raises:
+        SpecError: the server CA is not there to sign.
+    """
+    workspace = Workspace(context.directory)
+    try:
+        ca = pki.load_credential(workspace.read(SERVER_CA) or b"", workspace.read_key(SERVER_CA_KEY) or b"")
+    except ValueError as error:
+        raise SpecError(
+            f"{SERVER_CA} and {SERVER_CA_KEY} cannot sign a certificate.",
+            why=str(error),
+            hint="Issue everything anew: mtlslab up --rotate-certs",
+        ) from error
+    now = datetime.datetime.now(datetime.UTC)
+    leaf = pki.issue_client_leaf(ca, pki.new_key("ec-p256"), CLIENT_OF_SERVER_CA, now=now, days=1)
+    path = _path(attempt)
+    workspace.write_key(f"{path}.key", leaf.key_pem())
+    workspace.write(f"{path}.crt", leaf.certificate_pem())
+    what = _with_certificate(context, attempt)
+    return TrialResult(what, probe(what))
+
+
+def client_of_server_ca_command(context: VerifyContext, attempt: Attempt) -> list[str]:
+    """The curl command with the files that the trial issues."""
+    return curl_command(_with_certificate(context, attempt), context.directory)
+
+
+def _with_certificate(context: VerifyContext, attempt: Attempt) -> Attempt:
+    path = context.directory / _path(attempt)
+    return dataclasses.replace(
+        attempt, credential=Credential(path.with_name(f"{path.name}.crt"), path.with_name(f"{path.name}.key"))
+    )
+
+
+def _path(attempt: Attempt) -> str:
+    # Files for each TLS version: the two checks run side by side.
+    return f"{FAULTS_DIRECTORY}/{CLIENT_OF_SERVER_CA}-tls{(attempt.tls_version or '').replace('.', '')}"
+
+
+def announced_authorities(context: VerifyContext, check: Check, attempt: Attempt, _probe: Probe) -> TrialResult:
+    """The CA names in the server's CertificateRequest, compared with the subject of the lab's client CA."""
+    expected = pki.load_certificates(Workspace(context.directory).read(CLIENT_CA) or b"")[0].subject.rfc4514_string()
+    asked = [message for message in record_handshake(attempt).messages if message.name == "CertificateRequest"]
+    announced = asked[0].details.get("CA names", "") if asked else "nothing: it does not ask for a certificate"
+    facts = {"answer": announced, "announced": announced}
+    if announced == expected:
+        verdict = Verdict(Result.PASS, f"The server asks for a certificate of {expected}.")
+    else:
+        verdict = failed(check, f"The server must name {expected} and no other CA; it names {announced}.")
+    return TrialResult(attempt, None, facts=facts, verdict=verdict)
+
+
+def announced_authorities_command(context: VerifyContext, attempt: Attempt) -> list[str]:
+    """``openssl s_client``, which lists them as "Acceptable client certificate CA names"."""
+    return s_client(attempt, context.directory)
+
+
+def private_keys(context: VerifyContext, check: Check, attempt: Attempt, _probe: Probe) -> TrialResult:
+    """The modes of the private keys in ``certs/``; no connection is made."""
+    keys = sorted((context.directory / "certs").rglob("*.key"))
+    open_ones = [path.name for path in keys if stat.S_IMODE(os.lstat(path).st_mode) & 0o077]
+    if open_ones:
+        verdict = failed(check, f"Others may read {', '.join(open_ones)}.")
+    else:
+        verdict = Verdict(Result.PASS, f"Nobody but the owner may read any of the {len(keys)} keys.")
+    answer = f"open: {', '.join(open_ones)}" if open_ones else "mode 0600"
+    return TrialResult(attempt, None, facts={"answer": answer, "open": open_ones}, verdict=verdict)
+
+
+def private_keys_command(_context: VerifyContext, _attempt: Attempt) -> list[str]:
+    """Lists the keys whose mode is another than 0600; nothing is right."""
+    return ["find", "./certs", "-name", "*.key", "!", "-perm", "600"]
