@@ -53,9 +53,9 @@ def make_lab(directory: Path, name: str, ports: tuple[int, int]) -> LabPlan:
     if os.getuid() == 0:
         os.chown(directory / "certs/server.key", owner, owner)
     plan = make_plan(spec, directory, image=local_image(), user=f"{owner}:{owner}")
-    for path, text in render(plan, spec).items():
-        (directory / path).parent.mkdir(exist_ok=True)
-        (directory / path).write_text(text)
+    for name_of_file, text in render(plan, spec).items():
+        (directory / name_of_file).parent.mkdir(exist_ok=True)
+        (directory / name_of_file).write_text(text)
     plan = with_fingerprints(plan)
     (directory / COMPOSE_FILE).write_text(render_compose(plan))
     return plan

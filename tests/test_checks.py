@@ -417,7 +417,7 @@ def test_a_log_that_cannot_be_read_says_nothing() -> None:
     ("pattern", "families"),
     [
         ("mtls-refuses-no-certificate", {"mtls-refuses-no-certificate"}),
-        ("mtls-refuses-no-", {"mtls-refuses-no-certificate", "mtls-refuses-no-certificate-insecure"}),
+        ("mtls-refuses-eku", {f"mtls-refuses-eku-{usage}" for usage in ("server-auth", "code-signing", "any")}),
         ("mtls*self*", {"mtls-refuses-self-signed"}),
         (
             "*tls*insecure*",

@@ -1,7 +1,7 @@
-"""Engines that cannot mount a lab's files: one behind TCP that does not see this disk, and rootless ones, by their words.
+"""Engines that cannot mount a lab's files: one behind TCP that does not see this disk, and rootless ones.
 
-The engine behind TCP is a real dockerd of the tests' own. In its mount namespace, an empty tmpfs covers the directory that
-holds all workspaces of this test run.
+The engine behind TCP is a real dockerd of the tests' own. In its mount namespace, an empty tmpfs covers the directory
+that holds all workspaces of this test run.
 """
 
 from __future__ import annotations
@@ -25,18 +25,30 @@ from docker.errors import APIError
 from docker_lab import change, local_engine, make_lab, wait_for_answers
 
 from lab.errors import MachineError
-from lab.plan import CLIENT_CA, CONTAINER_ROOT, LABEL_LAB, MTLS_SERVICE, SERVER_KEY, TLS_SERVICE, LabPlan, Service
+from lab.plan import (
+    CLIENT_CA,
+    CONTAINER_ROOT,
+    LABEL_LAB,
+    MTLS_SERVICE,
+    SERVER_KEY,
+    TLS_SERVICE,
+    LabPlan,
+    Service,
+    make_plan,
+    with_fingerprints,
+)
 from lab.render import render_compose
 from lab.runtime.docker import DockerRuntime
 from lab.runtime.docker_endpoint import Endpoint
 from lab.runtime.docker_engine import Engine, _is_rootless, connect
 from lab.runtime.docker_image import build_fallback
 from lab.runtime.docker_volumes import archive
+from lab.spec import LabSpec
 from tests.cli import mtlslab
 
 BOTH = (TLS_SERVICE, MTLS_SERVICE)
-# $1: what the engine must not see, $2: its port. Its own files lie on the tmpfs and vanish with it. It leaves the firewall
-# of this machine alone: its proxy processes publish the ports.
+# $1: what the engine must not see, $2: its port. Its own files lie on the tmpfs and vanish with it. It leaves the
+# firewall of this machine alone: its proxy processes publish the ports.
 HIDDEN_ENGINE = """
 mount -t tmpfs tmpfs "$1"
 exec dockerd --host "tcp://127.0.0.1:$2" --tls=false --data-root "$1/d" --exec-root "$1/x" --pidfile "$1/pid" \
@@ -53,7 +65,7 @@ def the_engines_problem() -> str:
 
 @pytest.fixture(scope="module")
 def far(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """A Docker Engine behind TCP that does not see any workspace of this test run; with an image, without a registry."""
+    """A Docker Engine behind TCP that sees no workspace of this test run; its image needs no registry."""
     problem = the_engines_problem()
     if problem and os.environ.get("MTLSLAB_REQUIRE_ENGINE") == "1":
         pytest.fail(problem)
@@ -63,7 +75,18 @@ def far(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engin
     log = tmp_path_factory.mktemp("engine") / "dockerd.log"
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    command = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", HIDDEN_ENGINE, "sh", hidden, str(port)]
+    command = [
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "sh",
+        "-ec",
+        HIDDEN_ENGINE,
+        "sh",
+        str(hidden),
+        str(port),
+    ]
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
     try:
@@ -96,7 +119,7 @@ def runtime(far: Engine, monkeypatch: pytest.MonkeyPatch) -> DockerRuntime:
 
 @pytest.fixture
 def plan(runtime: DockerRuntime, tmp_path: Path, lab_name: str, free_ports: tuple[int, int]) -> Iterator[LabPlan]:
-    yield dataclasses.replace(make_lab(tmp_path / "lab", lab_name, free_ports), copied=True)
+    yield with_fingerprints(dataclasses.replace(make_lab(tmp_path / "lab", lab_name, free_ports), copied=True))
     runtime.stop(lab_name)
 
 
@@ -311,9 +334,6 @@ def test_what_lies_beside_the_mounted_files_or_behind_a_link_is_not_copied(tmp_p
 
 
 def make_plan_at(directory: Path) -> LabPlan:
-    from lab.plan import make_plan
-    from lab.spec import LabSpec
-
     return make_plan(LabSpec(name="copied"), directory, image="nginx", user="1234:1234", copied=True)
 
 

@@ -17,7 +17,7 @@ ENTRIES = (
         hint="Renew it and have nginx read it: mtlslab up renews a list that is about to end.",
         rfc="RFC 5280 section 5.1.2.5",
         directive="ssl_crl",
-        sabotage="Ask for a list of a single day (mtlslab certs revoke NAME --crl-days 1), and wait for its last hours.",
+        sabotage="Ask for a list of a single day (mtlslab certs revoke NAME --crl-days 1), and wait.",
         trial=CRL_TRIAL,
         versions=(),
     ),

@@ -1,4 +1,7 @@
-"""The program ``mtlslab``: puts the commands together. They are thin; the work is in ``lab.lifecycle`` and below."""
+"""The program ``mtlslab``. Its commands stand in ``lab.cli.lazy``.
+
+They are thin; the work is in ``lab.lifecycle`` and below.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,13 @@ from typing import Annotated
 import typer
 
 from lab import __version__
-from lab.cli import audit, certs, clients, doctor, explain, labs, verify
-from lab.cli.border import BorderedGroup
+from lab.cli.lazy import LazyGroup
 from lab.cli.options import epilog
 from lab.errors import ExitCode
 
 app = typer.Typer(
     name="mtlslab",
-    cls=BorderedGroup,
+    cls=LazyGroup,
     help="A lab to show, learn and prove mutual TLS: two real nginx servers, and checks that bite.",
     epilog=epilog(
         {
@@ -50,15 +52,6 @@ def root(
     ] = False,
 ) -> None:
     """Hold the options that stand before a command."""
-
-
-labs.register(app)
-verify.register(app)
-audit.register(app)
-explain.register(app)
-doctor.register(app)
-clients.register(app)
-app.add_typer(certs.app, name="certs")
 
 
 def main() -> None:

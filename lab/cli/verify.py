@@ -15,6 +15,7 @@ import typer
 from lab.cli import options
 from lab.cli.find import find, require_choice
 from lab.cli.options import epilog
+from lab.cli.prove import run_proof
 from lab.cli.reportfile import write_report
 from lab.errors import ExitCode
 
@@ -33,6 +34,7 @@ def register(app: typer.Typer) -> None:
                 "mtlslab verify --list": "what would be checked",
                 "mtlslab verify --only mtls-refuses-expired": "one check, and the control that it depends on",
                 "mtlslab verify --strict": "warnings fail, too",
+                "mtlslab verify --prove": "do the checks bite? sabotaged twins of the lab must turn them red",
                 "mtlslab verify -o html --output-file r.html": "a page with the handshakes, message by message",
                 "mtlslab verify -o junit --output-file r.xml": "a report for a CI",
             },
@@ -72,6 +74,14 @@ def verify(
         bool,
         typer.Option("--strict", envvar="MTLSLAB_STRICT", help="Warnings fail, too: also what nginx does by design."),
     ] = False,
+    prove: Annotated[
+        bool,
+        typer.Option("--prove", envvar="MTLSLAB_PROVE", help="Run the checks on sabotaged twins: each must be caught."),
+    ] = False,
+    mutant: Annotated[
+        list[str] | None,
+        typer.Option("--mutant", envvar="MTLSLAB_MUTANT", metavar="NAME", help="With --prove: only this; repeatable."),
+    ] = None,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", envvar="MTLSLAB_VERBOSE", help="Show the command behind every check.")
     ] = False,
@@ -83,8 +93,10 @@ def verify(
     from lab import output as looks
     from lab import verify as use_case
 
-    require_choice("--output", output, looks.LIST_FORMATS if list_ else looks.REPORT_FORMATS)
     target = find(name, directory)
+    if prove:
+        run_proof(target, mutant or [], output, output_file, unicode=_unicode())
+    require_choice("--output", output, looks.LIST_FORMATS if list_ else looks.REPORT_FORMATS)
     if list_:
         typer.echo(looks.render_list(use_case.listed(target, only or ()), output), nl=False)
         return

@@ -1,0 +1,40 @@
+"""``mtlslab verify --prove``: shows that the checks bite."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from lab.cli.border import say
+from lab.cli.find import require_choice
+from lab.cli.reportfile import write_report
+
+if TYPE_CHECKING:
+    from lab.locate import Target
+    from lab.prove import Outcome
+
+
+def run_proof(target: Target, mutants: list[str], output: str, output_file: Path | None, *, unicode: bool) -> None:
+    """Start sabotaged twins of a lab, print what the checks made of each, and end with the exit code of the proof."""
+    from lab.output.proof import FORMATS, render_outcome, render_proof
+    from lab.prove import prove
+    from lab.runtime.choose import Runtimes
+
+    require_choice("--output with --prove", output, FORMATS)
+    record = target.workspace.require()
+    runtime = Runtimes(target.workspace.directory, say=say).choose(record.runtime or "auto")
+
+    def watch(outcome: Outcome) -> None:
+        if sys.stderr.isatty():
+            say(render_outcome(outcome, unicode=unicode))
+
+    proof = prove(target, runtime, mutants, observer=watch)
+    text = render_proof(proof, output, unicode=unicode)
+    if output_file is None:
+        typer.echo(text, nl=False)
+    else:
+        write_report(output_file, text)
+    raise typer.Exit(proof.exit_code)
