@@ -36,14 +36,21 @@ def export_p12(workspace: Workspace, name: str, password: str, *, legacy: bool =
     require_client(workspace, name)
     credential = load(workspace, *files_of(name))
     chain = [*credential.chain, *load_certificates(workspace, CLIENT_CA)]
-    # With the lab's name, so that the clients of two labs can be told apart in one key store.
-    label = f"{workspace.require().spec.get('name', '')} {name}".strip()
     content = pkcs12.serialize_key_and_certificates(
-        label.encode(), credential.key, credential.certificate, chain, _encryption(password, legacy=legacy)
+        friendly_name(workspace, name).encode(),
+        credential.key,
+        credential.certificate,
+        chain,
+        _encryption(password, legacy=legacy),
     )
     path = f"{DIRECTORY}/{name}.p12"
     workspace.write_key(path, content)
     return path
+
+
+def friendly_name(workspace: Workspace, name: str) -> str:
+    """What a credential is called in a key store: with the lab's name, so that those of two labs can be told apart."""
+    return f"{workspace.require().spec.get('name', '')} {name}".strip()
 
 
 def _encryption(password: str, *, legacy: bool) -> KeySerializationEncryption:

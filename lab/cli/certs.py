@@ -131,7 +131,7 @@ def export(
     No option takes the password itself, because every user of the machine can see command lines. It comes from
     --password-file, else from the environment variable MTLSLAB_P12_PASSWORD, else it is made up and printed once.
     """
-    from lab.export import export_p12, new_password
+    from lab.export import export_p12, friendly_name, new_password
     from lab.plan import SERVER_CA
 
     del p12  # says what is done anyway
@@ -141,8 +141,9 @@ def export(
     workspace.require()
     with workspace.lock():
         path = export_p12(workspace, credential, password, legacy=legacy)
+        label = friendly_name(workspace, credential)
     place = shown(workspace.directory)
-    typer.echo(f"Wrote {place}/{path}: certificate, private key and client CA; it is called {credential!r} inside.")
+    typer.echo(f"Wrote {place}/{path}: certificate, private key and client CA; its name inside is "{label}".")
     if given is None:
         typer.echo(f"Password: {password}")
         say("The password is kept nowhere: note it now, or export again.")

@@ -59,4 +59,6 @@ def main() -> None:
     # Started with a closed stream (`mtlslab verify >&-`), Python has None in its place.
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  for as long as the program runs
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  the same
+    # A path may hold bytes that are no text in this coding; what is shown of it is no reason to fail.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     app()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,18 @@ if TYPE_CHECKING:
     from lab.prove import Outcome
 
 
+def _once() -> Callable[[str], None]:
+    """Says each sentence once: what holds for one twin holds for all."""
+    said: set[str] = set()
+
+    def say_once(message: str) -> None:
+        if message not in said:
+            said.add(message)
+            say(message)
+
+    return say_once
+
+
 def run_proof(target: Target, mutants: list[str], output: str, output_file: Path | None, *, unicode: bool) -> None:
     """Start sabotaged twins of a lab, print what the checks made of each, and end with the exit code of the proof."""
     from lab.output.proof import FORMATS, render_outcome, render_proof
@@ -25,7 +38,7 @@ def run_proof(target: Target, mutants: list[str], output: str, output_file: Path
 
     require_choice("--output with --prove", output, FORMATS)
     record = target.workspace.require()
-    runtime = Runtimes(target.workspace.directory, say=say).choose(record.runtime or "auto")
+    runtime = Runtimes(target.workspace.directory, say=_once()).choose(record.runtime or "auto")
 
     def watch(outcome: Outcome) -> None:
         if sys.stderr.isatty():
