@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -63,8 +64,23 @@ def signature_hash(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SH
 
 def new_keys(key_type: str, count: int) -> list[PrivateKey]:
     """Several new keys, made side by side: RSA key generation leaves the GIL to others."""
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        return list(pool.map(new_key, [key_type] * count))
+    make_ahead(key_type, count - len(_ahead[key_type]))
+    keys, _ahead[key_type] = _ahead[key_type][:count], _ahead[key_type][count:]
+    return [key.result() for key in keys]
+
+
+def make_ahead(key_type: str, count: int) -> None:
+    """Begin to make keys that :func:`new_keys` will hand out; returns at once.
+
+    A program that knows what it will need makes its RSA keys while it does something else.
+    """
+    if count > 0:
+        pool = ThreadPoolExecutor(max_workers=2)
+        _ahead[key_type] += [pool.submit(new_key, key_type) for _ in range(count)]
+        pool.shutdown(wait=False)
+
+
+_ahead: defaultdict[str, list[Future[PrivateKey]]] = defaultdict(list)
 
 
 def key_stream(key_type: str, count: int) -> Generator[PrivateKey, None, None]:

@@ -198,6 +198,10 @@ class _Outlook:
 def _look(target: Target, options: UpOptions, say: Say, timings: Timings) -> _Outlook:
     spec = _spec(target, options, say)
     directory = target.workspace.directory
+    if options.rotate_certs or not target.workspace.certificates():
+        from lab.renewal import make_keys_ahead
+
+        make_keys_ahead(spec)
     with timings.step("choose the runtime"):
         runtimes = Runtimes(directory, nginx=options.nginx, pull=options.pull, say=say)
         runtime = _runtime_for_up(target, options, runtimes, say)

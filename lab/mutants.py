@@ -15,6 +15,7 @@ from lab import pki
 from lab.credentials import load_client_ca
 from lab.crl import issue_crl
 from lab.plan import CLIENT_CA, CRL, MTLS_SERVICE, SERVER_CA, SERVER_CA_KEY, SERVER_CERT, SERVER_KEY, TLS_SERVICE
+from lab.ports import free_port
 from lab.twins import Twin
 
 Sabotage = Callable[[Twin], None]
@@ -221,10 +222,11 @@ def plain_http(twin: Twin) -> None:
 @mutant()
 def proxy_to_the_tls_service(twin: Twin) -> None:
     """The mTLS port passes every connection on to a server that does not ask."""
-    # On a socket inside the same nginx: in a container the other service is another machine.
-    inner = "\n    server {\n        listen unix:run/inner.sock;\n        location / { root nginx-mtls; }\n    }\n"
+    # To a port inside the same nginx: in a container the other service is another machine.
+    port = free_port("127.0.0.1")
+    inner = f"\n    server {{\n        listen 127.0.0.1:{port};\n        location / {{ root nginx-mtls; }}\n    }}\n"
     twin.edit(VERIFY_CLIENT, "ssl_verify_client off;")
-    twin.edit(LOCATION, "location / { proxy_pass http://unix:run/inner.sock; }")
+    twin.edit(LOCATION, f"location / {{ proxy_pass http://127.0.0.1:{port}; }}")
     twin.edit(FIRST_SERVER, inner + "\n    server {")
 
 

@@ -106,6 +106,11 @@ def renew_pki(spec: LabSpec, existing: Mapping[str, bytes], now: datetime.dateti
     return PkiUpdate(renewal.files, tuple(renewal.messages))
 
 
+def make_keys_ahead(spec: LabSpec) -> None:
+    """Begin to make the keys that a lab without any will need; returns at once."""
+    pki.make_ahead(spec.key_type, len(PKI_FILES) // 2)
+
+
 class _Renewal:
     """The state of one run: what will be written, what will be said, and keys that were made in advance."""
 

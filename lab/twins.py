@@ -20,11 +20,11 @@ from lab.issuing import keep_specimen
 from lab.plan import MTLS_SERVICE, SERVER_KEY, LabPlan, make_plan, with_fingerprints
 from lab.ports import pick_ports
 from lab.probe import Attempt, attempt
-from lab.ready import POLL_SECONDS, reachable_address
+from lab.ready import LAST_LINES, POLL_SECONDS, reachable_address
 from lab.render import render
 from lab.renewal import PKI_FILES
 from lab.revocation import keep_crl
-from lab.runtime.base import Runtime
+from lab.runtime.base import Runtime, State
 from lab.spec import LabSpec
 from lab.workspace import TWINS_DIRECTORY, LabRecord, Workspace
 
@@ -121,7 +121,7 @@ def running(twin: Twin, runtime: Runtime, image: str) -> Iterator[None]:
         owner = (workspace.directory / SERVER_KEY).stat()
         plan = make_plan(twin.spec, workspace.directory, image=used, user=f"{owner.st_uid}:{owner.st_gid}")
         runtime.start(with_fingerprints(plan))
-        _wait_until_heard(plan)
+        _wait_until_heard(plan, runtime)
         yield
     finally:
         runtime.stop(name)
@@ -132,12 +132,14 @@ def _parent(workspace: Workspace) -> Workspace:
     return Workspace(workspace.directory.parent.parent)
 
 
-def _wait_until_heard(plan: LabPlan) -> None:
+def _wait_until_heard(plan: LabPlan, runtime: Runtime) -> None:
     """Return when both ports say anything at all: a sabotaged one may never speak TLS."""
     deadline = time.monotonic() + READY_SECONDS
     for service in plan.services:
         what = Attempt(port=service.port, address=reachable_address(plan.listen), insecure=True, timeout=1.0)
         while not attempt(what).heard:
-            if time.monotonic() > deadline:
-                raise NotReadyError(f"The twin {plan.lab!r} did not get ready.", why=f"{service.name} says nothing")
+            states = [item.state for item in runtime.status(plan.lab) if item.service == service.name]
+            if time.monotonic() > deadline or State.RUNNING not in states:
+                words = "\n".join(line.text for line in runtime.logs(plan.lab, service.name, tail=LAST_LINES))
+                raise NotReadyError(f"The twin {plan.lab!r} did not get ready.", why=words or "it says nothing")
             time.sleep(POLL_SECONDS)

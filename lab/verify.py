@@ -18,7 +18,7 @@ from lab.verification import Observer, run_checks
 from lab.zoo import issued
 
 if TYPE_CHECKING:
-    from lab.handshake.examples import Picture
+    from lab.pictures import Picture
 
 
 def verify(
@@ -51,7 +51,7 @@ def record_pictures(target: Target) -> tuple[Picture, ...]:
     Raises:
         LabNotFoundError: there is no such lab.
     """
-    from lab.handshake.examples import record_examples
+    from lab.pictures import record_examples
 
     workspace = target.workspace
     record = workspace.require()

@@ -101,10 +101,11 @@ class Workspace:
             return None
         except OSError as error:
             raise _refused("read", target, error) from error
+        info = os.fstat(descriptor)
+        if not stat.S_ISREG(info.st_mode) or info.st_size > MAX_FILE_BYTES:
+            os.close(descriptor)
+            raise _not_a_file(target)
         with os.fdopen(descriptor, "rb") as file:
-            info = os.fstat(file.fileno())
-            if not stat.S_ISREG(info.st_mode) or info.st_size > MAX_FILE_BYTES:
-                raise _not_a_file(target)
             return file.read()
 
     def read_key(self, path: str) -> bytes | None:

@@ -8,6 +8,7 @@ import datetime
 import http.server
 import os
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -16,6 +17,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
+
+import pytest
 
 from lab.pki import issue_pki
 from lab.spec import LabSpec
@@ -89,6 +92,7 @@ def python_server(context: ssl.SSLContext, decide: Callable[[Any], Answer] = sam
 @contextlib.contextmanager
 def openssl_server(certs: Path, *options: str) -> Iterator[int]:
     """``openssl s_server`` as a web server."""
+    require_program("openssl")
     command = ["openssl", "s_server", "-accept", "127.0.0.1:0", "-www", "-cert", "server.crt", "-key", "server.key"]
     with _running([*command, "-CAfile", "client-ca.crt", *options], cwd=certs) as process:
         assert process.stdout
@@ -105,6 +109,7 @@ def _announced_port(output: IO[bytes]) -> int:
 @contextlib.contextmanager
 def gnutls_server(certs: Path, *options: str) -> Iterator[int]:
     """``gnutls-serv`` as a web server."""
+    require_program("gnutls-serv")
     port = free_port()
     command = ["gnutls-serv", "--http", "--port", str(port), "--x509certfile", "server.crt"]
     command += ["--x509keyfile", "server.key", "--x509cafile", "client-ca.crt", *options]
@@ -128,6 +133,7 @@ server.listen(0, '127.0.0.1', () => console.log('ACCEPT 127.0.0.1:' + server.add
 @contextlib.contextmanager
 def node_server(certs: Path, mode: str) -> Iterator[int]:
     """Node's https: ``reject`` (rejectUnauthorized), ``forbid`` (the application answers 403) or ``serve`` all."""
+    require_program("node")
     with _running(["node", "-e", _NODE, mode], cwd=certs) as process:
         assert process.stdout
         yield _announced_port(process.stdout)
@@ -161,6 +167,14 @@ def nginx_server(nginx: Path, certs: Path, directory: Path, directives: str) -> 
     with _running(command, cwd=directory):
         wait_until(lambda: listens(port))
         yield port
+
+
+def require_program(name: str) -> None:
+    """Skip, by name, where a program is missing; fail where it is required."""
+    if shutil.which(name) is None:
+        if os.environ.get("MTLSLAB_REQUIRE_CLIENTS") == "1":
+            pytest.fail(f"{name} is required here")
+        pytest.skip(f"no {name}")
 
 
 @contextlib.contextmanager

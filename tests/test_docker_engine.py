@@ -229,7 +229,7 @@ def use(plan: LabPlan) -> None:
         runtime.reload(plan, plan.services[0])
         lines = runtime.logs(plan.lab, follow=True)
         next(lines)
-        assert len(runtime.stop(plan.lab)) == 3
+        assert len(runtime.stop(plan.lab)) == 5  # containers, the volumes with their files, network
         assert any("exit" in line.text for line in lines)
     finally:
         runtime.stop(plan.lab)

@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -294,6 +295,10 @@ def test_logs_hold_both_streams_of_both_services_and_tail_keeps_the_last(
 ) -> None:
     wait_for_answers(running)
     lines = list(runtime.logs(running.lab))
+    deadline = time.monotonic() + 20
+    while {line.service for line in lines if line.text.startswith("{")} != set(BOTH):  # written after the answer
+        assert time.monotonic() < deadline, lines
+        lines = list(runtime.logs(running.lab))
     for service in BOTH:
         texts = [line.text for line in lines if line.service == service]
         assert any("[notice]" in text for text in texts)  # standard error
@@ -329,9 +334,12 @@ def test_the_engine_is_asked_few_things(engine: Any, plan: LabPlan, monkeypatch:
     calls: list[str] = []
     api = local_engine().api
     send = type(api).send
-    monkeypatch.setattr(
-        type(api), "send", lambda self, request, **kw: calls.append(request.url) or send(self, request, **kw)
-    )
+
+    def noted(self: Any, request: Any, **more: Any) -> Any:
+        calls.append(request.url)
+        return send(self, request, **more)
+
+    monkeypatch.setattr(type(api), "send", noted)
     for most in (7, 4):
         runtime = DockerRuntime(pull="never")
         runtime.prepare(plan.lab, plan.image)

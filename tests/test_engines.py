@@ -6,15 +6,19 @@ that holds all workspaces of this test run.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import io
 import json
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import tarfile
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,12 +51,13 @@ from lab.spec import LabSpec
 from tests.cli import mtlslab
 
 BOTH = (TLS_SERVICE, MTLS_SERVICE)
-# $1: what the engine must not see, $2: its port. Its own files lie on the tmpfs and vanish with it. It leaves the
-# firewall of this machine alone: its proxy processes publish the ports.
+# $1: what the engine must not see, $2: its port, $3: its default bridge. Its own files lie on the tmpfs and vanish
+# with it. It leaves the firewall of this machine alone: its proxy processes publish the ports. Without a bridge of its
+# own it would take or (--bridge none) remove docker0, which may be another engine's.
 HIDDEN_ENGINE = """
 mount -t tmpfs tmpfs "$1"
 exec dockerd --host "tcp://127.0.0.1:$2" --tls=false --data-root "$1/d" --exec-root "$1/x" --pidfile "$1/pid" \
-    --bridge none --iptables=false --ip6tables=false --default-address-pool base=10.213.0.0/16,size=24
+    --bridge "$3" --iptables=false --ip6tables=false --default-address-pool base=10.213.0.0/16,size=24
 """
 
 
@@ -75,28 +80,36 @@ def far(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engin
     log = tmp_path_factory.mktemp("engine") / "dockerd.log"
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    command = [
-        "unshare",
-        "--mount",
-        "--propagation",
-        "private",
-        "sh",
-        "-ec",
-        HIDDEN_ENGINE,
-        "sh",
-        str(hidden),
-        str(port),
-    ]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
-    try:
-        connected = connect(Endpoint(f"tcp://127.0.0.1:{port}")) if answers(process, port) else None
-        assert connected, f"dockerd ended or did not answer:\n{log.read_text()[-2000:]}"
-        build_fallback(connected)
-        yield connected
-    finally:
-        process.terminate()  # unshare and sh have become dockerd
-        process.wait(timeout=30)
+    with own_bridge() as bridge:
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                ["unshare", "--mount", "sh", "-ec", HIDDEN_ENGINE, "sh", str(hidden), str(port), bridge],
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        try:
+            connected = connect(Endpoint(f"tcp://127.0.0.1:{port}")) if answers(process, port) else None
+            assert connected, f"dockerd ended or did not answer:\n{log.read_text()[-2000:]}"
+            build_fallback(connected)
+            yield connected
+        finally:
+            process.terminate()  # unshare and sh have become dockerd
+            process.wait(timeout=30)
+
+
+@contextlib.contextmanager
+def own_bridge() -> Iterator[str]:
+    """A network bridge for as long as it is needed, made with the calls of linux/sockios.h."""
+    add, remove, set_flags = 0x89A0, 0x89A1, 0x8914  # SIOCBRADDBR, SIOCBRDELBR, SIOCSIFFLAGS
+    name = f"mtls{uuid.uuid4().hex[:8]}"
+    with socket.socket() as control:
+        fcntl.ioctl(control, add, name.encode() + b"\0")
+        try:
+            yield name
+        finally:
+            fcntl.ioctl(control, set_flags, struct.pack("16sh14x", name.encode(), 0))  # down
+            fcntl.ioctl(control, remove, name.encode() + b"\0")
 
 
 def answers(process: subprocess.Popen[bytes], port: int) -> bool:

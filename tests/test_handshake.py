@@ -19,8 +19,8 @@ from verify_lab import NOW, RunningLab, alerting_server, make_lab, tcp_server
 from lab.faults import build
 from lab.handshake import Message, Sender, Transcript, record, record_handshake
 from lab.handshake.decode import decode
-from lab.handshake.examples import THIEF, examples, record_examples
 from lab.handshake.messages import NO_CERTIFICATE, describe
+from lab.pictures import THIEF, examples, record_examples
 from lab.pki import load_credential
 from lab.probe import Attempt, Credential
 from lab.probe import attempt as probe

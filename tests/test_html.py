@@ -18,10 +18,10 @@ from report_values import GOOD, MIXED, other
 
 from lab.checks import Result
 from lab.handshake import Message, Sender, Transcript
-from lab.handshake.examples import Picture
 from lab.output.html import render_html
 from lab.output.sequence import SERVER_X, lay_out
 from lab.output.text import closing_sentence
+from lab.pictures import Picture
 
 CLIENT, SERVER = Sender.CLIENT, Sender.SERVER
 HELLO = Message(CLIENT, "ClientHello", 238, False, {"server name": "localhost", "versions": "TLS 1.3, TLS 1.2"})

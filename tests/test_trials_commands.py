@@ -17,6 +17,7 @@ from verify_lab import RunningLab, serving_lab
 
 from lab.checks import Outcome, catalogue
 from lab.checks.entries_trials import ENTRIES
+from lab.cli.lazy import COMMANDS
 from lab.curl import shell_line
 from lab.errors import LabNotFoundError, MachineError, SpecError
 from lab.probe import Attempt, attempt
@@ -32,10 +33,12 @@ CHECKS = [check for check in catalogue() if check.family in FAMILIES]
 PROGRAM = f"""#!{sys.executable}
 import sys
 sys.path.insert(0, {str(ROOT)!r})
-from lab.cli.main import app
+import typer
+from lab.cli.border import BorderedGroup
 from lab.cli.serve import register
-if not any(command.callback.__name__ == "serve" for command in app.registered_commands):
-    register(app)
+app = typer.Typer(cls=BorderedGroup)
+app.callback()(lambda: None)
+register(app)
 app()
 """
 # What a refusal looks like on a terminal, and what it is called in a report.
@@ -66,7 +69,7 @@ def workspace(running_lab: RunningLab) -> Workspace:
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A PATH on which ``mtlslab`` is the program of this checkout."""
+    """A PATH on which ``mtlslab`` is the command ``serve`` of this checkout."""
     missing = [name for name in ("curl", "openssl") if not shutil.which(name)]
     if missing and os.environ.get("MTLSLAB_REQUIRE_CLIENTS") == "1":
         pytest.fail(f"required here: {missing}")
@@ -109,6 +112,11 @@ def outcome(done: subprocess.CompletedProcess[str]) -> str:
 
 
 # --- mtlslab serve
+
+
+def test_serve_is_a_command_of_the_program() -> None:
+    """The printed commands begin with ``mtlslab serve``."""
+    assert "serve" in COMMANDS
 
 
 @pytest.mark.parametrize("name", SERVER_CREDENTIALS)

@@ -143,7 +143,7 @@ def export(
         path = export_p12(workspace, credential, password, legacy=legacy)
         label = friendly_name(workspace, credential)
     place = shown(workspace.directory)
-    typer.echo(f"Wrote {place}/{path}: certificate, private key and client CA; its name inside is "{label}".")
+    typer.echo(f"Wrote {place}/{path}: certificate, private key and client CA; its name inside is {label!r}.")
     if given is None:
         typer.echo(f"Password: {password}")
         say("The password is kept nowhere: note it now, or export again.")

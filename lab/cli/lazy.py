@@ -29,6 +29,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "explain",
         "Explain a check: what is tried, what the server does and why, and what to change to see it fail.",
     ),
+    "serve": (
+        "serve",
+        "Run a small TLS server of its own with a good or a broken certificate, to see what a client makes of it.",
+    ),
     "doctor": (
         "doctor",
         "Look at this machine: Docker, nginx, the default ports, curl and openssl; exit 3 if no lab could run.",

@@ -16,7 +16,7 @@ from lab.output.text import Look, render_text, render_text_list
 from lab.report import Report
 
 if TYPE_CHECKING:
-    from lab.handshake.examples import Picture
+    from lab.pictures import Picture
 
 REPORT_FORMATS = ("text", "short", "json", "junit", "tap", "html")
 LIST_FORMATS = ("text", "json")
@@ -39,7 +39,7 @@ def render_report(
         colour: mark results with terminal colours; text and short only.
         unicode: whether the stream can show more than ASCII.
         verbose: show the command and the reason of every check, not only of those that need a look; text only.
-        pictures: recorded handshakes (``lab.handshake.examples``); html only.
+        pictures: recorded handshakes (``lab.pictures``); html only.
 
     Raises:
         SpecError: there is no such format.

@@ -25,7 +25,7 @@ from lab.report import Finding, Report
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from lab.handshake.examples import Picture
+    from lab.pictures import Picture
 
 # Marks differ in shape and come with a word: colour is never all that tells them apart.
 _MARKS = {
