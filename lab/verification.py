@@ -32,7 +32,7 @@ from lab.plan import CLIENT_CERT, CLIENT_KEY, SERVER_CA, TLS_SERVICE
 from lab.probe import Attempt, Credential, attempt
 from lab.report import Finding, Report
 from lab.serverlog import ReadLog, read_server_log
-from lab.trials import TRIALS, TrialResult
+from lab.trials import TRIALS, TrialResult, command_of
 
 _NOBODY_THERE = "Does it run, and on this port? mtlslab status, mtlslab logs {service}, and mtlslab up to start it."
 WORKERS = 4  # measured on two cores: 50 ms for 32 checks; 1 takes 65 ms, 8 take 70
@@ -212,14 +212,15 @@ class _Run:
         finding = self._finding(check, result.attempt, _verdict(shot, said), observed, seen.duration if seen else 0.0)
         if result.command is not None:
             finding = dataclasses.replace(finding, command=tuple(result.command))
-        if seen and outcome_of(seen) is Outcome.UNREACHABLE:
+        if seen and outcome_of(seen) is Outcome.UNREACHABLE and check.service in SERVICES:
             return dataclasses.replace(finding, hint=_NOBODY_THERE.format(service=check.service))
         return finding
 
     def _skipped(self, check: Check) -> Finding:
-        verdict = Verdict(Result.SKIP, f"Not tried (because {check.depends}).")
-        finding = self._finding(check, make_attempt(self._context, check), verdict, {}, 0.0)
-        return dataclasses.replace(finding, because=check.depends or "")
+        verdict, what = Verdict(Result.SKIP, f"Not tried (because {check.depends})."), make_attempt(self._context, check)
+        command = tuple(command_of(check, self._context, what))
+        finding = self._finding(check, what, verdict, {}, 0.0)
+        return dataclasses.replace(finding, command=command, because=check.depends or "")
 
     def _finding(
         self, check: Check, what: Attempt, verdict: Verdict, observed: Mapping[str, object], seconds: float
