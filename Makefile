@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo down install test lint format lock clean
+.PHONY: help demo down install test bench lint format lock clean
 
 help: ## List what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -29,6 +29,9 @@ install: $(INSTALLED) ## Install into .venv exactly what constraints.txt pins, e
 
 test: $(INSTALLED) ## Run the tests; JOBS=4 processes, ARGS='-k verify' for pytest
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+bench: $(INSTALLED) ## Measure against the shell way; ARGS='--only up --runs 3', ARGS=--write for docs/performance.md
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 lint: $(INSTALLED) ## Check style, formatting and types; change nothing
 	@$(BIN)/ruff check

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import shlex
 from collections.abc import Iterable
@@ -62,6 +63,7 @@ def _address(attempt: Attempt) -> list[str]:
     return ["--connect-to", f"{attempt.authority}:{bracketed}:{attempt.port}"]
 
 
+@functools.cache
 def _is_usual_loopback(address: str) -> bool:
     try:
         parsed = ipaddress.ip_address(address)

@@ -6,38 +6,30 @@ import contextlib
 import dataclasses
 import difflib
 import inspect
-import re
 from pathlib import Path
 from typing import Any
 
 from lab.checks import Check, Outcome, Trust, families
-from lab.checks.entries_trials import CLIENT_SIDE, PROTOCOL, RESUMPTION
-from lab.checks.model import CLIENT, PROBE
+from lab.checks.model import CLIENT, PROBE, SMALL_SERVER
 from lab.context import VerifyContext
-from lab.curl import curl_command
 from lab.errors import LabError, SpecError
 from lab.faults import FAULTS
 from lab.locate import Target
 from lab.plan import MTLS_SERVICE, TLS_SERVICE
 from lab.ready import reachable_address
 from lab.spec import DEFAULT_NAME, LabSpec, make_spec
-from lab.trials import TRIALS
+from lab.trials import TRIALS, command_of
+from lab.trials.doors import CLIENT_OF_SERVER_CA
 from lab.verification import make_attempt
 
 SCHEMA = "mtlslab.explain/1"
 NO_CREDENTIAL = "none"  # of the zoo
 
-# What an entry does not name on its own is read out of its prose.
-_RFC = re.compile(r"RFC \d+(?: (?:section|appendix) [A-Z]?[\d.]*\d)?")
-_DIRECTIVE = re.compile(r"\b(?:ssl_[a-z_]+|http2|listen|add_header|error_page|server_name)\b")
-
-_RFC_OF_CATEGORY = {
-    CLIENT_SIDE: "RFC 5280 section 6.1, RFC 9525",
-    PROTOCOL: "RFC 8446 section 4.1",
-    RESUMPTION: "RFC 8446 section 2.2",
+_SERVERS = {
+    TLS_SERVICE: "the TLS server (nginx-tls)",
+    MTLS_SERVICE: "the mTLS server (nginx-mtls)",
+    SMALL_SERVER: "a small server of its own (mtlslab serve)",
 }
-
-_SERVERS = {TLS_SERVICE: "the TLS server (nginx-tls)", MTLS_SERVICE: "the mTLS server (nginx-mtls)"}
 _TRUSTS = {
     Trust.SERVER_CA: "It trusts the lab's server CA (--cacert).",
     Trust.NOBODY: "It trusts no CA that knows this server.",
@@ -78,7 +70,7 @@ class Page:
         hint: where to look when it does not hold.
         sabotage: what to change in order to see it fail.
         prepare: the command that issues the credential; empty where none is needed.
-        command: the command that shows it, as arguments, to be run inside the workspace; empty where one is not enough.
+        command: the command that shows it, as arguments, to be run inside the workspace.
         run: the command that makes the check.
     """
 
@@ -132,8 +124,8 @@ def page_of(check: Check, context: VerifyContext) -> Page:
         tried=_tried(check),
         happens=_happens(check),
         why=check.why,
-        rfc=check.rfc or _named(_RFC, f"{check.why} {check.hint}") or _RFC_OF_CATEGORY.get(check.category, ""),
-        directive=check.directive or _named(_DIRECTIVE, check.hint),
+        rfc=check.rfc,
+        directive=check.directive,
         hint=check.hint,
         sabotage=check.sabotage,
         prepare=_prepare(check),
@@ -183,21 +175,19 @@ def _happens(check: Check) -> str:
     return story
 
 
-def _named(pattern: re.Pattern[str], prose: str) -> str:
-    return ", ".join(dict.fromkeys(pattern.findall(prose)))
-
-
 def _prepare(check: Check) -> tuple[str, ...]:
-    if check.trial != PROBE or check.credential in (None, CLIENT):
+    if check.trial == CLIENT_OF_SERVER_CA:
+        return ("mtlslab", "verify", "--only", check.family)  # the trial itself issues the credential
+    if check.credential in (None, CLIENT):
         return ()
     return ("mtlslab", "certs", "issue", "--fault", str(check.credential))
 
 
 def _command(check: Check, context: VerifyContext) -> tuple[str, ...]:
-    if check.trial != PROBE:
-        return ()
-    attempt = make_attempt(context, dataclasses.replace(check, tls_version=None))
-    return tuple(curl_command(attempt, context.directory))
+    # A plain attempt shows the same on each version; other procedures, and their files, may be about one of them.
+    version = check.versions[-1] if check.trial != PROBE and check.versions else None
+    attempt = make_attempt(context, dataclasses.replace(check, tls_version=version))
+    return tuple(command_of(check, context, attempt))
 
 
 def _context(target: Target | None) -> VerifyContext:

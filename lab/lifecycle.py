@@ -18,7 +18,7 @@ from lab.errors import LabError, LabNotFoundError, MachineError
 from lab.locate import Target, look_again
 from lab.plan import CLIENT_CA_KEY, COMPOSE_FILE, CRL, SERVER_KEY, LabPlan, make_plan, with_fingerprints
 from lab.ready import wait_until_ready
-from lab.render import render, render_compose
+from lab.render import load_templates, render, render_compose
 from lab.runtime.base import LogLine, Runtime, ServiceStatus, State
 from lab.runtime.choose import Runtimes
 from lab.spec import LabSpec, make_spec
@@ -229,6 +229,9 @@ def _bring_up(
     with ThreadPoolExecutor(1) as pool:
         wanted = spec.image if runtime.name == "docker" else _last_image(target, spec)
         prepared = pool.submit(_timed, timings, "image and network", lambda: runtime.prepare(spec.name, wanted))
+        # The keys may still be in the making: this costs no time then.
+        with timings.step("templates"):
+            load_templates()
         with timings.step("certificates"):
             _write_certificates(workspace, spec, options, say)
         image = prepared.result()

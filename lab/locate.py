@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import re
 from pathlib import Path
@@ -36,9 +35,12 @@ def locate(name: str | None, directory: Path | None, *, here: Path, forgive: boo
         raise SpecError("That is no name for a lab.", problems=(problem,), hint="Example: mtlslab up --name class-7b")
     workspace = Workspace(here / _directory(name, directory, here))
     record, recorded = None, ""
-    with contextlib.suppress(*((LabError,) if forgive else ())):
+    try:
         record = workspace.record()
         recorded = _recorded_name(workspace, record)
+    except LabError as error:
+        if not forgive or isinstance(error.__cause__, PermissionError):
+            raise
     if name and recorded and name != recorded:
         raise _called_otherwise(workspace, recorded, name)
     return Target(recorded or name or _name_from(workspace.directory), workspace, record)

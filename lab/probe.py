@@ -197,7 +197,7 @@ class _Run:
             self.connection.handshake()
             self.connection.await_verdict()
             self.phase = Phase.SEND
-            broken = self.connection.send(_request(self.what))
+            broken = self.connection.send(request_bytes(self.what))
             self.phase = Phase.READ
             answer = _read_answer(self.connection, broken)
         self.phase = Phase.DONE
@@ -264,7 +264,7 @@ class _Run:
         return Side.LOCAL if isinstance(error, (ssl.SSLError, ValueError, http.client.HTTPException)) else Side.NONE
 
     def _words(self, error: Exception) -> str:
-        return f"no answer within {self.what.timeout:g} s" if isinstance(error, TimeoutError) else _words(error)
+        return f"no answer within {self.what.timeout:g} s" if isinstance(error, TimeoutError) else words_of(error)
 
     def _refused_by_alert(self) -> bool:
         alert = self.connection.tape.alert() if self.connection else None
@@ -276,7 +276,8 @@ _ALERT_SIDES = {"received": Side.PEER, "sent": Side.LOCAL}
 _CLOSED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
-def _request(what: Attempt) -> bytes:
+def request_bytes(what: Attempt) -> bytes:
+    """The HTTP request for the page, with the nonce if there is one, as every attempt sends it."""
     nonce = f"{'&' if '?' in what.path else '?'}probe={quote(what.nonce, safe='')}" if what.nonce else ""
     lines = (
         f"GET {what.path}{nonce} HTTP/1.1",
@@ -345,7 +346,8 @@ def _not_tls(preface: bytes) -> str:
     return preface.decode("latin-1")
 
 
-def _words(error: Exception) -> str:
+def words_of(error: Exception) -> str:
+    """What the library or the system says about a failed attempt, on one line."""
     if isinstance(error, ssl.SSLCertVerificationError):
         text = error.verify_message
     elif isinstance(error, ssl.SSLError) and error.reason:

@@ -17,6 +17,7 @@ from lab.plan import (
     CONTAINER_TMPFS_OPTIONS,
     CRL,
     HELLO,
+    SERVICES,
     LabPlan,
     Service,
 )
@@ -33,6 +34,17 @@ def template_root() -> Path:
     """Where ``docker-compose.yml.j2`` and ``templates/`` lie: in the package once installed, else in the checkout."""
     packaged = Path(__file__).parent / "_templates"
     return packaged if packaged.is_dir() else Path(__file__).parent.parent
+
+
+def load_templates() -> None:
+    """Load the template engine and what every lab needs of it, so that rendering takes no time later."""
+    for name in (
+        *(f"{service}.conf.j2" for service in SERVICES),
+        "listen.conf.j2",
+        f"{HELLO}.j2",
+        f"{COMPOSE_FILE}.j2",
+    ):
+        template(name)
 
 
 def render(plan: LabPlan, spec: LabSpec) -> dict[str, str]:

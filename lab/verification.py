@@ -26,9 +26,8 @@ from lab.checks import (
 )
 from lab.checks.model import CLIENT, PROBE
 from lab.context import FAULTS_DIRECTORY, Probe, VerifyContext
-from lab.curl import curl_command
 from lab.errors import LabError
-from lab.plan import CLIENT_CERT, CLIENT_KEY, SERVER_CA, TLS_SERVICE
+from lab.plan import CLIENT_CERT, CLIENT_KEY, SERVER_CA, SERVICES, TLS_SERVICE
 from lab.probe import Attempt, Credential, attempt
 from lab.report import Finding, Report
 from lab.serverlog import ReadLog, read_server_log
@@ -209,21 +208,22 @@ class _Run:
         observed = {**(observed_mapping(seen) if seen else {}), **result.facts}
         if said:
             observed["server"] = said.to_mapping()
-        finding = self._finding(check, result.attempt, _verdict(shot, said), observed, seen.duration if seen else 0.0)
-        if result.command is not None:
-            finding = dataclasses.replace(finding, command=tuple(result.command))
+        command = result.command or command_of(check, self._context, result.attempt)
+        finding = self._finding(check, command, _verdict(shot, said), observed, seen.duration if seen else 0.0)
         if seen and outcome_of(seen) is Outcome.UNREACHABLE and check.service in SERVICES:
             return dataclasses.replace(finding, hint=_NOBODY_THERE.format(service=check.service))
         return finding
 
     def _skipped(self, check: Check) -> Finding:
-        verdict, what = Verdict(Result.SKIP, f"Not tried (because {check.depends})."), make_attempt(self._context, check)
-        command = tuple(command_of(check, self._context, what))
-        finding = self._finding(check, what, verdict, {}, 0.0)
-        return dataclasses.replace(finding, command=command, because=check.depends or "")
+        verdict, what = (
+            Verdict(Result.SKIP, f"Not tried (because {check.depends})."),
+            make_attempt(self._context, check),
+        )
+        finding = self._finding(check, command_of(check, self._context, what), verdict, {}, 0.0)
+        return dataclasses.replace(finding, because=check.depends or "")
 
     def _finding(
-        self, check: Check, what: Attempt, verdict: Verdict, observed: Mapping[str, object], seconds: float
+        self, check: Check, command: Iterable[str], verdict: Verdict, observed: Mapping[str, object], seconds: float
     ) -> Finding:
         return Finding(
             id=check.id,
@@ -235,7 +235,7 @@ class _Run:
             expected=check.expect.to_mapping(),
             observed=observed,
             reason=verdict.reason,
-            command=tuple(curl_command(what, self._context.directory)),
+            command=tuple(command),
             why=check.why,
             hint=check.hint,
             tls_version=check.tls_version or "",

@@ -88,12 +88,19 @@ def log_reader(target: Target, recorded: str) -> ReadLog:
     Raises:
         MachineError: the lab was started in Docker and no engine answers.
     """
-    runtimes = Runtimes(target.workspace.directory).all(recorded)
+    runtimes = Runtimes(target.workspace.directory)
+    # Docker's SDK takes long to load: without need, nobody waits for it.
+    likely = (runtimes.embedded,) if recorded == "embedded" else runtimes.all(recorded)
     found: list[Runtime] = []
 
     def read(tail: int) -> Iterable[LogLine]:
         if not found:
-            found.extend(runtime for runtime in runtimes if runtime.status(target.name))
+            found.extend(_running(target.name, likely) or _running(target.name, runtimes.all(recorded)))
         return found[0].logs(target.name, tail=tail) if found else ()
 
     return read
+
+
+def _running(lab: str, runtimes: Iterable[Runtime]) -> list[Runtime]:
+    """The runtimes in which there is something of the lab."""
+    return [runtime for runtime in runtimes if runtime.status(lab)]

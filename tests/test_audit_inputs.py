@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from lab import pki
 from lab.audit import make_request, parse_target
-from lab.audit.authorities import announced_names
 from lab.audit.judge import judge_right_client, judge_stranger
 from lab.checks.model import Result
 from lab.errors import SpecError
+from lab.handshake.authorities import announced_names
 from lab.probe import Observation, Phase, Side
 from tests.cli import mtlslab
 from tests.foreign_servers import make_certificates

@@ -24,8 +24,7 @@ from lab.checks import (
     select,
     with_controls,
 )
-from lab.checks.entries_trials import SMALL_SERVER
-from lab.checks.model import CLIENT, PROBE, REFUSED_CLIENTS, TLS_VERSIONS
+from lab.checks.model import CLIENT, PROBE, REFUSED_CLIENTS, SMALL_SERVER, TLS_VERSIONS
 from lab.errors import MachineError, SpecError
 from lab.faults import FAULTS
 from lab.plan import MTLS_SERVICE, SERVICES
@@ -255,6 +254,13 @@ def test_the_reason_names_page_and_the_servers_own_words() -> None:
     assert (
         verdict.reason == "The server answered 400 'The SSL certificate error' and says FAILED:certificate has expired."
     )
+
+
+def test_a_sentence_ends_once_also_where_openssl_ends_it() -> None:
+    words = "Hostname mismatch, certificate is not valid for 'elsewhere.test'."
+    seen = Observation(Phase.HANDSHAKE, Side.LOCAL, verify_code=62, verify_error=words, heard=True)
+    verdict = judge(check(Expectation(Outcome.CLIENT_REFUSES_SERVER, reason="mismatch")), seen)
+    assert verdict.reason == f"The client does not trust the server: {words}"
 
 
 def test_another_reason_than_expected_is_a_warning() -> None:

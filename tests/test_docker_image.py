@@ -50,7 +50,7 @@ def choose(wanted: str, pull: str = "missing", stall: float = 5) -> tuple[str, s
     """The chosen image and all that was said."""
     said: list[str] = []
     chosen = choose_image(local_engine(), wanted, pull=pull, say=said.append, stall=stall)
-    assert local_engine().api.inspect_image(chosen.name)["Id"] == chosen.id
+    assert local_engine().api.inspect_image(chosen.name)["Id"] == chosen.id  # type: ignore[no-untyped-call]
     return chosen.name, "\n".join(said)
 
 

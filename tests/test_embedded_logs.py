@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -51,6 +52,34 @@ def test_tail_keeps_the_last_lines_of_each_service(plan: LabPlan, runtime: Embed
     assert [line.text for line in runtime.logs(plan.lab, tail=2)] == ["two", "three"] * 2
     assert list(runtime.logs(plan.lab, tail=0)) == []
     assert [line.text for line in runtime.logs(plan.lab, TLS_SERVICE)] == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("rest", [b"", b"half a line"])
+@pytest.mark.parametrize("count", [0, 1, 2, 1999, 2000, 2001, 5000])
+def test_a_tail_is_the_end_of_all_lines_however_large_the_file(tmp_path: Path, count: int, rest: bytes) -> None:
+    log = tmp_path / "nginx.log"
+    lines = [str(number) * (number % 90) for number in range(2000)]  # more than one block, empty lines among them
+    log.write_bytes("".join(f"{line}\n" for line in lines).encode() + rest)
+    with contextlib.closing(LogReader(log, tail=count)) as reader:
+        assert reader.lines() == (lines[-count:] if count else [])
+
+
+def test_a_tail_reads_no_more_of_a_large_file_than_its_end(tmp_path: Path) -> None:
+    log = tmp_path / "nginx.log"
+    with log.open("wb") as file:
+        file.truncate(1 << 40)  # a hole: to read it would take hours
+        file.seek(0, os.SEEK_END)
+        file.write(b"\none\ntwo\n")
+    with contextlib.closing(LogReader(log, tail=2)) as reader:
+        assert reader.lines() == ["one", "two"]
+
+
+def test_what_comes_after_the_tail_is_read_whole(tmp_path: Path) -> None:
+    log = tmp_path / "nginx.log"
+    with contextlib.closing(LogReader(log, tail=0)) as reader:
+        assert reader.lines() == []
+        log.write_text("one\ntwo\n")
+        assert reader.lines() == ["one", "two"]
 
 
 def test_a_lab_that_never_ran_has_no_logs(plan: LabPlan, runtime: EmbeddedRuntime) -> None:

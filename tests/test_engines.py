@@ -57,7 +57,7 @@ BOTH = (TLS_SERVICE, MTLS_SERVICE)
 HIDDEN_ENGINE = """
 mount -t tmpfs tmpfs "$1"
 exec dockerd --host "tcp://127.0.0.1:$2" --tls=false --data-root "$1/d" --exec-root "$1/x" --pidfile "$1/pid" \
-    --bridge "$3" --iptables=false --ip6tables=false --default-address-pool base=10.213.0.0/16,size=24
+    --bridge "$3" --iptables=false --ip6tables=false --default-address-pool base=10.217.0.0/16,size=24
 """
 
 
@@ -419,17 +419,25 @@ class Info:
 
 
 @pytest.mark.parametrize(
-    ("components", "info", "rootless"),
+    ("owner", "info", "rootless"),
     [
-        (["Engine", "containerd", "runc", "docker-init"], {}, False),
-        (["Engine", "containerd", "runc", "docker-init", "rootlesskit", "slirp4netns"], {}, True),
-        (["Podman Engine", "Conmon"], {"Rootless": True, "SecurityOptions": ["name=seccomp,profile=default"]}, True),
-        (["Podman Engine", "Conmon"], {"Rootless": False, "SecurityOptions": None}, False),
-        (["Something Engine"], {"SecurityOptions": ["name=rootless"]}, True),
+        (1000, {"SecurityOptions": ["name=seccomp,profile=default", "name=rootless"]}, True),  # Docker 20.10
+        (1000, {"SecurityOptions": ["name=seccomp,profile=default"], "Rootless": True}, True),  # Podman 4.3
+        (1000, {"SecurityOptions": None}, False),
+        (0, {"SecurityOptions": ["name=rootless"]}, False),  # root's socket: not asked
     ],
 )
 def test_rootless_engines_are_told_by_their_own_words(
-    components: list[str], info: dict[str, Any], rootless: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: int, info: dict[str, Any], rootless: bool
 ) -> None:
     api: Any = Info(**info)
-    assert _is_rootless(api, components) is rootless
+    path = tmp_path / "docker.sock"
+    path.touch()
+    real = os.stat_result(path.stat())
+    monkeypatch.setattr(Path, "stat", lambda *_, **__: os.stat_result((*real[:4], owner, *real[5:10])))
+    assert _is_rootless(api, Endpoint(f"unix://{path}")) is rootless
+
+
+def test_an_engine_behind_tcp_is_not_asked_whether_it_is_rootless() -> None:
+    nobody: Any = None
+    assert not _is_rootless(nobody, Endpoint("tcp://127.0.0.1:2375"))

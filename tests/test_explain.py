@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -24,15 +25,33 @@ def test_every_id_has_a_page_that_is_complete(name: str) -> None:
     assert page.id == name
     for part in (page.title, page.tried, page.happens, page.why, page.rfc, page.hint):
         assert part.strip()
+    assert "RFC" in page.rfc or "NIST" in page.rfc or "X.690" in page.rfc
+    assert page.command
     assert page.run == ("mtlslab", "verify", "--only", name, "-v")
 
 
-@pytest.mark.parametrize("name", sorted(name for name, check in ALL.items() if check.trial == "probe"))
-def test_a_plain_check_names_directive_sabotage_and_command(name: str) -> None:
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_every_page_says_who_decides_and_how_to_see_it_fail(name: str) -> None:
+    """Where it is not a directive of nginx, it says so: "none"."""
     page = explain(name)
-    assert page.directive
-    assert page.sabotage.endswith(".")
-    assert "curl" in page.command
+    assert page.directive.startswith("none: ") or re.search(
+        r"\b(?:ssl_[a-z_]+|http2|listen|error_page)\b", page.directive
+    )
+    assert page.sabotage.strip()
+    shown = render_page(page)
+    for label in ("to read", "decided by", "see it fail"):
+        assert re.search(f"^{label} +[^ ]", shown, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", sorted(name for name, check in ALL.items() if check.trial == "probe"))
+def test_a_plain_check_is_shown_with_curl(name: str) -> None:
+    assert "curl" in explain(name).command
+
+
+def test_a_check_of_the_client_is_shown_with_a_small_server_of_its_own() -> None:
+    page = explain("client-refuses-expired")
+    assert page.command[:4] == ("mtlslab", "serve", "expired", "--")
+    assert page.tried
 
 
 @pytest.mark.parametrize("name", FAULTS)

@@ -36,9 +36,7 @@ def masters(name: str) -> list[psutil.Process]:
 def at_once(commands: list[list[str]], place: Path) -> list[Run]:
     """Start commands at the same moment and wait for all of them."""
     running = [
-        subprocess.Popen(
-            words, cwd=place, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        subprocess.Popen(words, cwd=place, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for words in commands
     ]
     ended = [(item, *item.communicate(timeout=120)) for item in running]

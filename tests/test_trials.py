@@ -22,8 +22,8 @@ from verify_lab import RunningLab, alerting_server, serving_lab, tcp_server, wai
 
 from lab import pki
 from lab.checks import Check, Result, catalogue, judge
-from lab.checks.entries_trials import ENTRIES, SMALL_SERVER
-from lab.checks.model import CRL_TRIAL
+from lab.checks.entries_trials import ENTRIES
+from lab.checks.model import CRL_TRIAL, SMALL_SERVER
 from lab.context import VerifyContext
 from lab.plan import MTLS_SERVICE, TLS_SERVICE
 from lab.probe import Attempt, Observation, attempt
@@ -192,7 +192,8 @@ def test_sessions_that_open_the_door_are_caught(running_lab: RunningLab, mode: s
         report = run_all(running_lab.context)
     caught = families(report, Result.FAIL)
     assert {"mtls-refuses-ticket-of-tls-server", "mtls-refuses-resumed-without-certificate"} <= caught
-    assert ("mtls-resumes-client" in caught) == (mode == "off")
+    assert ({"mtls-resumes-client", "mtls-refuses-resumed-expired"} & caught != set()) == (mode == "off")
+    assert ("mtls-resumes-client" in caught) == ("mtls-refuses-resumed-expired" in caught)
 
 
 def test_without_a_ticket_there_is_nothing_to_try(running_lab: RunningLab) -> None:

@@ -230,6 +230,15 @@ def test_a_check_alone_runs_its_control_too_and_says_so(running_lab: RunningLab)
     assert not report.complete
 
 
+def test_a_skipped_check_of_the_client_shows_its_own_small_server(running_lab: RunningLab) -> None:
+    nobody = Observation(Phase.CONNECT, error="connection refused")
+    report = run_checks(running_lab.context, ["client-refuses-expired"], probe=lambda _: nobody)
+    good, skipped = report.findings
+    assert (good.result, skipped.result) == (Result.INCONCLUSIVE, Result.SKIP)
+    assert skipped.command[:3] == ("mtlslab", "serve", "expired")
+    assert "mtlslab status" not in good.hint  # it is no service of the lab that does not answer
+
+
 def test_a_check_whose_control_does_not_hold_is_skipped_and_names_it(running_lab: RunningLab) -> None:
     def down(what: Attempt) -> Observation:
         return Observation(phase=Phase.CONNECT, error="Connection refused")

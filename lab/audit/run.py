@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from lab.audit import findings
-from lab.audit.authorities import announced_names
 from lab.audit.judge import Way, judge_right_client, judge_stranger, way_of
 from lab.audit.report import AuditFinding, AuditReport, ClientAuth, Offer, ServerFacts
 from lab.audit.strangers import NO_CERTIFICATE, ClientCa, Forge, Stranger, open_forge
 from lab.audit.target import Target
 from lab.checks.model import Result
+from lab.handshake.authorities import announced_names
 from lab.probe import DEFAULT_TIMEOUT, Attempt, Credential, Observation, Side, attempt
 from lab.tls import VERSIONS
 

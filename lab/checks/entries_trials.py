@@ -5,152 +5,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from lab.checks.model import CLIENT, Check, Expectation, Outcome, Severity, Trust
+from lab.checks import entries_client
+from lab.checks.model import CLIENT, CLIENT_SIDE, Check, Expectation, Outcome, Severity
 from lab.plan import MTLS_SERVICE, TLS_SERVICE
 
-CLIENT_SIDE = "The client's side: which servers a client refuses"
 PROTOCOL = "The protocol: what the servers speak"
 RESUMPTION = "mTLS: resumed sessions"
-SMALL_SERVER = "mtlslab-serve"
-"""The service of checks that ask none of the lab's: a server of verify's own, for one connection."""
 
 _SERVED = Expectation(Outcome.SERVED)
 _ALERT = Expectation(Outcome.REFUSED_BY_ALERT)
-_GOOD_SERVER = "client-accepts-good-server"
-_TRY_IT = "This is about the client, not about the lab's servers. Try it again: mtlslab serve"
 
 
 def _untrusted(reason: str) -> Expectation:
     return Expectation(Outcome.CLIENT_REFUSES_SERVER, reason=reason)
-
-
-def _client_check(what: str, title: str, server: str, expect: Expectation, why: str, hint: str = "") -> Check:
-    """A check of the client with a small server; TLS versions do not differ in what they say about certificates."""
-    return Check(
-        id=f"client-{what}",
-        title=title,
-        category=CLIENT_SIDE,
-        service=SMALL_SERVER,
-        expect=expect,
-        why=why,
-        hint=hint or f"{_TRY_IT} {server}.",
-        trial=f"server-{server}",
-        versions=(),
-        depends=None if server == "good" else _GOOD_SERVER,
-    )
-
-
-_CLIENT_ENTRIES = (
-    _client_check(
-        "accepts-good-server",
-        "a client accepts a server whose certificate is in order",
-        "good",
-        _SERVED,
-        "The good case comes first: signed by the CA that the client trusts, valid now, for servers (RFC 5280 section "
-        "6.1), and for this host (RFC 9525). In each of the next checks one of these is missing, and nothing else.",
-        "The certificate is made for this check and signed by certs/server-ca.key: is that key there, and is the clock "
-        "right?",
-    ),
-    _client_check(
-        "refuses-other-ca",
-        "a client refuses a server whose certificate is of another CA",
-        "other-ca",
-        _untrusted(r"unable to (get|verify)"),
-        "Everything in that certificate may be true, but nobody whom the client trusts says so (RFC 5280 section "
-        "6.1). This is the server of an attacker in the middle.",
-    ),
-    _client_check(
-        "refuses-self-signed",
-        "a client refuses a server with a self-signed certificate",
-        "self-signed",
-        _untrusted(r"self.signed"),
-        "Such a certificate vouches for itself. It can be trusted only if the client got it beforehand, on a way "
-        "that nobody could meddle with (RFC 5280 section 6.1).",
-    ),
-    _client_check(
-        "refuses-wrong-host",
-        "a client refuses a server whose certificate names another host",
-        "wrong-host",
-        _untrusted(r"host ?name mismatch"),
-        "The CA says truly who holds that key, but it is not whom the client called (RFC 9525 section 6). Without "
-        "this check, everybody who has any certificate of the CA could pose as every server.",
-    ),
-    _client_check(
-        "refuses-expired",
-        "a client refuses a server whose certificate has expired",
-        "expired",
-        _untrusted(r"expired"),
-        "What the CA said was true until yesterday (RFC 5280 section 4.1.2.5). Expiry bounds the time in which a "
-        "stolen key is of use, and in which revocation must be looked up.",
-    ),
-    _client_check(
-        "refuses-not-yet-valid",
-        "a client refuses a server whose certificate is not valid yet",
-        "not-yet-valid",
-        _untrusted(r"not yet valid"),
-        "Its time begins tomorrow (RFC 5280 section 4.1.2.5). In practice this error means that somebody's clock is "
-        "wrong: often that of a small device without a battery.",
-    ),
-    _client_check(
-        "refuses-client-certificate",
-        "a client refuses a server that shows a client's certificate",
-        "client-auth-only",
-        _untrusted(r"purpose"),
-        "Its extended key usage says clientAuth and not serverAuth (RFC 5280 section 4.2.1.12). A client of the "
-        "same CA cannot pose as a server then.",
-    ),
-    dataclasses.replace(
-        _client_check(
-            "accepts-common-name",
-            "OpenSSL and curl still read the host from the common name if there is no subjectAltName",
-            "common-name-only",
-            _SERVED,
-            "RFC 9525 section 2 has done away with this; browsers and Go refuse such a certificate, and so does a "
-            "Python client with hostname_checks_common_name = False. A server's names belong into the subjectAltName: "
-            "whoever leaves them out has clients that differ.",
-            "A client that refuses is stricter than those known to the lab, and right. See it: mtlslab serve "
-            "common-name-only.",
-        ),
-        severity=Severity.ADVISORY,
-    ),
-    _client_check(
-        "accepts-chain",
-        "a client accepts a server that sends its intermediate CA along",
-        "chain",
-        _SERVED,
-        "The client trusts the root only, and the root has signed the intermediate CA that signed the server. Who "
-        "sends the chain lets the client follow it (RFC 8446 section 4.4.2).",
-    ),
-    dataclasses.replace(
-        _client_check(
-            "refuses-incomplete-chain",
-            "a client refuses a server that does not send its intermediate CA along",
-            "chain-incomplete",
-            _untrusted(r"unable to (get|verify)"),
-            "The most frequent fault of real servers: the certificate is good, but one link to the root is missing. "
-            "Browsers often hide it, because they remember intermediates or fetch them; curl and programs rely on what "
-            "the server sends (RFC 8446 section 4.4.2).",
-            "In nginx, ssl_certificate names a file with the leaf first and its intermediates after it. Try it again: "
-            "mtlslab serve chain-incomplete.",
-        ),
-        depends="client-accepts-chain",
-    ),
-    dataclasses.replace(
-        _client_check(
-            "insecure-accepts-any-server",
-            "--insecure makes a client accept every one of these servers",
-            "good",
-            _SERVED,
-            "Expired, for another host, of nobody known: with --insecure the client skips all of RFC 5280 section 6.1 "
-            "and RFC 9525. It is no repair for a certificate error, but the end of all certainty about who is there.",
-            "This is about the client, not about the lab's servers. Try it again with any of them: mtlslab serve "
-            "self-signed.",
-        ),
-        trial="any-server",
-        trust=Trust.ANYONE,
-        depends=_GOOD_SERVER,
-    ),
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,16 +30,24 @@ class _Side:
     control: str
     credential: str | None
 
+    def edit(self, directives: str) -> str:
+        """The sabotage that puts these directives into the service's configuration."""
+        return f"{directives} in {self.service}/nginx.conf, then mtlslab reload."
 
-_SIDES = (
-    _Side("tls", "the TLS server", TLS_SERVICE, "tls-serves-with-ca", None),
-    _Side("mtls", "the mTLS server", MTLS_SERVICE, "mtls-serves-client-certificate", CLIENT),
-)
+    def replace(self, server: str) -> str:
+        """The sabotage that puts another server in nginx's place."""
+        if self.credential:  # it would not say whom it verified, so that the control fails and the check is skipped
+            return f"Not here, but at the TLS server: {_TLS.replace(server)}"
+        return f"mtlslab down, then {server} with certs/server.crt and its key on the same port."
+
+
+_TLS = _Side("tls", "the TLS server", TLS_SERVICE, "tls-serves-with-ca", None)
+_MTLS = _Side("mtls", "the mTLS server", MTLS_SERVICE, "mtls-serves-client-certificate", CLIENT)
 
 
 def _both() -> Iterator[Check]:
     """The checks that ask the same of both services."""
-    for side in _SIDES:
+    for side in (_TLS, _MTLS):
         yield from _trust_entries(side)
         yield from _first_word_entries(side)
         yield from _version_entries(side)
@@ -193,6 +68,9 @@ def _trust_entries(side: _Side) -> Iterator[Check]:
         "the lab's own is not enough; the client's anchor must be the CA at the end of the server's chain (RFC 5280 "
         "section 6.1).",
         hint="ssl_certificate must name a certificate of the server CA: the two CAs of the lab are separate.",
+        rfc="RFC 5280 section 6.1",
+        directive="ssl_certificate",
+        sabotage="Append certs/server-ca.crt to certs/client-ca.crt: the client then trusts both CAs.",
     )
     yield Check(
         id=f"{side.prefix}-untrusted-by-other-name",
@@ -206,6 +84,9 @@ def _trust_entries(side: _Side) -> Iterator[Check]:
         why="The certificate is good and the CA trusted, but the name in the URL is not in the subjectAltName (RFC "
         "9525 section 6). What counts is the name that the client asked for, not the address behind it.",
         hint="The server's certificate must name its own hosts only: see mtlslab certs list.",
+        rfc="RFC 9525 section 6",
+        directive="ssl_certificate",
+        sabotage="mtlslab up --host elsewhere.test: the certificate then holds the name that this check uses.",
     )
 
 
@@ -224,6 +105,9 @@ def _first_word_entries(side: _Side) -> Iterator[Check]:
         "sent to HTTPS port' in clear (its internal code 497). Whatever the client sent, cookies and passwords too, "
         "has crossed the network readable all the same: hence the scheme https (RFC 9110 section 4.2.2).",
         hint="The port needs listen ... ssl; and no error_page 497 that leads to a page.",
+        rfc="RFC 9110 section 4.2.2",
+        directive="listen ... ssl, error_page 497",
+        sabotage=side.edit("error_page 497 =200 /hello-world.txt;"),
     )
     yield once
     yield from (_old_version_entry(once, side, version) for version in ("1.0", "1.1"))
@@ -238,6 +122,9 @@ def _first_word_entries(side: _Side) -> Iterator[Check]:
         why="NULL suites do not encrypt, anonymous ones do not say who the server is, export suites, DES and RC4 have "
         "been broken (RFC 9325 section 4.1). The alert handshake_failure says that the two have no suite in common.",
         hint="ssl_ciphers must keep !aNULL and must not lower @SECLEVEL; nginx's default is HIGH:!aNULL:!MD5.",
+        rfc="RFC 9325 section 4.1",
+        directive="ssl_ciphers",
+        sabotage=side.edit("ssl_ciphers HIGH:eNULL:@SECLEVEL=0;"),
     )
     yield dataclasses.replace(
         once,
@@ -251,6 +138,9 @@ def _first_word_entries(side: _Side) -> Iterator[Check]:
         "speaks a newer one knows then that somebody has torn the first attempt, and refuses: "
         "inappropriate_fallback.",
         hint="ssl_protocols must contain TLSv1.3: without a better version, there is no downgrade to notice.",
+        rfc="RFC 7507",
+        directive="ssl_protocols",
+        sabotage=side.edit("ssl_protocols TLSv1.2;"),
     )
 
 
@@ -265,6 +155,9 @@ def _old_version_entry(like: Check, side: _Side, version: str) -> Check:
         "with the alert protocol_version; a client that refuses itself proves nothing about the server, so the "
         "ClientHello is made by hand.",
         hint="ssl_protocols TLSv1.2 TLSv1.3; and no ssl_ciphers with @SECLEVEL=0.",
+        rfc="RFC 8996",
+        directive="ssl_protocols, ssl_ciphers",
+        sabotage=side.edit("ssl_protocols TLSv1 TLSv1.1 TLSv1.2 TLSv1.3; and ssl_ciphers DEFAULT:@SECLEVEL=0;"),
     )
 
 
@@ -282,6 +175,10 @@ def _version_entries(side: _Side) -> Iterator[Check]:
         why="The client offers all that it speaks, the server chooses (RFC 8446 section 4.2.1). In TLS 1.3 the "
         "client's certificate crosses the network encrypted; in TLS 1.2 everybody on the way can read it.",
         hint="ssl_protocols must contain TLSv1.3.",
+        rfc="RFC 8446 section 4.2.1",
+        directive="ssl_protocols",
+        sabotage="Set MaxProtocol = TLSv1.2 in the OpenSSL configuration that verify reads: its clients then no longer "
+        "offer TLS 1.3 by themselves.",
     )
     yield Check(
         id=f"{side.prefix}-refuses-renegotiation",
@@ -297,6 +194,9 @@ def _version_entries(side: _Side) -> Iterator[Check]:
         "somebody else's (RFC 5746), and to make servers work for nothing. nginx answers no_renegotiation; TLS 1.3 has "
         "done away with it.",
         hint="nginx never renegotiates: is it nginx that listens on this port?",
+        rfc="RFC 5746, RFC 8446 section 4.1.2",
+        directive="none: nginx never renegotiates",
+        sabotage=side.replace("openssl s_server -tls1_2 -client_renegotiation -www"),
     )
 
 
@@ -315,6 +215,9 @@ def _alpn_entries(side: _Side) -> Iterator[Check]:
         "speaks itself (ALPN, RFC 7301). The lab leaves HTTP/2 out so that each request is one connection, easy to "
         "follow in the log.",
         hint="http2 on; (or listen ... http2) was added to nginx.conf: no harm, but not what was rendered.",
+        rfc="RFC 7301",
+        directive="http2",
+        sabotage=side.edit("http2 on;"),
     )
     yield chooses
     yield dataclasses.replace(
@@ -326,6 +229,9 @@ def _alpn_entries(side: _Side) -> Iterator[Check]:
         why="A server that answers whatever the client says it speaks can be used to confuse that client's protocol "
         "with its own. RFC 7301 section 3.2 asks for the alert no_application_protocol when there is none in common.",
         hint="nginx does so from version 1.21.4 on: is it an older one, or not nginx at all?",
+        rfc="RFC 7301 section 3.2",
+        directive="none: nginx does so by itself",
+        sabotage=side.replace("openssl s_server -www"),
     )
 
 
@@ -341,6 +247,9 @@ _RESUMPTION_ENTRIES = (
         why="A client can resume a session with a ticket instead of a certificate (RFC 8446 section 2.2). The TLS "
         "server gives tickets to everybody: if the mTLS server took one for its own, nobody would need a certificate.",
         hint="ssl_verify_client on; and no ssl_session_ticket_key or ssl_session_cache that both services share.",
+        rfc="RFC 8446 section 2.2",
+        directive="ssl_verify_client, ssl_session_ticket_key, ssl_session_cache",
+        sabotage=_MTLS.edit("ssl_verify_client optional;"),
     ),
     Check(
         id="mtls-resumes-client",
@@ -355,6 +264,9 @@ _RESUMPTION_ENTRIES = (
         "inside the ticket (RFC 8446 section 2.2). So a client whose certificate has expired meanwhile stays in until "
         "its session ends (ssl_session_timeout).",
         hint="The same client gets in with a full handshake; look at ssl_session_tickets and ssl_session_cache.",
+        rfc="RFC 8446 section 2.2",
+        directive="ssl_verify_client, ssl_session_tickets, ssl_session_cache",
+        sabotage=_MTLS.edit("ssl_verify_client off;"),
     ),
     Check(
         id="mtls-refuses-resumed-without-certificate",
@@ -367,6 +279,9 @@ _RESUMPTION_ENTRIES = (
         why="nginx refuses with an HTTP answer, after a handshake that has succeeded: so even a refused client "
         "holds a ticket (RFC 8446 section 4.6.1). It must be worth nothing.",
         hint="ssl_verify_client must be on, not optional or off, in nginx-mtls/nginx.conf; then mtlslab reload.",
+        rfc="RFC 8446 section 4.6.1",
+        directive="ssl_verify_client",
+        sabotage=_MTLS.edit("ssl_verify_client optional;"),
     ),
     Check(
         id="mtls-refuses-resumed-expired",
@@ -380,7 +295,10 @@ _RESUMPTION_ENTRIES = (
         why="The ticket (RFC 8446 section 4.6.1) holds what the server made of the certificate, good or bad. nginx "
         "looks at that result for each request, also in a resumed session.",
         hint="ssl_verify_client must be on, in nginx-mtls/nginx.conf; then mtlslab reload.",
+        rfc="RFC 8446 section 4.6.1",
+        directive="ssl_verify_client",
+        sabotage=_MTLS.edit("ssl_verify_client off;"),
     ),
 )
 
-ENTRIES: tuple[Check, ...] = (*_CLIENT_ENTRIES, *_both(), *_RESUMPTION_ENTRIES)
+ENTRIES: tuple[Check, ...] = (*entries_client.ENTRIES, *_both(), *_RESUMPTION_ENTRIES)

@@ -214,7 +214,8 @@ def _sentence(outcome: Outcome, seen: Observation, said: ServerSaid | None = Non
         return f"The server answered {seen.status}{f' {page!r}' if page else ''}{_words_of_server(seen, said)}."
     where = seen.phase.value
     return {
-        Outcome.CLIENT_REFUSES_SERVER: f"The client does not trust the server: {seen.verify_error}.",
+        # OpenSSL ends some of its messages with a full stop.
+        Outcome.CLIENT_REFUSES_SERVER: f"The client does not trust the server: {seen.verify_error.rstrip('.')}.",
         Outcome.REFUSED_BY_ALERT: f"The server refused with the TLS alert {seen.alert} ({where}).",
         Outcome.CLOSED: f"The server closed the connection without a word ({where}).",
         Outcome.NOT_TLS: f"The port does not speak TLS; it said {_first_line(seen.preface)!r}.",

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from lab import pki
 from lab.faults.model import FaultFiles, Outcome, Parts, Severity, fault
+from lab.pki.names import der_element
 
 # DER of the AlgorithmIdentifiers sha1WithRSAEncryption (RFC 3279 section 2.2.1) and ecdsa-with-SHA1 (section 2.2.3).
 _SHA1_WITH_RSA = bytes.fromhex("300d06092a864886f70d0101050500")
@@ -120,9 +121,9 @@ def _resign_with_sha1(certificate: x509.Certificate, ca_key: pki.PrivateKey) -> 
     algorithm = _SHA1_WITH_RSA if isinstance(ca_key, rsa.RSAPrivateKey) else _SHA1_WITH_ECDSA
     fields = _fields(certificate.tbs_certificate_bytes)
     fields[2] = algorithm  # version, serial number, signature algorithm, ...
-    to_be_signed = _der(0x30, b"".join(fields))
-    signature = _der(0x03, b"\0" + _sign_with_sha1(ca_key, to_be_signed))
-    return x509.load_der_x509_certificate(_der(0x30, to_be_signed + algorithm + signature))
+    to_be_signed = der_element(0x30, b"".join(fields))
+    signature = der_element(0x03, b"\0" + _sign_with_sha1(ca_key, to_be_signed))
+    return x509.load_der_x509_certificate(der_element(0x30, to_be_signed + algorithm + signature))
 
 
 def _sign_with_sha1(key: pki.PrivateKey, data: bytes) -> bytes:
@@ -151,14 +152,6 @@ def _header_length(der: bytes) -> int:
 
 def _content_length(der: bytes) -> int:
     return int.from_bytes(der[2 : _header_length(der)]) if der[1] & 0x80 else der[1]
-
-
-def _der(tag: int, content: bytes) -> bytes:
-    length = len(content)
-    if length < 0x80:  # the short form of X.690 section 8.1.3.4
-        return bytes([tag, length]) + content
-    octets = length.to_bytes((length.bit_length() + 7) // 8)
-    return bytes([tag, 0x80 | len(octets)]) + octets + content
 
 
 def _point(key: pki.PublicKey) -> bytes:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from lab.handshake.authorities import names_in
 from lab.handshake.keys import SUITES
-from lab.handshake.reader import Reader
+from lab.handshake.reader import Reader, read_extensions
 from lab.tls import ALERTS
 
 NO_CERTIFICATE = "empty: no certificate"
@@ -48,7 +49,7 @@ _SCHEMES = {  # RFC 8446 section 4.2.3
 }
 # RFC 8446 section 4.1.3: the random of a ServerHello that is a HelloRetryRequest.
 _RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
-_SERVER_NAME, _ALPN, _SUPPORTED_VERSIONS, _CERTIFICATE_AUTHORITIES = 0, 16, 43, 47  # RFC 8446 section 4.2
+_SERVER_NAME, _ALPN, _SUPPORTED_VERSIONS = 0, 16, 43  # RFC 8446 section 4.2
 _TITLE = re.compile(r"<title>\s*(.*?)\s*</title>", re.IGNORECASE | re.DOTALL)
 _STATUS = re.compile(r"HTTP/\d(?:\.\d)? (\d{3})\b")
 _MAX_TEXT = 200
@@ -126,7 +127,7 @@ def negotiated(body: bytes) -> tuple[str, int]:
     reader.vector(1)
     suite = reader.number(2)
     reader.take(1)
-    chosen = _extensions(reader).get(_SUPPORTED_VERSIONS)
+    chosen = read_extensions(reader).get(_SUPPORTED_VERSIONS)
     return _version(int.from_bytes(chosen) if chosen else legacy), suite
 
 
@@ -143,7 +144,7 @@ def _server_hello(body: bytes) -> dict[str, str]:
 
 
 def _encrypted_extensions(body: bytes) -> dict[str, str]:
-    return {"ALPN": _alpn(_extensions(Reader(body)).get(_ALPN))}
+    return {"ALPN": _alpn(read_extensions(Reader(body)).get(_ALPN))}
 
 
 def _certificate_verify(body: bytes) -> dict[str, str]:
@@ -158,23 +159,13 @@ def _client_hello(body: bytes) -> dict[str, str]:
     reader.vector(1)
     suites = len(reader.vector(2)) // 2
     reader.vector(1)
-    extensions = _extensions(reader)
+    extensions = read_extensions(reader)
     return {
         "server name": _server_name(extensions.get(_SERVER_NAME)),
         "versions": _offered(extensions.get(_SUPPORTED_VERSIONS), legacy),
         "cipher suites": f"{suites} offered",
         "ALPN": _alpn(extensions.get(_ALPN)),
     }
-
-
-def _extensions(reader: Reader) -> dict[int, bytes]:
-    extensions: dict[int, bytes] = {}
-    if reader:
-        block = Reader(reader.vector(2))
-        while block:
-            kind = block.number(2)
-            extensions[kind] = block.vector(2)
-    return extensions
 
 
 def _server_name(extension: bytes | None) -> str:
@@ -206,14 +197,8 @@ def _alpn(extension: bytes | None) -> str:
 
 
 def _certificate_request(body: bytes, version: str) -> dict[str, str]:
-    reader = Reader(body)
-    reader.vector(1)  # request context, or in TLS 1.2 the certificate types
-    if version == "1.3":
-        authorities = Reader(_extensions(reader).get(_CERTIFICATE_AUTHORITIES, b"\0\0")).vector(2)
-    else:
-        reader.vector(2)  # signature schemes
-        authorities = reader.vector(2)
-    names = [_name(der) for der in Reader(authorities).vectors(2)]
+    found = names_in(body, tls13=version == "1.3")
+    names = ["no name" if name is None else name.rfc4514_string() for name in found]
     return {"CA names": _listed(names) or "none: any CA"}
 
 
@@ -243,25 +228,6 @@ def _subject_and_issuer(der: bytes) -> tuple[str, str]:
 
     certificate = x509.load_der_x509_certificate(der)
     return certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string()
-
-
-def _name(der: bytes) -> str:
-    """A distinguished name as text. pyca/cryptography reads names only where they stand in something larger."""
-    from cryptography import x509
-
-    algorithm = bytes.fromhex("300506032b6570")  # Ed25519, RFC 8410
-    key = _der(0x30, algorithm + _der(0x03, bytes(33)))
-    info = _der(0x30, bytes.fromhex("020100") + der + key + bytes.fromhex("a000"))
-    request = _der(0x30, info + algorithm + _der(0x03, bytes(65)))
-    return x509.load_der_x509_csr(request).subject.rfc4514_string()
-
-
-def _der(tag: int, content: bytes) -> bytes:
-    length = len(content)
-    if length < 0x80:  # the short form of X.690 section 8.1.3.4
-        return bytes([tag, length]) + content
-    octets = length.to_bytes((length.bit_length() + 7) // 8)
-    return bytes([tag, 0x80 | len(octets)]) + octets + content
 
 
 def _printable(text: str) -> str:

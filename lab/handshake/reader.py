@@ -37,3 +37,18 @@ class Reader:
         """The vectors that follow, to the end."""
         while self:
             yield self.vector(count)
+
+
+def read_extensions(reader: Reader) -> dict[int, bytes]:
+    """The extensions that follow, by their type (RFC 8446 section 4.2); none where the message ends before them.
+
+    Raises:
+        ValueError: they are cut off.
+    """
+    extensions: dict[int, bytes] = {}
+    if reader:
+        block = Reader(reader.vector(2))
+        while block:
+            kind = block.number(2)
+            extensions[kind] = block.vector(2)
+    return extensions

@@ -9,12 +9,11 @@ import ssl
 import tempfile
 from collections.abc import Iterator
 from typing import BinaryIO, cast
-from urllib.parse import quote
 
 from lab.handshake.decode import decode
 from lab.handshake.keys import AEAD_CIPHERS, read_key_log
 from lab.handshake.model import Sender, Transcript
-from lab.probe import Attempt
+from lab.probe import Attempt, request_bytes, words_of
 from lab.tls import VERSIONS, Connection, Deadline, connect
 
 _MAX_BYTES = 1 << 20  # a server that never stops talking is told no more than this
@@ -34,7 +33,7 @@ def record_handshake(what: Attempt) -> Transcript:
             error = _talk(what, context, wire)
             log = file.read().decode("ascii", "replace")
     except (OSError, ValueError) as failure:
-        error = _words(failure)
+        error = words_of(failure)
     decoded = decode(wire.chunks, read_key_log(log))
     answered = any(message.status is not None for message in decoded.messages)
     return Transcript(
@@ -94,12 +93,12 @@ def _talk(what: Attempt, context: ssl.SSLContext, wire: _Wire) -> str:
             connection.await_verdict()
             with contextlib.suppress(ssl.SSLWantReadError):
                 connection.tls.read(1)  # nothing is to be read yet, unless the server has refused
-            broken = connection.send(_request(what))
+            broken = connection.send(request_bytes(what))
             while connection.read(_READ):
                 pass
     except (OSError, ValueError) as error:
-        return _words(error)
-    return _words(broken) if broken else ""
+        return words_of(error)
+    return words_of(broken) if broken else ""
 
 
 def _context(what: Attempt) -> ssl.SSLContext:
@@ -127,19 +126,3 @@ def _key_log(context: ssl.SSLContext) -> Iterator[BinaryIO]:
         finally:
             os.unlink(name)  # both hold it open: nobody else finds the secrets, however this ends
         yield file
-
-
-def _request(what: Attempt) -> bytes:
-    nonce = f"{'&' if '?' in what.path else '?'}probe={quote(what.nonce, safe='')}" if what.nonce else ""
-    lines = (f"GET {what.path}{nonce} HTTP/1.1", f"Host: {what.authority}", "Accept: */*", "Connection: close")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode()
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return error.verify_message
-    if isinstance(error, ssl.SSLError) and error.reason:
-        return error.reason.replace("_", " ").lower()
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return " ".join(str(error).split()) or type(error).__name__

@@ -12,6 +12,7 @@ from lab.audit import CLIENT_AUTH_WORDS, AuditFinding, AuditReport, ClientAuth, 
 from lab.checks import Result
 from lab.curl import shell_line
 from lab.errors import ExitCode
+from lab.output.junit import as_document, counts, seconds, timestamp
 from lab.output.short import one_line
 from lab.output.text import Look
 
@@ -179,17 +180,16 @@ def _junit(report: AuditReport) -> str:
         found = tuple(members)
         duration = sum(finding.duration_ms for finding in found)
         suite = ET.SubElement(root, "testsuite", {"name": category, **_counts(found, duration)})
-        suite.set("timestamp", report.started.strftime("%Y-%m-%dT%H:%M:%S"))
+        suite.set("timestamp", timestamp(report.started))
         for finding in found:
             _add_case(suite, report, finding)
-    ET.indent(root)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+    return as_document(root)
 
 
 def _add_case(suite: ET.Element, report: AuditReport, finding: AuditFinding) -> None:
-    seconds = f"{finding.duration_ms / 1000:.3f}"
-    case = ET.SubElement(suite, "testcase", {"name": finding.id, "classname": report.url, "time": seconds})
-    # XML 1.0 has no place for most control characters, not even escaped: one_line leaves only what can be printed.
+    attributes = {"name": finding.id, "classname": report.url, "time": seconds(finding.duration_ms)}
+    case = ET.SubElement(suite, "testcase", attributes)
+    # One line leaves only what can be printed, and so nothing that XML has no place for.
     reason, told = one_line(finding.reason), one_line(f"{dict(finding.observed)}")
     tag = {Result.FAIL: "failure", Result.INCONCLUSIVE: "error", Result.SKIP: "skipped"}.get(finding.result)
     if tag == "failure" and finding.result is Result.FAIL:
@@ -201,10 +201,4 @@ def _add_case(suite: ET.Element, report: AuditReport, finding: AuditFinding) -> 
 
 def _counts(findings: Sequence[AuditFinding], duration_ms: float) -> dict[str, str]:
     results = [finding.result for finding in findings]
-    return {
-        "tests": str(len(results)),
-        "failures": str(results.count(Result.FAIL)),
-        "errors": str(results.count(Result.INCONCLUSIVE)),
-        "skipped": str(results.count(Result.SKIP)),
-        "time": f"{duration_ms / 1000:.3f}",
-    }
+    return counts(results, results.count(Result.FAIL), duration_ms)

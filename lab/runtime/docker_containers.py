@@ -160,12 +160,24 @@ def _holder(api: APIClient, port: int) -> str:
 
 
 def serving_workers(engine: Engine, container: str) -> frozenset[str]:
-    """Pids of the nginx workers that take connections; those that shut down say so."""
-    # Docker runs ps on its machine. Podman runs the container's own ps, which our image does not have, unless it is
-    # asked in its own words; without arguments it answers with nothing.
-    table = engine.api.top(container, ps_args="pid,args" if engine.is_podman else None)
+    """What tells the nginx workers that take connections from those of another configuration: their pids.
+
+    Where the engine cannot list processes (rootless without cgroups), it is how many workers have gone before them.
+    """
+    try:
+        # Docker runs ps on its machine. Podman runs the container's own ps, which our image does not have, unless it is
+        # asked in its own words; without arguments it answers with nothing.
+        table = engine.api.top(container, ps_args="pid,args" if engine.is_podman else None)
+    except APIError:
+        return frozenset({f"after {_workers_gone(engine.api, container)}"})
     pid, title = table["Titles"].index("PID"), -1
+    # Those that shut down say so in their title.
     return frozenset(row[pid] for row in table["Processes"] if row[title].strip() == "nginx: worker process")
+
+
+def _workers_gone(api: APIClient, container: str) -> int:
+    """How many workers have stopped to take connections: nginx writes a line for each."""
+    return int(api.logs(container, stdout=False, stderr=True).count(b"gracefully shutting down"))
 
 
 def await_new_workers(engine: Engine, container: str, old: frozenset[str]) -> None:

@@ -45,6 +45,12 @@ class Endpoint:
         return f"{self.url} (from {self.source})" if self.source else self.url
 
     @property
+    def socket(self) -> Path | None:
+        """The Unix socket; None when it is none."""
+        parts = urlsplit(self.url)
+        return Path(parts.netloc + parts.path) if parts.scheme == "unix" else None
+
+    @property
     def is_network(self) -> bool:
         """Whether it is reached over a network protocol: nothing says that the engine sees this machine's disk."""
         return urlsplit(self.url).scheme in ("tcp", "http", "https")

@@ -70,26 +70,27 @@ def _connected(endpoint: Endpoint, timeout: float) -> Engine:
         api, answer = _open(endpoint, timeout)
     except DockerException as error:
         raise _no_engine(endpoint, str(error)) from error
-    components = [component.get("Name", "") for component in answer.get("Components") or ()] or ["Engine"]
+    component = (answer.get("Components") or [{}])[0].get("Name", "Engine")
     return Engine(
         api=api,
         endpoint=endpoint,
-        product="Docker Engine" if components[0] == "Engine" else components[0],
+        product="Docker Engine" if component == "Engine" else component,
         version=answer.get("Version", "of unknown version"),
         os=answer.get("Os", ""),
         arch=answer.get("Arch", ""),
-        rootless=_is_rootless(api, components),
+        rootless=_is_rootless(api, endpoint),
     )
 
 
-def _is_rootless(api: APIClient, components: list[str]) -> bool:
-    """Docker names its rootlesskit among the components of its version; others must be asked."""
-    if components[0] == "Engine":
-        return "rootlesskit" in components
+def _is_rootless(api: APIClient, endpoint: Endpoint) -> bool:
+    """Whether an engine says so; behind root's own socket it is not asked, and behind TCP it does not matter."""
+    path = endpoint.socket
+    if path is None or path.stat().st_uid == 0:
+        return False
     with engine_errors("Cannot ask the engine about itself."):
         info = api.info()
-    # Podman says it in a field of its own, Docker (and newer Podman) among the security options.
-    return bool(info.get("Rootless")) or "name=rootless" in (info.get("SecurityOptions") or ())
+    # Docker and newer Podman say it among the security options, Podman 4 in a field of its own.
+    return "name=rootless" in (info.get("SecurityOptions") or ()) or bool(info.get("Rootless"))
 
 
 @contextlib.contextmanager

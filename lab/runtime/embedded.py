@@ -118,7 +118,7 @@ class EmbeddedRuntime:
         directory = next((item.directory for item in found.masters), self._directory)
         if directory is None:
             return
-        readers = {name: LogReader(log_path(directory, name)) for name in names}
+        readers = {name: LogReader(log_path(directory, name), tail=tail) for name in names}
         try:
             for name, reader in readers.items():
                 yield from (LogLine(name, text) for text in deque(reader.lines(), maxlen=tail))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 ROTATE_BYTES = 10 * 1024 * 1024
+_BLOCK = 64 * 1024  # bytes that are read at once on the way back from the end
 
 
 def open_for_append(path: Path) -> int:
@@ -30,11 +31,18 @@ def open_for_append(path: Path) -> int:
 
 
 class LogReader:
-    """Reads the whole lines of a log file, and at each call those that came since, through truncation and rotation."""
+    """Reads the whole lines of a log file, and at each call those that came since, through truncation and rotation.
 
-    def __init__(self, path: Path, *, offset: int = 0) -> None:
+    Args:
+        path: the file; it need not be there yet.
+        offset: where to begin, in bytes.
+        tail: how many whole lines from its end to begin with; None for all. Nothing that comes later is left out.
+    """
+
+    def __init__(self, path: Path, *, offset: int = 0, tail: int | None = None) -> None:
         self._path = path
         self._offset = offset
+        self._tail = tail
         self._file: BinaryIO | None = None
         self._rest = b""
 
@@ -48,6 +56,7 @@ class LogReader:
         """The whole lines that were added since the last call."""
         if self._file is None:
             self._file = self._open()
+            self._tail = None
         if self._file is None:
             return []
         if os.fstat(self._file.fileno()).st_size < self._file.tell():
@@ -70,7 +79,8 @@ class LogReader:
         except OSError:
             return None
         file = os.fdopen(descriptor, "rb")
-        file.seek(self._offset)
+        begin = 0 if self._tail is None else _start_of_tail(file, self._tail)
+        file.seek(max(self._offset, begin))
         self._offset = 0  # a file that takes this one's place is read from its start
         return file
 
@@ -80,3 +90,18 @@ class LogReader:
             return self._file is not None and not os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
         except OSError:
             return False
+
+
+def _start_of_tail(file: BinaryIO, count: int) -> int:
+    """Where the last ``count`` whole lines begin, found from the end: a log may be large."""
+    position, wanted = file.seek(0, os.SEEK_END), count + 1
+    while position > 0:
+        length = min(_BLOCK, position)
+        position -= length
+        file.seek(position)
+        block = file.read(length)
+        line_ends = block.count(b"\n")
+        if line_ends >= wanted:
+            return position + len(block.rsplit(b"\n", wanted)[0]) + 1
+        wanted -= line_ends
+    return 0

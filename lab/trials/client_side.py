@@ -11,15 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab import pki
 from lab.checks import Outcome, observed_mapping, outcome_of
 from lab.checks.judge import Verdict
 from lab.checks.model import Check, Result
 from lab.context import FAULTS_DIRECTORY, Probe, VerifyContext
 from lab.curl import curl_command
-from lab.errors import SpecError
-from lab.plan import CLIENT_CA, SERVER_CA, SERVER_CA_KEY
+from lab.plan import CLIENT_CA
 from lab.probe import Attempt
+from lab.trials.authority import load_server_ca
 from lab.trials.exchange import exchange
 from lab.trials.model import Command, Trial, TrialResult
 from lab.trials.server import ADDRESS, DEFAULT_PORT, SmallServer
@@ -101,15 +100,7 @@ def build_files(workspace: Workspace, name: str) -> ServerFiles:
         SpecError: the lab's server CA is missing or damaged.
         KeyError: there is none of that name.
     """
-    try:
-        ca = pki.load_credential(workspace.read(SERVER_CA) or b"", workspace.read_key(SERVER_CA_KEY) or b"")
-    except ValueError as error:
-        raise SpecError(
-            f"{SERVER_CA} and {SERVER_CA_KEY} cannot sign a server's certificate.",
-            why=str(error),
-            hint="Put the right files there, or issue everything anew: mtlslab up --rotate-certs",
-        ) from error
-    return SERVER_CREDENTIALS[name].build(ca, datetime.datetime.now(datetime.UTC))
+    return SERVER_CREDENTIALS[name].build(load_server_ca(workspace), datetime.datetime.now(datetime.UTC))
 
 
 def _write(paths: ServerPaths, files: ServerFiles) -> None:

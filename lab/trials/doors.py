@@ -6,19 +6,24 @@ import dataclasses
 import datetime
 import os
 import stat
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from lab import pki
 from lab.checks.judge import Verdict
 from lab.checks.model import Check, Result
 from lab.context import FAULTS_DIRECTORY, Probe, VerifyContext
 from lab.curl import curl_command
-from lab.errors import SpecError
-from lab.handshake import record_handshake
-from lab.plan import CLIENT_CA, SERVER_CA, SERVER_CA_KEY
+from lab.handshake.authorities import announced_names
+from lab.plan import CLIENT_CA
 from lab.probe import Attempt, Credential
+from lab.trials.authority import load_server_ca
 from lab.trials.commands import s_client
 from lab.trials.model import TrialResult, failed
 from lab.workspace import Workspace
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 CLIENT_OF_SERVER_CA = "client-of-server-ca"
 
@@ -45,15 +50,7 @@ def client_of_server_ca(context: VerifyContext, _check: Check, attempt: Attempt,
         SpecError: the server CA is not there to sign.
     """
     workspace = Workspace(context.directory)
-    try:
-        ca = pki.load_credential(workspace.read(SERVER_CA) or b"", workspace.read_key(SERVER_CA_KEY) or b"")
-    except ValueError as error:
-        raise SpecError(
-            f"{SERVER_CA} and {SERVER_CA_KEY} cannot sign a certificate.",
-            why=str(error),
-            hint="Issue everything anew: mtlslab up --rotate-certs",
-        ) from error
-    now = datetime.datetime.now(datetime.UTC)
+    ca, now = load_server_ca(workspace), datetime.datetime.now(datetime.UTC)
     leaf = pki.issue_client_leaf(ca, pki.new_key("ec-p256"), CLIENT_OF_SERVER_CA, now=now, days=1)
     path = _path(attempt)
     workspace.write_key(f"{path}.key", leaf.key_pem())
@@ -79,17 +76,25 @@ def _path(attempt: Attempt) -> str:
     return f"{FAULTS_DIRECTORY}/{CLIENT_OF_SERVER_CA}-tls{(attempt.tls_version or '').replace('.', '')}"
 
 
-def announced_authorities(context: VerifyContext, check: Check, attempt: Attempt, _probe: Probe) -> TrialResult:
+def announced_authorities(context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
     """The CA names in the server's CertificateRequest, compared with the subject of the lab's client CA."""
-    expected = pki.load_certificates(Workspace(context.directory).read(CLIENT_CA) or b"")[0].subject.rfc4514_string()
-    asked = [message for message in record_handshake(attempt).messages if message.name == "CertificateRequest"]
-    announced = asked[0].details.get("CA names", "") if asked else "nothing: it does not ask for a certificate"
-    facts = {"answer": announced, "announced": announced}
-    if announced == expected:
-        verdict = Verdict(Result.PASS, f"The server asks for a certificate of {expected}.")
+    expected = pki.load_certificates(Workspace(context.directory).read(CLIENT_CA) or b"")[0].subject
+    seen = probe(attempt)
+    if seen.certificate_requested is None:  # it did not come that far: the usual judgement says why
+        return TrialResult(attempt, seen)
+    names = announced_names(seen.certificate_request, tls13=seen.tls_version == "1.3")
+    announced = _in_words(names, asked=seen.certificate_requested)
+    if names == (expected,):
+        verdict = Verdict(Result.PASS, f"The server asks for a certificate of {announced}.")
     else:
-        verdict = failed(check, f"The server must name {expected} and no other CA; it names {announced}.")
-    return TrialResult(attempt, None, facts=facts, verdict=verdict)
+        verdict = failed(check, f"The server must name {_in_words((expected,))} and no other CA; it names {announced}.")
+    return TrialResult(attempt, seen, facts={"answer": announced, "announced": announced}, verdict=verdict)
+
+
+def _in_words(names: Sequence[x509.Name], *, asked: bool = True) -> str:
+    if not asked:
+        return "nothing: it does not ask for a certificate"
+    return "; ".join(name.rfc4514_string() for name in names) or "none: any CA"
 
 
 def announced_authorities_command(context: VerifyContext, attempt: Attempt) -> list[str]:

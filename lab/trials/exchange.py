@@ -7,7 +7,7 @@ import io
 import re
 import ssl
 
-from lab.probe import MAX_BODY, Attempt, Observation, Phase, Side
+from lab.probe import MAX_BODY, Attempt, Observation, Phase, Side, request_bytes
 from lab.tls import Connection, Deadline, connect
 
 _TITLE = re.compile(r"<title>\s*(.*?)\s*</title>", re.IGNORECASE | re.DOTALL)
@@ -53,19 +53,13 @@ def exchange(what: Attempt, context: ssl.SSLContext, session: ssl.SSLSession | N
         try:
             connection.handshake()
             connection.await_verdict()
-            connection.send(request(what))
+            connection.send(request_bytes(what))
             # A TLS 1.3 ticket comes after the handshake: it is there once the answer is.
             seen = answered(io.BufferedReader(connection).read(_MAX_ANSWER), connection)
         except OSError as error:
             return Exchange(_broken_off(connection, error))
         tls = connection.tls
         return Exchange(seen, tls.session, bool(tls.session_reused), tls.selected_alpn_protocol())
-
-
-def request(what: Attempt) -> bytes:
-    """The HTTP request for the page, with the nonce if there is one."""
-    path = f"{what.path}?probe={what.nonce}" if what.nonce else what.path
-    return f"GET {path} HTTP/1.1\r\nHost: {what.authority}\r\nUser-Agent: mtlslab\r\nConnection: close\r\n\r\n".encode()
 
 
 def answered(data: bytes, connection: Connection | None = None) -> Observation:

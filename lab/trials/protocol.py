@@ -10,11 +10,11 @@ from lab.checks.judge import Verdict
 from lab.checks.model import Check, Result
 from lab.context import Probe, VerifyContext
 from lab.curl import curl_command
-from lab.probe import Attempt, Observation, Phase, Side
+from lab.probe import Attempt, Observation, Phase, Side, request_bytes
 from lab.tls import VERSIONS, Deadline, connect
 from lab.trials import hello
 from lab.trials.commands import bare_curl, s_client
-from lab.trials.exchange import Exchange, answered, exchange, request
+from lab.trials.exchange import Exchange, answered, exchange
 from lab.trials.hello import Answer
 from lab.trials.model import Command, Trial, TrialResult, failed
 
@@ -41,7 +41,7 @@ def _ask_plainly(what: Attempt) -> Observation:
     deadline = Deadline(what.timeout)
     try:
         with connect(what.address or what.host, what.port, deadline) as sock:
-            sock.sendall(request(what))
+            sock.sendall(request_bytes(what))
             data = b""
             while len(data) < _MAX_ANSWER:
                 sock.settimeout(deadline.remaining())
