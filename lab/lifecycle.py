@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
-import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from lab.errors import LabError, LabNotFoundError, MachineError
+from lab.labfiles import plan_of, write_certificates, write_files
 from lab.locate import Target, look_again
-from lab.plan import CLIENT_CA_KEY, COMPOSE_FILE, CRL, SERVER_KEY, LabPlan, make_plan, with_fingerprints
+from lab.plan import CRL
 from lab.ready import wait_until_ready
-from lab.render import load_templates, render, render_compose
+from lab.render import load_templates
 from lab.runtime.base import LogLine, Runtime, ServiceStatus, State
 from lab.runtime.choose import Runtimes
 from lab.spec import LabSpec, make_spec
 from lab.timings import Timings
-from lab.workspace import UNPRIVILEGED_ID, LabRecord, Workspace
+from lab.workspace import LabRecord, Workspace
 
 Say = Callable[[str], None]
 
@@ -80,8 +79,8 @@ def write_lab(target: Target, options: UpOptions, say: Say) -> LabSpec:
             target, spec = now, pick_ports(_spec(now, options, say))
         image = _last_image(target, spec)
         _save_record(target, spec, image=image)
-        _write_certificates(workspace, spec, options, say)
-        _write_files(workspace, spec, image, options, say)
+        write_certificates(workspace, spec, rotate=options.rotate_certs, say=say)
+        write_files(workspace, spec, image, overwrite=options.overwrite, say=say)
     return spec
 
 
@@ -162,7 +161,7 @@ def reload(target: Target, say: Say) -> None:
     record = target.workspace.require()
     spec = make_spec(record.spec)
     runtime = running_runtime(target)
-    plan = _plan(target.workspace, spec, record.image or spec.image)
+    plan = plan_of(target.workspace, spec, record.image or spec.image)
     with target.workspace.lock():
         for item in runtime.status(target.name):
             if item.state is State.RUNNING:
@@ -233,11 +232,12 @@ def _bring_up(
         with timings.step("templates"):
             load_templates()
         with timings.step("certificates"):
-            _write_certificates(workspace, spec, options, say)
+            write_certificates(workspace, spec, rotate=options.rotate_certs, say=say)
         image = prepared.result()
     _save_record(target, spec, runtime=runtime.name, image=image)
     with timings.step("render"):
-        plan = _write_files(workspace, spec, image, options, say, copied=runtime.copies_files())
+        copied = runtime.copies_files()
+        plan = write_files(workspace, spec, image, overwrite=options.overwrite, say=say, copied=copied)
     with timings.step("start the services"):
         started = runtime.start(plan)
     try:
@@ -302,67 +302,6 @@ def _save_record(target: Target, spec: LabSpec, *, runtime: str = "", image: str
             record, spec=spec.to_mapping(), runtime=runtime or record.runtime, image=image or record.image
         )
     )
-
-
-def _write_certificates(workspace: Workspace, spec: LabSpec, options: UpOptions, say: Say) -> None:
-    from lab.certs import PKI_FILES, renew_pki
-
-    if options.rotate_certs:
-        # Leaves before CAs: whoever is killed in between leaves CAs that sign new leaves, never leaves without a CA.
-        workspace.remove(sorted(PKI_FILES, key=lambda path: "-ca." in path))
-    existing: dict[str, bytes] = {}
-    for path in PKI_FILES:
-        content = workspace.read_key(path) if path.endswith(".key") else workspace.read(path)
-        if content is not None:
-            existing[path] = content
-    update = renew_pki(spec, existing, datetime.datetime.now(datetime.UTC))
-    for message in update.messages:
-        say(message)
-    if CLIENT_CA_KEY in update.files:
-        _retire_client_ca(workspace, say)
-    for path, content in update.files.items():
-        if path.endswith(".key"):
-            workspace.write_key(path, content, owner=workspace.key_owner() if path == SERVER_KEY else None)
-        else:
-            workspace.write(path, content)
-    if spec.crl:
-        _write_crl(workspace, say)
-
-
-def _retire_client_ca(workspace: Workspace, say: Say) -> None:
-    # Before the new CA is written: whoever is killed in between leaves no list of a CA that is gone.
-    from lab.certs import PKI_FILES
-    from lab.issuing import retire
-
-    retire(workspace, own=PKI_FILES, say=say)
-
-
-def _write_crl(workspace: Workspace, say: Say) -> None:
-    from lab.issuing import keep_specimen
-    from lab.revocation import keep_crl
-
-    keep_crl(workspace, now=datetime.datetime.now(datetime.UTC), say=say)
-    keep_specimen(workspace)
-
-
-def _write_files(
-    workspace: Workspace, spec: LabSpec, image: str, options: UpOptions, say: Say, *, copied: bool = False
-) -> LabPlan:
-    workspace.write(".gitignore", b"# Private keys lie here.\n*\n")
-    plan = _plan(workspace, spec, image, copied=copied)
-    kept = workspace.write_rendered(render(plan, spec), overwrite=options.overwrite)
-    plan = with_fingerprints(plan)
-    kept += workspace.write_rendered({COMPOSE_FILE: render_compose(plan)}, overwrite=options.overwrite)
-    for path in kept:
-        say(f"Kept your edit of {workspace.directory / path} (--overwrite renders it anew).")
-    return plan
-
-
-def _plan(workspace: Workspace, spec: LabSpec, image: str, *, copied: bool = False) -> LabPlan:
-    owner = os.stat(workspace.directory / SERVER_KEY)
-    # An edit by root may have left the key with root; a container still does not run as root.
-    uid, gid = (owner.st_uid, owner.st_gid) if owner.st_uid else (UNPRIVILEGED_ID, UNPRIVILEGED_ID)
-    return make_plan(spec, workspace.directory, image=image, user=f"{uid}:{gid}", copied=copied)
 
 
 # --- which runtime

@@ -29,6 +29,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"verification"}),
     frozenset({"bulk", "trials", "twins", "zoo"}),
     frozenset({"handshake"}),
+    frozenset({"labfiles"}),
     frozenset({"issuing"}),
     frozenset({"export", "revocation"}),
     frozenset({"certs", "credentials", "ready"}),

@@ -21,6 +21,7 @@ from lab.keys import load_key
 from tests.cli import Run, mtlslab
 
 PASSWORD = "correct horse battery staple"  # noqa: S105  of this test alone
+PEM = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/]{16}")
 EXPORTS = (".key", ".p12", ".pem")
 
 
@@ -46,12 +47,15 @@ def traces_of(pem: bytes) -> set[bytes]:
     """Everything by which a private key would be recognised: PEM, DER and its numbers, raw, in hex and in base64."""
     lines = [line for line in pem.splitlines() if not line.startswith(b"-")]
     found = {base64.b64decode(b"".join(lines))}  # DER
-    # The first line of a PEM body is the same for all keys of a kind.
-    found.update(line for line in lines[1:] if len(line) >= 32)
     try:
         key = load_key(pem)
     except ValueError:  # one of the zoo that contradicts itself
-        return found
+        return found | {lines[1]}
+    public = key.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    # The first line of a PEM body is the same for all keys of a kind; others may hold the public key alone.
+    found.update(line for line in lines[1:] if len(line) >= 32 and base64.b64decode(line + b"==") not in public)
     for number in numbers_of(key):
         found.update(
             (number, number.hex().encode(), number.hex().upper().encode(), str(int.from_bytes(number)).encode())
@@ -92,7 +96,9 @@ class Search:
         traces = {trace: name for name, pem in self.keys.items() for trace in traces_of(pem)}
         return [
             (place, name) for place, content in self.seen.items() for trace, name in traces.items() if trace in content
-        ] + [(place, "PRIVATE KEY") for place, content in self.seen.items() if b"PRIVATE KEY" in content]
+        ] + [
+            (place, "a PEM") for place, content in self.seen.items() if PEM.search(content)
+        ]
 
 
 def full_run(search: Search, place: Path, name: str, runtime: str, key_type: str, observe: Any) -> None:
