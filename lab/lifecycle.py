@@ -22,7 +22,7 @@ from lab.runtime.base import LogLine, Runtime, ServiceStatus, State
 from lab.runtime.choose import Runtimes
 from lab.spec import LabSpec, make_spec
 from lab.timings import Timings
-from lab.workspace import LabRecord, Workspace
+from lab.workspace import LabRecord, Workspace, at_work
 
 Say = Callable[[str], None]
 
@@ -122,9 +122,9 @@ def down(target: Target, *, purge: bool, say: Say) -> tuple[str, ...]:
     """
     workspace = target.workspace
     if not workspace.exists():
-        return _stop_everywhere(target)
+        return _stop_everywhere(target, locked=False)
     with workspace.lock():
-        removed = _stop_everywhere(target)
+        removed = _stop_everywhere(target, locked=True)
         if purge:
             stayed = workspace.purge()
             say(f"Removed {workspace.directory}." if not stayed else f"Kept {workspace.directory}: {', '.join(stayed)}")
@@ -270,16 +270,25 @@ def _spec(target: Target, options: UpOptions, say: Say) -> LabSpec:
 def _settled(spec: LabSpec, own: tuple[int, ...], *, here: bool) -> LabSpec:
     """The spec with free ports in place of 0; all other ports are checked, except those that the lab itself holds.
 
+    Where the lab runs, 0 is content with the ``own`` ports (TLS, mTLS): the same `up` typed twice changes nothing.
+
     Ports that are not bound on this machine (``here`` False) are not checked: whoever holds them here forwards them.
     """
     from lab.ports import check_ports_free, pick_ports
 
-    spec = pick_ports(spec)
+    spec = pick_ports(_with_own_ports(spec, *own) if own else spec)
     if not here:
         return spec
     ports = tuple(port for port in (spec.tls_port, spec.mtls_port) if port not in own)
     check_ports_free(spec.listen, ports, mtls_port=spec.mtls_port)
     return spec
+
+
+def _with_own_ports(spec: LabSpec, own_tls: int, own_mtls: int) -> LabSpec:
+    """The spec with the lab's own ports in place of 0, unless one of them is now asked for the other service."""
+    tls = spec.tls_port or (own_tls if own_tls != spec.mtls_port else 0)
+    mtls = spec.mtls_port or (own_mtls if own_mtls != tls else 0)
+    return dataclasses.replace(spec, tls_port=tls, mtls_port=mtls)
 
 
 def _last_image(target: Target, spec: LabSpec) -> str:
@@ -327,10 +336,13 @@ def _recorded(target: Target) -> str:
     return target.record.runtime if target.record else ""
 
 
-def _stop_everywhere(target: Target) -> tuple[str, ...]:
+def _stop_everywhere(target: Target, *, locked: bool) -> tuple[str, ...]:
     removed: tuple[str, ...] = ()
     for runtime in _runtimes(target).all(_recorded(target)):
         _refuse_foreign(target.name, target.workspace.directory, runtime.status(target.name))
+        # Where there was no lab there was no lock: what runs may be that of an `up` that began a moment ago.
+        if not locked and target.workspace.exists():
+            raise at_work(f"{target.workspace.directory} has just been made")
         removed += runtime.stop(target.name)
     return removed
 

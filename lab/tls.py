@@ -116,6 +116,8 @@ def _cached_context(key: ContextKey, _files: tuple[tuple[int, int, int], ...]) -
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = key.check_hostname and not key.insecure
     context.verify_mode = ssl.CERT_NONE if key.insecure else ssl.CERT_REQUIRED
+    # Python as some distributions build it offers 1.0 and 1.1 as well.
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     if key.version:
         _offer_only(context, VERSIONS[key.version])
     if key.trust and not key.insecure:

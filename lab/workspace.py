@@ -223,11 +223,7 @@ class Workspace:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 os.close(descriptor)
-                raise MachineError(
-                    "Another mtlslab is at work on this lab.",
-                    why=f"{path} is locked",
-                    hint="Wait until it has ended, then type the command again.",
-                ) from error
+                raise at_work(f"{path} is locked") from error
             # The one before us may have removed the directory together with the file that we now hold.
             with contextlib.suppress(OSError):
                 if os.path.samestat(os.fstat(descriptor), os.stat(path, follow_symlinks=False)):
@@ -353,6 +349,15 @@ class Workspace:
         self._make_directories(directory.parent)
         directory.mkdir(exist_ok=True)
         directory.chmod(0o755)
+
+
+def at_work(why: str) -> MachineError:
+    """The error for a lab that another program is changing at this moment."""
+    return MachineError(
+        "Another mtlslab is at work on this lab.",
+        why=why,
+        hint="Wait until it has ended, then type the command again.",
+    )
 
 
 def _open_lock_file(path: Path) -> int:

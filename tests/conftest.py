@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import uuid
 from collections.abc import Iterator
@@ -11,6 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+# A shell ignores SIGINT for what it starts in the background, and that is inherited: the programs under test must hear
+# Ctrl-C wherever the tests were started.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REQUIRE_ENGINE = os.environ.get("MTLSLAB_REQUIRE_ENGINE") == "1"
 

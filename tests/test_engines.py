@@ -6,19 +6,15 @@ that holds all workspaces of this test run.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import fcntl
 import io
 import json
 import os
 import shutil
 import socket
-import struct
 import subprocess
 import tarfile
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +44,7 @@ from lab.runtime.docker_engine import Engine, _is_rootless, connect
 from lab.runtime.docker_image import build_fallback
 from lab.runtime.docker_volumes import archive
 from lab.spec import LabSpec
+from tests.bridge import own_bridge
 from tests.cli import mtlslab
 
 BOTH = (TLS_SERVICE, MTLS_SERVICE)
@@ -96,20 +93,6 @@ def far(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engin
         finally:
             process.terminate()  # unshare and sh have become dockerd
             process.wait(timeout=30)
-
-
-@contextlib.contextmanager
-def own_bridge() -> Iterator[str]:
-    """A network bridge for as long as it is needed, made with the calls of linux/sockios.h."""
-    add, remove, set_flags = 0x89A0, 0x89A1, 0x8914  # SIOCBRADDBR, SIOCBRDELBR, SIOCSIFFLAGS
-    name = f"mtls{uuid.uuid4().hex[:8]}"
-    with socket.socket() as control:
-        fcntl.ioctl(control, add, name.encode() + b"\0")
-        try:
-            yield name
-        finally:
-            fcntl.ioctl(control, set_flags, struct.pack("16sh14x", name.encode(), 0))  # down
-            fcntl.ioctl(control, remove, name.encode() + b"\0")
 
 
 def answers(process: subprocess.Popen[bytes], port: int) -> bool:

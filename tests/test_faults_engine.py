@@ -21,6 +21,7 @@ import docker
 import psutil
 import pytest
 
+from tests.bridge import own_bridge
 from tests.cli import Run, mtlslab
 from tests.conftest import REQUIRE_ENGINE
 
@@ -34,6 +35,7 @@ class Engine:
     """A Docker Engine of our own: all its files below one directory."""
 
     directory: Path
+    bridge: str
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -46,7 +48,8 @@ class Engine:
     def start(self) -> None:
         for left in ("docker.pid", "exec/containerd/containerd.pid"):  # by an engine that was killed
             (self.directory / left).unlink(missing_ok=True)
-        words = ["--host", self.host, "--bridge", "none", "--default-address-pool", "base=10.213.0.0/16,size=24"]
+        words = ["--host", self.host, "--bridge", self.bridge, "--iptables=false", "--ip6tables=false"]
+        words += ["--default-address-pool", "base=10.213.0.0/16,size=24"]
         for option, name in (("data-root", "data"), ("exec-root", "exec"), ("pidfile", "docker.pid")):
             words += [f"--{option}", f"{self.directory}/{name}"]
         with (self.directory / "log").open("ab") as log:
@@ -92,12 +95,14 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         pytest.skip(problem)
     # Not below pytest's directory: the path of a socket holds 107 bytes at most.
     directory = Path(subprocess.run(["mktemp", "-d"], capture_output=True, text=True, check=True).stdout.strip())
-    engine = Engine(directory)
+    bridge = contextlib.ExitStack()
+    engine = Engine(directory, bridge.enter_context(own_bridge()))
     try:
         engine.start()
         yield engine
     finally:
         engine.stop()
+        bridge.close()
         for mounted in sorted((Path(item.mountpoint) for item in psutil.disk_partitions(all=True)), reverse=True):
             if mounted.is_relative_to(directory):
                 subprocess.run(["umount", "--lazy", mounted], check=False)

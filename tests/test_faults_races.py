@@ -78,6 +78,14 @@ def test_ups_at_the_same_moment_make_one_lab_in_docker(place: Path, lab_name: st
     assert len(engine.networks.list(filters=label)) == 1
 
 
+def test_the_same_up_typed_twice_keeps_the_ports_that_were_picked(place: Path, lab_name: str) -> None:
+    words = ("up", "--name", lab_name, *EMBEDDED)
+    assert mtlslab(*words, cwd=place).code == 0
+    before = {item.pid for item in masters(lab_name)}
+    assert "it already ran as asked" in mtlslab(*words, cwd=place).out
+    assert {item.pid for item in masters(lab_name)} == before
+
+
 def test_up_and_down_racing_end_as_the_last_one_says_and_leave_a_neighbour_alone(place: Path, lab_name: str) -> None:
     neighbour = f"{lab_name}-n"
     assert mtlslab("up", "--name", neighbour, *EMBEDDED, cwd=place).code == 0
@@ -124,7 +132,7 @@ def test_an_interrupted_up_ends_with_130_and_nothing_runs(
     while name := interrupted(number, "any", step, arguments, place):
         assert masters(lab_name) == [], name
         rows.append(f"{step:>3}  {name:<45} {number.name}: 130, nothing runs")
-        step += 5
+        step += 7
         if step % 2:  # the next one meets an empty place, not the files of this one
             mtlslab("down", "--purge", "--name", lab_name, cwd=place)
     record_property(TABLE, rows)

@@ -49,9 +49,10 @@ TABLE = "table"
 EC = ("--key-type", "ec-p256")
 count = itertools.count()
 tried: dict[str, int] = {}
+read_before: set[tuple[str, str]] = set()
 
 
-def budget(inputs: int) -> Any:
+def budget(inputs: int) -> settings:
     return settings(
         max_examples=inputs * TIMES, derandomize=TIMES == 1, deadline=None, database=None,
         suppress_health_check=list(HealthCheck),
@@ -199,6 +200,10 @@ def require_as_meant(lab: Path, meant: dict[str, dict[str, list[str]]], nginx: P
         if spec["listen"] not in ("127.0.0.1", "::1") or int(address.rpartition(":")[2]) < 1024:
             address = "127.0.0.1:8888"
             own.write_text(f"listen {address} ssl;\n")
+        conf = (lab / service / "nginx.conf").read_text(), own.read_text()
+        if conf in read_before:  # the same bytes mean the same
+            continue
+        read_before.add(conf)
         read = dump(nginx, lab, service)
         assert read[f"{service}/listen.conf"] == ["listen", address, "ssl", ";"]
         assert read[f"{service}/nginx.conf"] == expected_words(meant[service][f"{service}/nginx.conf"], spec)
@@ -260,10 +265,13 @@ def require_certificate(lab: Path, spec: dict[str, Any], *, fresh: bool) -> None
 # --- the tests
 
 
-def test_every_value_of_the_corpus_in_every_option(place: Path, meant: Any, nginx_binary: Path) -> None:
+def test_every_value_of_the_corpus_in_the_options_that_reach_a_file(
+    place: Path, meant: Any, nginx_binary: Path
+) -> None:
     base = place / "corpus"
     base.mkdir()
-    for option, value in itertools.product(OPTIONS, VALUES):
+    text = ("--name", "--listen", "--host", "--image", "--tls-port", "--client-auth")
+    for option, value in itertools.product(text, VALUES):
         tally("values of the corpus in options")
         with only_below(base):
             if render([(option, value, False)]).code == 0:
@@ -311,8 +319,9 @@ def changes_to_lab_json(draw: Any) -> Callable[[dict[str, Any]], bytes]:
 
     def change(document: dict[str, Any]) -> bytes:
         if where == "bytes":
-            content = json.dumps(document).encode()
-            return content[: cut % len(content)] + byte + (content[cut % len(content) :] if cut % 2 else b"")
+            content: bytes = json.dumps(document).encode()
+            rest: bytes = content[cut % len(content) :] if cut % 2 else b""
+            return content[: cut % len(content)] + bytes(byte) + rest
         part = document if where == "top" else document[where]
         names = sorted(part)
         name = names[key % len(names)] if isinstance(key, int) and names else str(key)
@@ -320,7 +329,7 @@ def changes_to_lab_json(draw: Any) -> Callable[[dict[str, Any]], bytes]:
             del part[name]
         else:
             part[name] = value
-        return json.dumps(document).encode("utf-8", "surrogatepass")
+        return json.dumps(document).encode()
 
     return change
 
@@ -409,7 +418,7 @@ def changes_to_pem(draw: Any) -> Callable[[bytes, list[bytes]], bytes]:
             return (
                 content[:at] + bytes([content[at] ^ 1 << number % 8]) + content[at + 1 :] if content[at:] else content
             )
-        return {
+        changes: dict[str, Callable[[], bytes]] = {
             "cut": lambda: content[:at],
             "swap": lambda: files[number % len(files)],
             "insert": lambda: content[:at] + byte + content[at:],
@@ -417,7 +426,8 @@ def changes_to_pem(draw: Any) -> Callable[[bytes, list[bytes]], bytes]:
             "crlf": lambda: content.replace(b"\n", b"\r\n"),
             "append": lambda: content + files[number % len(files)],
             **OTHERS,
-        }[kind]()
+        }
+        return changes[kind]()
 
     return change
 

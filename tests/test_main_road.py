@@ -38,6 +38,7 @@ def curl(directory: Path, words: str) -> Run:
 
 def processes_of(name: str) -> list[psutil.Process]:
     label = f"MTLSLAB_LAB={name};"
+    # What has ended and only waits to be collected by its parent has no command line any more.
     return [item for item in psutil.process_iter(["cmdline"]) if label in " ".join(item.info["cmdline"] or [])]
 
 

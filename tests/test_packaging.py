@@ -63,7 +63,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(place / "wheel")  # noqa: S202 - our own archive, made a moment ago
     with tarfile.open(sdist) as tar:
-        tar.extractall(place / "sdist", filter="data")
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.0 to 3.11.3 have none
+        tar.extractall(place / "sdist")  # noqa: S202 - our own archive, made a moment ago
     return Built(wheel, sdist, place / "wheel", place / "sdist" / f"mtlslab-{lab.__version__}")
 
 

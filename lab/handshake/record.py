@@ -105,6 +105,8 @@ def _context(what: Attempt) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = what.check_hostname and not what.insecure
     context.verify_mode = ssl.CERT_NONE if what.insecure else ssl.CERT_REQUIRED
+    # Python as some distributions build it offers 1.0 and 1.1 as well.
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     if what.tls_version:
         context.minimum_version = context.maximum_version = VERSIONS[what.tls_version]
     context.set_ciphers(AEAD_CIPHERS)
