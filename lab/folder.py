@@ -6,6 +6,7 @@ The descriptor makes many files cheap, and whoever swaps the directory for a lin
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -69,3 +70,21 @@ def open_folder(directory: Path) -> Iterator[Folder]:
         yield Folder(descriptor)
     finally:
         os.close(descriptor)
+
+
+def open_lock_file(path: Path) -> int:
+    """A descriptor of a file to be locked, made if it is missing; neither follows a link nor waits for a FIFO.
+
+    Raises:
+        OSError: it is a link or a directory, or may not be opened.
+    """
+    flags = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600)
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        # On a disk that has become read-only, what runs must still be seen and stopped: a lock needs no writing.
+        with contextlib.suppress(OSError):
+            return os.open(path, os.O_RDONLY | flags)
+        raise

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import LabError, LabNotFoundError, MachineError, SpecError
-from lab.folder import PRIVATE, PUBLIC, TEMPORARY, Folder, open_folder
+from lab.folder import PRIVATE, PUBLIC, TEMPORARY, Folder, open_folder, open_lock_file
 from lab.plan import COMPOSE_FILE, CRL_DIRECTORY, RUN_DIRECTORY, SERVICES
 from lab.spec import is_image_name
 
@@ -213,7 +213,7 @@ class Workspace:
     def _open_lock(self, path: Path) -> int:
         while True:
             try:
-                descriptor = _open_lock_file(path)
+                descriptor = open_lock_file(path)
             except FileNotFoundError:  # somebody removed the directory meanwhile
                 self.create()
                 continue
@@ -358,19 +358,6 @@ def at_work(why: str) -> MachineError:
         why=why,
         hint="Wait until it has ended, then type the command again.",
     )
-
-
-def _open_lock_file(path: Path) -> int:
-    flags = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600)
-    except OSError as error:
-        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise
-        # On a disk that has become read-only, what runs must still be seen and stopped: a lock needs no writing.
-        with contextlib.suppress(OSError):
-            return os.open(path, os.O_RDONLY | flags)
-        raise
 
 
 def _sha256(content: bytes) -> str:
