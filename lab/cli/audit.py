@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from lab.cli import options
 from lab.cli.find import require_choice
 from lab.cli.options import epilog
 from lab.cli.reportfile import write_report
@@ -80,12 +81,7 @@ def audit(
     output: Annotated[
         str, typer.Option("-o", "--output", envvar="MTLSLAB_OUTPUT", help="text, json or junit.")
     ] = "text",
-    output_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--output-file", envvar="MTLSLAB_OUTPUT_FILE", help="Write the report there instead of to stdout."
-        ),
-    ] = None,
+    output_file: options.OutputFile = None,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", envvar="MTLSLAB_VERBOSE", help="Show the reason behind every check.")
     ] = False,

@@ -102,3 +102,7 @@ RotateCerts = Annotated[
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", envvar="MTLSLAB_OVERWRITE", help="Render over files that were edited by hand.")
 ]
+OutputFile = Annotated[
+    Path | None,
+    typer.Option("--output-file", envvar="MTLSLAB_OUTPUT_FILE", help="Write the report there instead of to stdout."),
+]

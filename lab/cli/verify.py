@@ -7,7 +7,6 @@ import itertools
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -64,12 +63,7 @@ def verify(
     output: Annotated[
         str, typer.Option("-o", "--output", envvar="MTLSLAB_OUTPUT", help="text, short, json, junit, tap or html.")
     ] = "text",
-    output_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--output-file", envvar="MTLSLAB_OUTPUT_FILE", help="Write the report there instead of to stdout."
-        ),
-    ] = None,
+    output_file: options.OutputFile = None,
     strict: Annotated[
         bool,
         typer.Option("--strict", envvar="MTLSLAB_STRICT", help="Warnings fail, too: also what nginx does by design."),
