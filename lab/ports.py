@@ -9,6 +9,7 @@ import ipaddress
 import itertools
 import os
 import re
+import secrets
 import socket
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 # The variable by which an embedded nginx tells in its process title which lab it belongs to.
 PROCESS_LABEL = "MTLSLAB_LAB"
+# Below the ports that systems hand out to outgoing connections (Linux from 32768, others from 49152): one of those may
+# be taken by any client in the moment before nginx listens.
+_FREE_PORTS = range(20000, 32000)
+_TRIES = 50
 _LAB = re.compile(rf"\b{PROCESS_LABEL}=([a-z0-9_-]+);")
 
 
@@ -30,6 +35,9 @@ def free_port(listen: str) -> int:
     Raises:
         MachineError: ``listen`` is not an address of this machine.
     """
+    for _ in range(_TRIES):
+        with contextlib.suppress(OSError), _bound(listen, _FREE_PORTS[secrets.randbelow(len(_FREE_PORTS))]) as port:
+            return port
     with _bound(listen, 0) as port:
         return port
 

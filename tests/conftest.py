@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from lab.ports import free_port
 
 # A shell ignores SIGINT for what it starts in the background, and that is inherited: the programs under test must hear
 # Ctrl-C wherever the tests were started.
@@ -64,10 +65,10 @@ def nginx_binary() -> Path:
 @pytest.fixture
 def free_ports() -> tuple[int, int]:
     """Two TCP ports that nobody holds at this moment."""
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
+    first = second = free_port("127.0.0.1")
+    while second == first:
+        second = free_port("127.0.0.1")
+    return first, second
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
+from lab.ports import free_port
 from tests.cli import Run, command, environment, mtlslab
 
 UP = ("up", "--runtime", "embedded", "--tls-port", "0", "--mtls-port", "0", "--key-type", "ec-p256")
@@ -109,9 +110,7 @@ def test_a_second_up_changes_nothing_and_a_changed_port_replaces_one_service(lab
     again = mtlslab("up", "--name", name, cwd=place)
     assert "it already ran as asked" in again.out
     assert {item.pid for item in processes_of(name)} == before
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        port = holder.getsockname()[1]
+    port = free_port("127.0.0.1")
     changed = mtlslab("up", "--name", name, "--mtls-port", str(port), cwd=place)
     assert "started nginx-mtls)" in changed.out, changed.err
     assert len({item.pid for item in processes_of(name)} & before) == 1
