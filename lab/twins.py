@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from lab.context import FAULTS_DIRECTORY
 from lab.errors import NotReadyError
 from lab.issuing import keep_specimen
+from lab.labfiles import plan_of
 from lab.plan import MTLS_SERVICE, SERVER_KEY, LabPlan, make_plan, with_fingerprints
 from lab.ports import pick_ports
 from lab.probe import Attempt, attempt
@@ -118,8 +119,7 @@ def running(twin: Twin, runtime: Runtime, image: str) -> Iterator[None]:
     workspace, name = twin.workspace, twin.spec.name
     try:
         used = runtime.prepare(name, image)
-        owner = (workspace.directory / SERVER_KEY).stat()
-        plan = make_plan(twin.spec, workspace.directory, image=used, user=f"{owner.st_uid}:{owner.st_gid}")
+        plan = plan_of(workspace, twin.spec, used, copied=runtime.copies_files())
         runtime.start(with_fingerprints(plan))
         _wait_until_heard(plan, runtime)
         yield
