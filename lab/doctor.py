@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import sys
 from pathlib import Path
 
 from lab.errors import MachineError
 from lab.ports import check_ports_free
+from lab.programs import find_program
 from lab.runtime.choose import Runtimes, problem
 from lab.spec import LabSpec
 
@@ -62,7 +62,7 @@ def _port(spec: LabSpec, port: int) -> Sign:
 
 
 def _client(name: str) -> Sign:
-    path = shutil.which(name)
+    path = find_program(name)
     return Sign(
         name, path is not None, path or "not found", "" if path else f"Only needed to follow along with {name}."
     )

@@ -12,6 +12,8 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from lab.sudo import group_of
+
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 PUBLIC = 0o644
@@ -32,7 +34,7 @@ class Folder:
             name: of the file, without a path; a link of that name is replaced, not followed.
             content: all of it.
             mode: permissions; until they are set it is 0600, so that a private key is never open to others.
-            owner: uid and gid that it is given to, where we may give files away.
+            owner: uid that it is given to, with the gid that goes with it, where we may give files away.
 
         Raises:
             OSError: the disk refuses it, or a directory has that name; nothing is left behind.
@@ -52,7 +54,7 @@ class Folder:
             if mode != PRIVATE:
                 os.fchmod(descriptor, mode)  # whatever the umask: a container with another uid must read it
             if owner is not None and os.geteuid() == 0:
-                os.fchown(descriptor, owner, owner)
+                os.fchown(descriptor, owner, group_of(owner))
             written = 0
             while written < len(content):  # a disk that fills up takes a part first, and refuses the rest
                 written += file.write(content[written:])

@@ -6,6 +6,7 @@ import datetime
 import os
 from collections.abc import Callable
 
+from lab.errors import SpecError
 from lab.plan import CLIENT_CA_KEY, COMPOSE_FILE, SERVER_KEY, LabPlan, make_plan, with_fingerprints
 from lab.render import render, render_compose
 from lab.spec import LabSpec
@@ -90,8 +91,20 @@ def write_files(
 
 
 def plan_of(workspace: Workspace, spec: LabSpec, image: str, *, copied: bool = False) -> LabPlan:
-    """The plan of a lab whose certificates are there, without fingerprints; containers run as the key's owner."""
-    owner = os.stat(workspace.directory / SERVER_KEY)
+    """The plan of a lab whose certificates are there, without fingerprints; containers run as the key's owner.
+
+    Raises:
+        SpecError: there is no server key, or it is hidden.
+    """
+    key = workspace.directory / SERVER_KEY
+    try:
+        owner = os.lstat(key)
+    except OSError as error:
+        raise SpecError(
+            f"The server's key {key} cannot be used.",
+            why=os.strerror(error.errno or 0),
+            hint="Issue what is missing: mtlslab up",
+        ) from error
     # An edit by root may have left the key with root; a container still does not run as root.
     uid, gid = (owner.st_uid, owner.st_gid) if owner.st_uid else (UNPRIVILEGED_ID, UNPRIVILEGED_ID)
     return make_plan(spec, workspace.directory, image=image, user=f"{uid}:{gid}", copied=copied)

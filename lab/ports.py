@@ -99,8 +99,8 @@ def port_holder(listen: str, port: int) -> str | None:
 
 
 @contextlib.contextmanager
-def _bound(listen: str, port: int) -> Iterator[int]:
-    """Listen on a port for a moment the way nginx does, and give its number.
+def listening(listen: str, port: int) -> Iterator[socket.socket]:
+    """Listen on a port the way nginx does, as long as the ``with`` statement lasts; 0 lets the kernel choose.
 
     Raises:
         MachineError: ``listen`` is not an address of this machine.
@@ -120,6 +120,13 @@ def _bound(listen: str, port: int) -> Iterator[int]:
             if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 raise _no_such_address(listen, error) from error
             raise
+        yield probe
+
+
+@contextlib.contextmanager
+def _bound(listen: str, port: int) -> Iterator[int]:
+    """Listen on a port for a moment, and give its number; see :func:`listening`."""
+    with listening(listen, port) as probe:
         yield probe.getsockname()[1]
 
 

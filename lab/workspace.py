@@ -23,6 +23,7 @@ from lab.errors import LabError, LabNotFoundError, MachineError, SpecError
 from lab.folder import PRIVATE, PUBLIC, TEMPORARY, Folder, open_folder, open_lock_file
 from lab.plan import COMPOSE_FILE, CRL_DIRECTORY, RUN_DIRECTORY, SERVICES
 from lab.spec import is_image_name
+from lab.sudo import sudo_user
 
 LAB_FILE = "lab.json"
 LAB_SCHEMA = "mtlslab.lab/1"
@@ -169,8 +170,12 @@ class Workspace:
         return tuple(f"certs/{name}" for name in sorted(names, key=lambda name: ("-ca." not in name, name)))
 
     def key_owner(self) -> int:
-        """The uid that owns private keys which a service must read: ours, or an unprivileged one when we are root."""
-        return os.geteuid() or UNPRIVILEGED_ID
+        """The uid that owns private keys which a service must read: ours, or an unprivileged one when we are root.
+
+        That is the user who typed ``sudo``, else :data:`UNPRIVILEGED_ID`.
+        """
+        user = sudo_user()
+        return os.geteuid() or (user[0] if user else UNPRIVILEGED_ID)
 
     # --- writing
 

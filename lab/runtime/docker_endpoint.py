@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import ipaddress
 import os
-import shutil
 import socket
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lab.errors import MachineError
+from lab.programs import find_program
 
 DEFAULT_URL = "npipe:////./pipe/docker_engine" if sys.platform == "win32" else "unix:///var/run/docker.sock"
 CONNECT_SECONDS = 2.0  # an engine answers in milliseconds; a dead address must not keep `--runtime auto` waiting
@@ -184,7 +184,7 @@ def _nobody_at_socket(endpoint: Endpoint, path: str, error: OSError) -> MachineE
             why=f"{error.strerror or error}; but there is a socket {other}",
             hint=f"export DOCKER_HOST=unix://{other}",
         )
-    if isinstance(error, FileNotFoundError) and not (shutil.which("docker") or shutil.which("dockerd")):
+    if isinstance(error, FileNotFoundError) and not (find_program("docker") or find_program("dockerd")):
         return MachineError(
             "Cannot reach Docker: it is not installed.",
             why=f"there is neither a docker command nor a socket {path}",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
+import os
+import signal
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,24 +15,26 @@ from lab.errors import LabNotFoundError, SpecError
 from lab.plan import MTLS_SERVICE, SERVICES, LabPlan, Service
 from lab.runtime import processes
 from lab.runtime.base import LogLine, ServiceStatus, Started, State
-from lab.runtime.launch import launch, log_path, refused, wait_until_up
+from lab.runtime.launch import launch, log_path, log_writer, refused, wait_until_up
 from lab.runtime.logfile import LogReader
 from lab.runtime.nginx import Nginx, find_nginx
 from lab.runtime.processes import Found, Master
 from lab.runtime.record import RunRecord, clear_run_directory, read_record
 from lab.runtime.reload import apply_configuration, check_configuration
+from lab.runtime.users import User, let_in, nginx_user
 
 if TYPE_CHECKING:
     import psutil
 
 _FOLLOW_SECONDS = 0.02
+_LOG_SECONDS = 2.0  # for a log writer to write the last words of an nginx that has ended
 
 
 class EmbeddedRuntime:
     """Runs the services as nginx processes of the current user; implements :class:`lab.runtime.base.Runtime`.
 
-    Each service is a process group of its own that outlives this program. It is found again by the process title, which
-    carries the lab's name.
+    Each service is a process group of its own that outlives this program. It is found again by its mark
+    (:mod:`lab.runtime.marks`). Root's run as a user without rights (:mod:`lab.runtime.users`).
 
     Args:
         nginx: binary to run; None looks for one (see :func:`lab.runtime.nginx.find_nginx`).
@@ -94,6 +98,7 @@ class EmbeddedRuntime:
         self._remove(plan.lab, found.of(item.name for item in missing), [item.name for item in missing], plan.directory)
         check_ports_free(plan.listen, [item.port for item in missing], mtls_port=plan.service(MTLS_SERVICE).port)
         self._start_all(plan, missing, nginx)
+        self._warn_of_open_door(plan)
         return Started(created=tuple(item.name for item in missing), kept=kept)
 
     def stop(self, lab: str, services: tuple[str, ...] | None = None) -> tuple[str, ...]:
@@ -121,9 +126,10 @@ class EmbeddedRuntime:
         readers = {name: LogReader(log_path(directory, name), tail=tail) for name in names}
         try:
             for name, reader in readers.items():
-                yield from (LogLine(name, text) for text in deque(reader.lines(), maxlen=tail))
+                yield from (LogLine(name, text) for text in reader.stream())
             if follow:
-                yield from _follow(readers, [item.process for item in found.masters])
+                writers = [writer for name in names if (writer := log_writer(directory, name))]
+                yield from _follow(readers, [*(item.process for item in found.masters), *writers])
         finally:
             for reader in readers.values():
                 reader.close()
@@ -170,17 +176,24 @@ class EmbeddedRuntime:
 
     def _remove(self, lab: str, found: Found, services: Iterable[str], *directories: Path) -> None:
         processes.end(found)
-        places = {*directories, *(item.directory for item in found.masters)}
+        places = {
+            *directories,
+            *(item.directory for item in found.masters),
+            *([self._directory] if self._directory else []),
+        }
         for service in services:
             for directory in places:
-                clear_run_directory(directory, service)
-            if self._directory and self._record(lab, service):
-                clear_run_directory(self._directory, service)
+                # A workspace of another lab may stand there by now.
+                record = read_record(directory, service)
+                if directory in directories or (record and record.lab == lab):
+                    _end_log_writer(directory, service)
+                    clear_run_directory(directory, service)
 
     def _start_all(self, plan: LabPlan, services: tuple[Service, ...], nginx: Nginx) -> None:
         """Start services side by side, of which none runs; if one fails, end them all."""
         try:
-            launches = [launch(plan, service, nginx) for service in services]
+            user = self._user(plan.directory)
+            launches = [launch(plan, service, nginx, user) for service in services]
             for item in launches:
                 wait_until_up(plan, item)
         except BaseException as error:
@@ -189,6 +202,25 @@ class EmbeddedRuntime:
             if isinstance(error, OSError):
                 raise refused(plan, error) from error
             raise
+
+    def _user(self, directory: Path) -> User | None:
+        """Who runs nginx there; root lets that user in."""
+        user = nginx_user(directory)
+        if user:
+            let_in(user, directory, self._say)
+        return user
+
+    def _warn_of_open_door(self, plan: LabPlan) -> None:
+        if os.geteuid() == 0 and not ipaddress.ip_address(plan.listen).is_loopback:
+            self._say(f"Started by root, nginx listens on {plan.listen}: other machines may reach it.")
+
+
+def _end_log_writer(directory: Path, service: str) -> None:
+    """Wait until the log writer has ended, which it does by itself; one that cannot (a hung disk) is killed."""
+    writer = log_writer(directory, service)
+    for process in processes.wait([writer], _LOG_SECONDS) if writer else ():
+        processes.send(process, signal.SIGKILL)
+        processes.wait([process], _LOG_SECONDS)
 
 
 def _check_directory(directory: Path) -> None:
@@ -214,6 +246,7 @@ def _runs_as_asked(plan: LabPlan, service: Service, found: Found, nginx: Nginx) 
         (status.state, status.directory, status.fingerprint) == (State.RUNNING, plan.directory, service.fingerprint)
         and record is not None
         and record.nginx == str(nginx)
+        and log_writer(plan.directory, service.name) is not None
     )
 
 
@@ -235,11 +268,14 @@ def _follow(readers: dict[str, LogReader], running: list[psutil.Process]) -> Ite
     while True:
         # First the look at the processes, then at the files: the last words of a process are not missed.
         running = [process for process in running if processes.is_alive(process)]
-        fresh = [LogLine(name, text) for name, reader in readers.items() for text in reader.lines()]
-        yield from fresh
+        quiet = True
+        for name, reader in readers.items():
+            for text in reader.stream():
+                quiet = False
+                yield LogLine(name, text)
         if not running:
             break
-        if not fresh:
+        if quiet:
             time.sleep(_FOLLOW_SECONDS)
     for name, reader in readers.items():
         yield from (LogLine(name, text) for text in reader.last())

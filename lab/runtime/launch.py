@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,10 +15,12 @@ from typing import TYPE_CHECKING
 from lab.errors import MachineError
 from lab.plan import RUN_DIRECTORY, LabPlan, Service
 from lab.ports import PROCESS_LABEL
-from lab.runtime import processes
-from lab.runtime.logfile import LogReader, open_for_append
+from lab.runtime import logwriter, processes
+from lab.runtime.logfile import ROTATE_BYTES, LogReader, open_for_append
+from lab.runtime.marks import Mark
 from lab.runtime.nginx import Nginx
-from lab.runtime.record import RunRecord, write_record
+from lab.runtime.record import RunRecord, read_record, write_record
+from lab.runtime.users import User, give_stream, low_port, own_directory, root_of
 
 if TYPE_CHECKING:
     import psutil
@@ -27,54 +30,93 @@ LOG_DIRECTORY = "logs"
 # itself tries for 2.5 seconds before it gives up.
 PATIENCE = 10.0
 LAST_LINES = 5  # of the log, in an error
+_LAST_WORDS = 5.0  # seconds for the log writer to write what an nginx that has ended said
 # A distribution's nginx says this to everybody but root before it has read that the log is elsewhere: no fault.
 _HARMLESS = "could not open error log file"
 
 
 @dataclasses.dataclass
 class Launch:
-    """A service that is being started: its process, and its log from that moment on."""
+    """A service that is being started: nginx, who writes its log, and the log from that moment on."""
 
     service: Service
     process: psutil.Process
     child: subprocess.Popen[bytes]
+    writer: psutil.Process
     log: LogReader
 
 
-def launch(plan: LabPlan, service: Service, nginx: Nginx) -> Launch:
-    """Start a service and write its record; does not wait.
+def launch(plan: LabPlan, service: Service, nginx: Nginx, user: User | None) -> Launch:
+    """Start a service as a user (None: the one that we are) and write its record; does not wait.
 
     Raises:
         OSError: the disk refuses a file, or the binary cannot be run; the process may have been started already.
+        MachineError: we may not become that user.
     """
-    _make_directory(plan.directory / RUN_DIRECTORY)
-    _make_directory(plan.directory / LOG_DIRECTORY)
+    own_directory(plan.directory / RUN_DIRECTORY, user)
+    own_directory(plan.directory / LOG_DIRECTORY, user)
     path = log_path(plan.directory, service.name)
+    identity = (user.uid, user.gid) if user else (os.geteuid(), os.getegid())
+    mark = Mark(plan.lab, service.name, plan.directory, nginx.path, *identity)
+    command = [str(nginx.path), *service.command(root_of(plan.directory, user), directives(plan.lab))]
+    with low_port(plan, service, user) as sockets:
+        reader, pipe, writer = _start_log_writer(path, user)
+        try:
+            process, child = processes.launch(mark, user, command, output=pipe, sockets=sockets)
+        finally:
+            os.close(pipe)
+    record = RunRecord(
+        plan.lab,
+        process.pid,
+        processes.start_time(process),
+        service.fingerprint,
+        str(nginx),
+        writer.pid,
+        processes.start_time(writer),
+    )
+    write_record(plan.directory, service.name, record)
+    return Launch(service, process, child, writer, reader)
+
+
+def _start_log_writer(path: Path, user: User | None) -> tuple[LogReader, int, psutil.Process]:
+    """Start the log writer of a service; gives a reader of what it will write, and the pipe into it.
+
+    It ends when nobody holds the pipe any more.
+
+    Raises:
+        OSError: the log cannot be opened, or no Python be started.
+    """
     log = open_for_append(path)
     try:
         reader = LogReader(path, offset=os.fstat(log).st_size)
-        command = [str(nginx.path), *service.command(str(plan.directory), directives(plan.lab))]
-        process, child = processes.launch(plan.lab, service.name, command, directory=plan.directory, log=log)
+        output, pipe = os.pipe()
+        try:
+            give_stream(pipe, user)
+            # Not as the user from the start, who may not go where Python lies: it becomes that user itself.
+            identity = [str(user.uid), str(user.gid)] if user else []
+            command = [sys.executable, "-I", "-S", logwriter.__file__, path.name, str(ROTATE_BYTES), *identity]
+            child = subprocess.Popen(
+                command, cwd=path.parent, stdin=output, stdout=log, stderr=subprocess.DEVNULL, start_new_session=True
+            )
+        except BaseException:
+            os.close(pipe)
+            raise
+        finally:
+            os.close(output)
     finally:
         os.close(log)
-    record = RunRecord(plan.lab, process.pid, processes.start_time(process), service.fingerprint, str(nginx))
-    write_record(plan.directory, service.name, record)
-    return Launch(service, process, child, reader)
+    return reader, pipe, processes.adopt(child)
+
+
+def log_writer(directory: Path, service: str) -> psutil.Process | None:
+    """The process that writes the log of a service, by the record in the workspace; None when it has ended."""
+    record = read_record(directory, service)
+    return processes.find(record.writer, record.writer_start_time) if record and record.writer else None
 
 
 def directives(lab: str) -> str:
-    """What nginx is told beside its configuration file: stay in the foreground, whose it is, which user to be."""
-    label = f"daemon off; env {PROCESS_LABEL}={lab};"
-    if os.geteuid() != 0:
-        return label
-    # nginx started by root hands its workers to "nobody", who cannot read a private workspace and has no known group.
-    import grp
-    import pwd
-
-    try:
-        return f"{label} user {pwd.getpwuid(0).pw_name} {grp.getgrgid(os.getegid()).gr_name};"
-    except KeyError:
-        return label
+    """What nginx is told beside its configuration file: stay in the foreground, and whose it is."""
+    return f"daemon off; env {PROCESS_LABEL}={lab};"
 
 
 def wait_until_up(plan: LabPlan, launch: Launch) -> None:
@@ -109,6 +151,8 @@ def _ending(code: int) -> str:
 
 
 def _not_started(launch: Launch, cause: str) -> MachineError:
+    if not processes.is_alive(launch.process):
+        processes.wait([launch.writer], _LAST_WORDS)
     said = words(launch.log.lines() + launch.log.last())
     return MachineError(
         f"{launch.service.name} did not start: {cause}.",
@@ -129,13 +173,6 @@ def refused(plan: LabPlan, error: OSError) -> MachineError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         hint = "Make room on that disk, or choose another one with --dir."
     return MachineError(f"nginx cannot be started: {path}.", why=os.strerror(error.errno or 0), hint=hint)
-
-
-def _make_directory(path: Path) -> None:
-    """Make a directory of our own; one that is there must be real, as a link could lead out of the workspace."""
-    path.mkdir(mode=0o700, exist_ok=True)
-    if path.is_symlink():
-        raise NotADirectoryError(errno.ENOTDIR, "is a link", str(path))
 
 
 def log_path(directory: Path, service: str) -> Path:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-import shutil
 import stat
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 from lab.errors import LabError, MachineError, SpecError
+from lab.programs import find_program
 
 INSTALL = "pip install 'mtlslab[embedded]'"
 # Where distributions put nginx; not on the PATH of ordinary users everywhere.
@@ -39,7 +39,7 @@ def find_nginx(wanted: Path | None = None, say: Callable[[str], None] = lambda _
     """
     if wanted is not None:
         return _inspect(wanted, SpecError)
-    on_path = shutil.which("nginx", path=os.pathsep.join((os.environ.get("PATH", os.defpath), *_SYSTEM_DIRECTORIES)))
+    on_path = find_program("nginx", _SYSTEM_DIRECTORIES)
     packaged = _packaged()
     if on_path is not None:
         try:

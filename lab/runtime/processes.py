@@ -1,9 +1,7 @@
-"""Finds and ends the nginx processes of a lab, by what they themselves show: their title and an open file.
+"""Finds and ends the nginx processes of a lab. They are known by their mark, never by what a title says.
 
-A master shows its whole command line in its process title, with the lab's name in it (``env MTLSLAB_LAB=name;``). A
-worker shows only "nginx: worker process"; that it belongs to a lab shows in the open file which it inherited, a memory
-file called ``mtlslab:LAB:SERVICE`` (Linux). So neither a pid file nor the workspace is needed to find what a killed
-master left behind, and no pid that was written down earlier is ever signalled.
+See :mod:`lab.runtime.marks`. Neither a pid file nor the workspace is needed to find what a killed master left behind,
+and no pid that was written down earlier is ever signalled without a look at who it is now.
 """
 
 from __future__ import annotations
@@ -11,15 +9,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.ports import PROCESS_LABEL
+from lab.runtime.marks import MASTER_TITLE, WORKER_TITLE, Mark, mark_of, marked
+from lab.runtime.users import User, start_as
 
 if TYPE_CHECKING:
     import psutil
@@ -27,16 +26,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.005
 # How long nginx may take to end after each signal: QUIT waits for connections that are being served, TERM does not.
 _PATIENCE = ((signal.SIGQUIT, 1.0), (signal.SIGTERM, 1.5), (signal.SIGKILL, 5.0))
-_MASTER_TITLE = "nginx: master process "
-# The title is the command line as `launch` made it. Right after exec the words in front are not there yet.
-_MASTER = re.compile(
-    rf"(?:{_MASTER_TITLE})?(?P<nginx>/.+?) -p (?P<directory>/.*)/ -c (?P=directory)/(?P<service>[^/]+)/nginx\.conf"
-    rf" -g daemon off; env {PROCESS_LABEL}=(?P<lab>[a-z0-9_-]+);(?: user [^;]+;)?",
-    re.DOTALL,
-)
-_WORKER_TITLE = "nginx: worker process"
-_RETIRED_TITLE = "nginx: worker process is shutting down"
-_MEMORY_FILE = "mtlslab:{lab}:{service}"
+_RETIRED_TITLE = f"{WORKER_TITLE} is shutting down"
 # nginx writes its title over its arguments and its environment: 22 bytes more than the arguments. In an empty
 # environment the end of the title, which is the label, would be cut off.
 _ROOM_FOR_TITLE = {"MTLSLAB_ROOM": "-" * 64}
@@ -47,12 +37,20 @@ _children: list[subprocess.Popen[bytes]] = []
 
 @dataclasses.dataclass(frozen=True)
 class Master:
-    """A master process of nginx: the service it runs, the workspace and binary it was started with."""
+    """A master process of nginx, with what it was started as."""
 
     process: psutil.Process
-    service: str
-    directory: Path
-    nginx: Path
+    mark: Mark
+
+    @property
+    def service(self) -> str:
+        """The service that it runs."""
+        return self.mark.service
+
+    @property
+    def directory(self) -> Path:
+        """The workspace that it was started from."""
+        return self.mark.directory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,12 +58,17 @@ class Orphan:
     """A worker process whose master was killed: it still listens on the port."""
 
     process: psutil.Process
-    service: str
+    mark: Mark
+
+    @property
+    def service(self) -> str:
+        """The service that it belongs to."""
+        return self.mark.service
 
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """The nginx processes of one lab."""
+    """Nginx processes of labs."""
 
     masters: tuple[Master, ...] = ()
     orphans: tuple[Orphan, ...] = ()
@@ -85,23 +88,37 @@ class Found:
 
 
 def scan(lab: str) -> Found:
-    """The processes of a lab that belong to us, or to anybody when we are root."""
+    """The processes of a lab that we started, as the user that we are."""
+    found = scan_all()
+    return Found(
+        tuple(item for item in found.masters if item.mark.lab == lab),
+        tuple(item for item in found.orphans if item.mark.lab == lab),
+    )
+
+
+def scan_all() -> Found:
+    """The processes of all labs that we started, as the user that we are."""
     import psutil
 
     _reap()
     masters: list[Master] = []
-    workers: list[psutil.Process] = []
+    workers: list[tuple[psutil.Process, Mark, int]] = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             text = title(process)
-            match = _MASTER.fullmatch(text) if PROCESS_LABEL in text else None
+            # Only a first look, as anybody can show such a title: it spares us the open files of all other processes.
+            mark = mark_of(process, text) if text.startswith(WORKER_TITLE) or PROCESS_LABEL in text else None
+            if mark is None:
+                continue
             # A master leads its session. A worker that was forked this moment still shows its master's title.
-            if text.startswith(_WORKER_TITLE) or (match and os.getsid(process.pid) != process.pid):
-                workers.append(process)
-            elif match and match["lab"] == lab and _is_ours(process):
-                masters.append(_master(process, match))
+            session = os.getsid(process.pid)
+            if session == process.pid:
+                masters.append(Master(process, mark))
+            else:
+                workers.append((process, mark, session))
     sessions = {item.process.pid for item in masters}
-    return Found(tuple(masters), tuple(_orphans(lab, workers, sessions)))
+    orphans = tuple(Orphan(process, mark) for process, mark, session in workers if session not in sessions)
+    return Found(tuple(masters), orphans)
 
 
 def title(process: psutil.Process) -> str:
@@ -119,7 +136,7 @@ def is_master(process: psutil.Process) -> bool:
     import psutil
 
     with contextlib.suppress(psutil.Error):
-        return title(process).startswith(_MASTER_TITLE)
+        return title(process).startswith(MASTER_TITLE)
     return False
 
 
@@ -132,7 +149,7 @@ def serving_workers(master: Master) -> frozenset[int]:
         for child in master.process.children():
             with contextlib.suppress(psutil.Error):
                 text = title(child)
-                if text.startswith(_WORKER_TITLE) and not text.startswith(_RETIRED_TITLE):
+                if text.startswith(WORKER_TITLE) and not text.startswith(_RETIRED_TITLE):
                     pids.add(child.pid)
     return frozenset(pids)
 
@@ -161,30 +178,56 @@ def is_alive(process: psutil.Process) -> bool:
         return False
 
 
-def launch(
-    lab: str, service: str, command: Sequence[str], *, directory: Path, log: int
-) -> tuple[psutil.Process, subprocess.Popen[bytes]]:
-    """Start an nginx that outlives us: session and process group of its own, output to the file descriptor ``log``.
-
-    Raises:
-        OSError: it cannot be run.
-    """
+def find(pid: int, started: float) -> psutil.Process | None:
+    """The process that had this pid and :func:`start_time` when they were written down; None when it has ended."""
     import psutil
 
+    with contextlib.suppress(psutil.Error, OSError, OverflowError):
+        process = psutil.Process(pid)
+        if start_time(process) == started and is_alive(process):
+            return process
+    return None
+
+
+def launch(
+    mark: Mark, user: User | None, command: Sequence[str], *, output: int, sockets: Sequence[int] = ()
+) -> tuple[psutil.Process, subprocess.Popen[bytes]]:
+    """Start an nginx that outlives us, in a session and process group of its own.
+
+    Args:
+        mark: what it is started as.
+        user: see :func:`lab.runtime.users.start_as`.
+        command: binary and arguments.
+        output: descriptor that its output goes to.
+        sockets: descriptors on which we already listen for it.
+
+    Raises:
+        OSError, MachineError: it cannot be run.
+    """
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    with _memory_file(lab, service) as inherited:
-        child = subprocess.Popen(
+    if sockets:  # the way in which an nginx hands its sockets to the one that replaces it
+        environment["NGINX"] = "".join(f"{number};" for number in sockets)
+    with marked(mark) as inherited:
+        child = start_as(
+            user,
             command,
-            cwd=directory,
+            pass_fds=(*inherited, *sockets),
+            cwd=mark.directory,
             env={**environment, **_ROOM_FOR_TITLE},
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
-            pass_fds=inherited,
         )
+    return adopt(child), child
+
+
+def adopt(child: subprocess.Popen[bytes]) -> psutil.Process:
+    """Hold a process that we started, so that it is no zombie when it ends before us."""
+    import psutil
+
     _children.append(child)
-    return psutil.Process(child.pid), child
+    return psutil.Process(child.pid)
 
 
 def end(found: Found) -> None:
@@ -200,61 +243,10 @@ def end(found: Found) -> None:
             waiting += _descendants(family)
         for process in waiting:
             send(process, number)
-        waiting = _wait(waiting, patience)
+        waiting = wait(waiting, patience)
         if not waiting:
             break
     _reap()
-
-
-def _master(process: psutil.Process, match: re.Match[str]) -> Master:
-    return Master(process, match["service"], Path(match["directory"]), Path(match["nginx"]))
-
-
-def _orphans(lab: str, workers: Iterable[psutil.Process], sessions: set[int]) -> Iterator[Orphan]:
-    import psutil
-
-    for process in workers:
-        with contextlib.suppress(psutil.Error, OSError):
-            service = _service_of_worker(lab, process)
-            if service and os.getsid(process.pid) not in sessions and _is_ours(process):
-                yield Orphan(process, service)
-
-
-def _is_ours(process: psutil.Process) -> bool:
-    owner = process.uids().effective
-    if os.geteuid() not in (0, owner):
-        return False
-    # Root also sees the processes inside containers: a lab that runs in there is not this machine's.
-    try:
-        return os.readlink(f"/proc/{process.pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
-    except OSError:  # not Linux, or hidden
-        return True
-
-
-def _service_of_worker(lab: str, process: psutil.Process) -> str:
-    """The service that a worker belongs to, by the memory file that it inherited; empty when it is not of this lab."""
-    prefix = "/memfd:" + _MEMORY_FILE.format(lab=lab, service="")
-    directory = f"/proc/{process.pid}/fd"
-    for number in os.listdir(directory):
-        with contextlib.suppress(OSError):
-            target = os.readlink(f"{directory}/{number}")
-            if target.startswith(prefix):
-                return target.removeprefix(prefix).removesuffix(" (deleted)")
-    return ""
-
-
-@contextlib.contextmanager
-def _memory_file(lab: str, service: str) -> Iterator[tuple[int, ...]]:
-    if not hasattr(
-        os, "memfd_create"
-    ):  # macOS: workers of a killed master are not found there, the port check names them
-        yield ()
-        return
-    descriptor = os.memfd_create(_MEMORY_FILE.format(lab=lab, service=service))
-    try:
-        yield (descriptor,)
-    finally:
-        os.close(descriptor)
 
 
 def _descendants(masters: Iterable[psutil.Process]) -> list[psutil.Process]:
@@ -277,7 +269,7 @@ def send(process: psutil.Process, number: int) -> None:
             process.send_signal(signal.SIGCONT)  # a stopped process takes no other signal
 
 
-def _wait(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
+def wait(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
     """Wait until all have ended; returns those that have not in time."""
     deadline = time.monotonic() + seconds
     alive = [process for process in processes if is_alive(process)]

@@ -1,6 +1,8 @@
 """What the embedded runtime writes down about a process it started: ``run/SERVICE.json`` in the workspace.
 
-Not needed to find or to end a process. It tells what a process was started with, and that there was one that has ended.
+Not needed to find or to end nginx. It tells what a process was started with, who writes its log, and that there was one
+that has ended. The directory may belong to another user, who runs nginx for root: a record counts only when its file is
+our own.
 """
 
 from __future__ import annotations
@@ -9,9 +11,12 @@ import contextlib
 import dataclasses
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from lab.plan import RUN_DIRECTORY
+
+_MAX_BYTES = 65536
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +29,8 @@ class RunRecord:
         start_time: as :func:`lab.runtime.processes.start_time` gives it; with the pid it names one process for good.
         fingerprint: the plan's fingerprint of the service.
         nginx: binary and version, in words.
+        writer: process id of the log writer; 0 when unknown.
+        writer_start_time: that of the log writer.
     """
 
     lab: str
@@ -31,22 +38,30 @@ class RunRecord:
     start_time: float
     fingerprint: str
     nginx: str
+    writer: int = 0
+    writer_start_time: float = 0
 
 
 def read_record(directory: Path, service: str) -> RunRecord | None:
-    """The record of a service in the workspace ``directory``; None when there is none or it is damaged."""
+    """The record of a service in the workspace ``directory``; None when there is none, or it is damaged or not ours."""
     try:
-        descriptor = os.open(_path(directory, service), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with _run_directory(directory) as run:
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = os.open(_name(service), flags, dir_fd=run)
         with os.fdopen(descriptor, "rb") as file:
-            document = json.loads(file.read(65536))
+            if os.fstat(descriptor).st_uid != os.geteuid():
+                return None
+            document = json.loads(file.read(_MAX_BYTES))
         return RunRecord(
             lab=str(document["lab"]),
             pid=int(document["pid"]),
             start_time=float(document["start_time"]),
             fingerprint=str(document["fingerprint"]),
             nginx=str(document["nginx"]),
+            writer=int(document.get("writer", 0)),
+            writer_start_time=float(document.get("writer_start_time", 0)),
         )
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 
@@ -56,14 +71,15 @@ def write_record(directory: Path, service: str, record: RunRecord) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    path = _path(directory, service)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with contextlib.suppress(FileNotFoundError):
-        temporary.unlink()
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(dataclasses.asdict(record), file)
-    temporary.replace(path)
+    name = _name(service)
+    temporary = f".{name}.tmp"
+    with _run_directory(directory) as run:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=run)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(temporary, flags, 0o600, dir_fd=run), "w", encoding="utf-8") as file:
+            json.dump(dataclasses.asdict(record), file)
+        os.replace(temporary, name, src_dir_fd=run, dst_dir_fd=run)
 
 
 def clear_run_directory(directory: Path, service: str) -> None:
@@ -71,15 +87,23 @@ def clear_run_directory(directory: Path, service: str) -> None:
 
     nginx would write through a link, out of the workspace.
     """
-    run = directory / RUN_DIRECTORY
-    if run.is_symlink():
-        return
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), _run_directory(directory) as run:
         for entry in os.scandir(run):
-            ours = entry.name in (f"{service}.json", f"{service}.pid") or entry.is_symlink()
+            ours = entry.name in (_name(service), f"{service}.pid") or entry.is_symlink()
             if ours and entry.name.startswith(service):
-                Path(entry.path).unlink(missing_ok=True)
+                os.unlink(entry.name, dir_fd=run)
 
 
-def _path(directory: Path, service: str) -> Path:
-    return directory / RUN_DIRECTORY / f"{service}.json"
+@contextlib.contextmanager
+def _run_directory(directory: Path) -> Iterator[int]:
+    """A descriptor of the run directory; whoever swaps it for a link meanwhile diverts nothing."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(directory / RUN_DIRECTORY, flags)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _name(service: str) -> str:
+    return f"{service}.json"

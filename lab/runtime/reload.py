@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 import subprocess
+import tempfile
 import time
+from pathlib import Path
 
 from lab.errors import MachineError
 from lab.plan import Service
@@ -12,6 +16,7 @@ from lab.runtime import processes
 from lab.runtime.launch import LAST_LINES, PATIENCE, directives, log_path, words
 from lab.runtime.logfile import LogReader
 from lab.runtime.processes import Master
+from lab.runtime.users import User, give_stream, root_of, start_as
 
 
 def check_configuration(lab: str, service: Service, master: Master) -> None:
@@ -20,23 +25,41 @@ def check_configuration(lab: str, service: Service, master: Master) -> None:
     Raises:
         MachineError: nginx refuses it; ``why`` holds its own words.
     """
-    # With the binary, directory and directives of the master that runs: anything else would be another test. `nginx -t`
-    # leaves the running server's port alone and does not touch its pid file's content.
-    command = [str(master.nginx), *service.test_command(str(master.directory)), "-g", directives(lab)]
+    # With the binary, directory and user of the master that runs, as its mark tells: anything else would be another
+    # test. `nginx -t` leaves the running server's port alone and does not touch its pid file's content.
+    mark = master.mark
+    user = User(mark.uid, mark.gid) if mark.uid != os.geteuid() else None
+    root = root_of(mark.directory, user)
+    command = [str(mark.nginx), *service.test_command(root), "-g", directives(lab)]
     try:
-        done = subprocess.run(
-            command,
-            cwd=master.directory,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=PATIENCE,
-            check=False,
-        )
+        code, said = _run(command, user, mark.directory)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise MachineError(f"The configuration of {service.name} cannot be tested.", why=str(error)) from error
-    if done.returncode != 0:
-        raise _keeps_old(service, words(done.stdout.decode(errors="replace").splitlines()))
+    if code != 0 and not (user and _lacks_only_the_port(service, said)):
+        raise _keeps_old(service, words(said.splitlines()))
+
+
+def _lacks_only_the_port(service: Service, said: str) -> bool:
+    """Whether the test ended where it would listen on the port that root opened for the nginx that runs.
+
+    That is its last step: nginx has read and accepted the whole configuration by then.
+    """
+    problems = [line for line in said.splitlines() if "[emerg]" in line]
+    return bool(problems) and all(re.search(rf"bind\(\) to \S+:{service.port} failed \(13:", line) for line in problems)
+
+
+def _run(command: list[str], user: User | None, directory: Path) -> tuple[int, str]:
+    """Exit code and output of a command that a user runs in a directory."""
+    with tempfile.TemporaryFile() as output:
+        give_stream(output.fileno(), user)
+        child = start_as(user, command, cwd=directory, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        try:
+            code = child.wait(PATIENCE)
+        finally:
+            child.kill()
+            child.wait()
+        output.seek(0)
+        return code, output.read().decode(errors="replace")
 
 
 def apply_configuration(service: Service, master: Master) -> None:
@@ -47,7 +70,7 @@ def apply_configuration(service: Service, master: Master) -> None:
     Raises:
         MachineError: nginx did not take it after all.
     """
-    log = LogReader(log_path(master.directory, service.name))
+    log = LogReader(log_path(master.directory, service.name), tail=0)
     log.lines()
     try:
         old = processes.serving_workers(master)
