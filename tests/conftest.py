@@ -83,6 +83,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for key in list(os.environ):
         if key.startswith("MTLSLAB_") and key not in ("MTLSLAB_REQUIRE_ENGINE", "MTLSLAB_REQUIRE_CLIENTS"):
             monkeypatch.delenv(key)
+    for key in ("SUDO_UID", "SUDO_GID"):
+        monkeypatch.delenv(key, raising=False)
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")
 

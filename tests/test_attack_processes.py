@@ -19,6 +19,7 @@ from lab.plan import MTLS_SERVICE, SERVICES, TLS_SERVICE
 from lab.runtime import processes
 from lab.runtime.marks import Mark, marked
 from lab.runtime.record import read_record
+from lab.sudo import sudo_user
 from lab.workspace import UNPRIVILEGED_ID
 from tests.cli import Run, command, environment, mtlslab
 from tests.embedded_lab import eventually
@@ -227,6 +228,16 @@ def test_nothing_that_root_starts_runs_as_root(lab_name: str, tmp_path: Path, su
         assert "it already ran as asked" in on_lab(directory, lab_name, *UP, **sudo).out
     finally:
         on_lab(directory, lab_name, "down", "--purge")
+
+
+@pytest.mark.parametrize("uid", ["", "0", "-1", "root", "4294967295", "9" * 5000, "\u0661", " 1000"])
+def test_what_is_no_user_in_sudos_variables_counts_for_nothing(monkeypatch: pytest.MonkeyPatch, uid: str) -> None:
+    for name, other in (("SUDO_UID", "SUDO_GID"), ("SUDO_GID", "SUDO_UID")):
+        monkeypatch.setenv(name, uid)
+        monkeypatch.setenv(other, str(ALICE))
+        assert sudo_user() is None
+    monkeypatch.setenv("SUDO_GID", str(ALICE + 1))
+    assert sudo_user() == (ALICE, ALICE + 1)
 
 
 def test_a_key_that_root_left_with_itself_is_given_to_who_reads_it(lab: Path, lab_name: str) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +15,13 @@ from pathlib import Path
 import pytest
 
 from lab.plan import MTLS_SERVICE, TLS_SERVICE, LabPlan
+from lab.runtime import logwriter, processes
 from lab.runtime.base import LogLine
 from lab.runtime.embedded import EmbeddedRuntime
+from lab.runtime.launch import log_writer
 from lab.runtime.logfile import ROTATE_BYTES, LogReader, open_for_append
-from tests.embedded_lab import eventually, get, make_lab
+from tests.cli import environment
+from tests.embedded_lab import eventually, get, is_served, make_lab, nginx_processes
 
 pytestmark = pytest.mark.nginx
 
@@ -155,3 +161,135 @@ def test_a_large_log_is_moved_aside_before_it_is_written_on(tmp_path: Path) -> N
     os.close(open_for_append(log))
     assert log.read_bytes() == b""
     assert (tmp_path / "log.1").stat().st_size == ROTATE_BYTES + 1
+
+
+# --- a log is bounded, also when nobody types a command
+
+
+def shout(plan: LabPlan, total: int) -> int:
+    """Have the TLS service write so many bytes into its log, and more; returns the number of (long) requests."""
+    count = total // 7000
+    for number in range(count):
+        get(plan, plan.service(TLS_SERVICE), f"/{'x' * 7000}-{number}")
+    return count
+
+
+def test_a_log_stays_within_its_bound_while_nginx_runs(plan: LabPlan, runtime: EmbeddedRuntime) -> None:
+    log, older = plan.directory / "logs/nginx-tls.log", plan.directory / "logs/nginx-tls.log.1"
+    (plan.directory / "logs").mkdir()
+    for _ in range(2):  # the second time an older file is there already
+        log.write_bytes(b"x" * (ROTATE_BYTES - 200_000) + b"\n")
+        runtime.start(plan)
+        first = log.stat().st_ino
+        count = shout(plan, 400_000)
+        eventually(lambda: log.stat().st_ino != first)  # noqa: B023  it is asked at once
+        assert ROTATE_BYTES - 200_000 < older.stat().st_size <= ROTATE_BYTES + 64 * 1024
+        assert log.stat().st_size < 400_000
+        assert log.stat().st_mode & 0o777 == 0o600
+        runtime.stop(plan.lab)
+    assert sorted(file.name for file in (plan.directory / "logs").iterdir()) == [
+        "nginx-mtls.log",
+        "nginx-tls.log",
+        "nginx-tls.log.1",
+    ]
+    # No line was lost or cut where one file ends and the next begins.
+    numbers = [int(path.rpartition("-")[2]) for path in requests(list(runtime.logs(plan.lab, TLS_SERVICE)))]
+    assert numbers == list(range(count))
+
+
+def test_a_tail_that_is_longer_than_the_new_file_begins_in_the_older_one(tmp_path: Path) -> None:
+    (tmp_path / "log.1").write_text("one\ntwo\nthree\n")
+    (tmp_path / "log").write_text("four\nfive\n")
+    for tail, begin in ((None, 0), (9, 0), (5, 0), (4, 1), (3, 2), (2, 3), (1, 4), (0, 5)):
+        with contextlib.closing(LogReader(tmp_path / "log", tail=tail)) as reader:
+            assert reader.lines() == ["one", "two", "three", "four", "five"][begin:]
+            (tmp_path / "log").open("a").write("new\n")
+            assert reader.lines() == ["new"]
+        (tmp_path / "log").write_text("four\nfive\n")
+
+
+def test_nginx_serves_on_when_nobody_writes_its_log_and_the_next_start_mends_it(
+    plan: LabPlan, runtime: EmbeddedRuntime
+) -> None:
+    runtime.start(plan)
+    writer = log_writer(plan.directory, TLS_SERVICE)
+    assert writer is not None
+    processes.send(writer, signal.SIGKILL)
+    eventually(lambda: not processes.is_alive(writer))
+    assert is_served(plan, plan.service(TLS_SERVICE))
+    assert runtime.start(plan).created == (TLS_SERVICE,)
+    get(plan, plan.service(TLS_SERVICE), "/again")
+    eventually(lambda: "/again" in requests(list(runtime.logs(plan.lab, TLS_SERVICE))))
+
+
+def test_the_log_writers_end_with_nginx_however_it_ends(plan: LabPlan, runtime: EmbeddedRuntime) -> None:
+    runtime.start(plan)
+    writers = [log_writer(plan.directory, service.name) for service in plan.services]
+    for process in nginx_processes(plan.directory):
+        processes.send(process, signal.SIGKILL)
+    eventually(lambda: not any(writer and processes.is_alive(writer) for writer in writers))
+    runtime.start(plan)
+    writers = [log_writer(plan.directory, service.name) for service in plan.services]
+    assert all(writers)
+    runtime.stop(plan.lab)
+    assert not any(writer and processes.is_alive(writer) for writer in writers)
+
+
+def written(name: str, limit: int, blocks: bytes, *, output: Path) -> int:
+    """Have a log writer take all of that, with a file open for it; its exit status."""
+    command = [sys.executable, "-I", "-S", logwriter.__file__, name, str(limit)]
+    with output.open("ab") as log:
+        return subprocess.run(command, input=blocks, stdout=log, cwd=output.parent, timeout=60, check=False).returncode
+
+
+def test_a_full_disk_costs_lines_and_nothing_else(tmp_path: Path) -> None:
+    assert written("log", 1000, b"a line\n" * 100_000, output=Path("/dev/full")) == 0
+
+
+@pytest.mark.parametrize("stands_there", ["link", "directory"])
+def test_what_stands_in_the_place_of_a_new_log_is_left_alone_and_the_bound_holds(
+    tmp_path: Path, stands_there: str
+) -> None:
+    log = tmp_path / "log"
+    moved = tmp_path / "moved"
+    moved.touch()
+    (tmp_path / "outside").write_text("precious")
+    if stands_there == "link":
+        log.symlink_to(tmp_path / "outside")
+    else:
+        log.mkdir()
+    assert written("log", 1000, b"a line\n" * 100_000, output=moved) == 0
+    assert (tmp_path / "outside").read_text() == "precious"
+    assert moved.stat().st_size <= 64 * 1024 + 1000
+
+
+# --- the memory that it takes to show a log
+
+SHOWN = """
+import pathlib, resource, sys
+from lab.runtime.embedded import EmbeddedRuntime
+runtime = EmbeddedRuntime(directory=pathlib.Path(sys.argv[1]))
+list(runtime.logs("none"))
+used = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 32 * 1024 * 1024,) * 2)
+tail = int(sys.argv[2]) if len(sys.argv) > 2 else None
+print(sum(1 for line in runtime.logs("a-lab", "nginx-tls", tail=tail)))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is measured in /proc")
+@pytest.mark.parametrize(
+    ("line", "tail", "count"),
+    [(b"x" * 199 + b"\n", None, 1_000_000), (b"x" * 199 + b"\n", 900_000, 900_000), (b"x" * 200, None, 179)],
+    ids=["all", "tail", "one line"],
+)
+def test_a_large_log_is_shown_in_little_memory(tmp_path: Path, line: bytes, tail: int | None, count: int) -> None:
+    """Of short lines, or of a single one without an end, which comes in pieces."""
+    (tmp_path / "logs").mkdir()
+    with (tmp_path / "logs/nginx-tls.log").open("wb") as log:
+        for _ in range(200):
+            log.write(line * 5000)
+    words = [sys.executable, "-c", SHOWN, str(tmp_path), *([str(tail)] if tail else [])]
+    done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-500:]
+    assert int(done.stdout) == count

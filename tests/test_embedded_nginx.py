@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -52,6 +53,20 @@ def test_a_relative_path_becomes_absolute(nginx_binary: Path, tmp_path: Path, mo
 def test_nginx_on_path_comes_before_the_extra(nginx_binary: Path, without_system_nginx: Path) -> None:
     (without_system_nginx / "nginx").symlink_to(nginx_binary)
     assert find_nginx().path == without_system_nginx / "nginx"
+
+
+@pytest.mark.parametrize("entry", ["", ".", "bin"])
+def test_a_program_is_not_found_where_one_happens_to_be(
+    without_system_nginx: Path, without_package: None, monkeypatch: pytest.MonkeyPatch, entry: str
+) -> None:
+    """Not through an empty or a relative entry of PATH: somebody else may have put it there."""
+    monkeypatch.chdir(without_system_nginx.parent if entry == "bin" else without_system_nginx)
+    script(without_system_nginx / "nginx", "touch ran; exit 1")
+    for path in (entry, f"{entry}{os.pathsep}/no/such/directory"):
+        monkeypatch.setenv("PATH", path)
+        with pytest.raises(MachineError, match="no nginx"):
+            find_nginx()
+    assert not list(without_system_nginx.parent.rglob("ran"))
 
 
 def test_the_extra_serves_where_there_is_no_other(without_system_nginx: Path) -> None:

@@ -146,6 +146,14 @@ def test_reload_applies_a_good_edit_and_refuses_a_bad_one_with_nginxs_words(lab:
     assert curl(place / name, url).out.startswith("Hello World")
 
 
+def test_reload_without_the_servers_key_names_it(lab: tuple[Path, str]) -> None:
+    place, name = lab
+    assert mtlslab(*UP, "--name", name, cwd=place).code == 0
+    (place / name / "certs/server.key").unlink()
+    reloaded = mtlslab("reload", "--name", name, cwd=place)
+    assert (reloaded.code, "certs/server.key" in reloaded.err) == (2, True)
+
+
 def test_a_taken_port_names_its_holder_and_nothing_is_written(
     tmp_path: Path, lab_name: str, nginx_binary: Path
 ) -> None:

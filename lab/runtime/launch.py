@@ -30,6 +30,7 @@ LOG_DIRECTORY = "logs"
 # itself tries for 2.5 seconds before it gives up.
 PATIENCE = 10.0
 LAST_LINES = 5  # of the log, in an error
+_FIRST_WORDS = 1.0  # seconds for the log writer to start and write what nginx says when it starts
 _LAST_WORDS = 5.0  # seconds for the log writer to write what an nginx that has ended said
 # A distribution's nginx says this to everybody but root before it has read that the log is elsewhere: no fault.
 _HARMLESS = "could not open error log file"
@@ -130,6 +131,7 @@ def wait_until_up(plan: LabPlan, launch: Launch) -> None:
     try:
         while launch.child.poll() is None:
             if processes.is_master(launch.process) or _holds(pid_file, launch.process.pid):
+                _wait_for_first_words(launch)
                 return
             if time.monotonic() > deadline:
                 raise _not_started(launch, f"it opened no port in {PATIENCE:.0f} seconds")
@@ -137,6 +139,15 @@ def wait_until_up(plan: LabPlan, launch: Launch) -> None:
         raise _not_started(launch, _ending(launch.child.returncode))
     finally:
         launch.log.close()
+
+
+def _wait_for_first_words(launch: Launch) -> None:
+    """Return when the log is being written: whoever looks finds it. An edited nginx.conf may keep nginx silent."""
+    deadline = time.monotonic() + _FIRST_WORDS
+    while not launch.log.lines() and time.monotonic() < deadline:
+        if not processes.is_alive(launch.writer):
+            raise _not_started(launch, "the program that writes its log has ended")
+        time.sleep(processes.POLL_SECONDS)
 
 
 def _holds(pid_file: Path, pid: int) -> bool:
