@@ -17,12 +17,13 @@ from lab.labfiles import plan_of, write_certificates, write_files
 from lab.locate import Target, look_again
 from lab.plan import CRL
 from lab.ready import wait_until_ready
+from lab.refusals import at_work
 from lab.render import load_templates
 from lab.runtime.base import LogLine, Runtime, ServiceStatus, State
 from lab.runtime.choose import Runtimes
 from lab.spec import LabSpec, make_spec
 from lab.timings import Timings
-from lab.workspace import LabRecord, Workspace, at_work
+from lab.workspace import LabRecord, Workspace
 
 Say = Callable[[str], None]
 
