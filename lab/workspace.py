@@ -98,6 +98,12 @@ class Workspace:
         Raises:
             SpecError: lab.json is damaged or not ours.
         """
+        try:
+            os.lstat(self.directory / LAB_FILE)
+        except FileNotFoundError:  # whosever the directory is, there is nothing in it to be used
+            return None
+        except OSError as error:
+            raise refused("read", self.directory / LAB_FILE, error) from error
         content = self.read(LAB_FILE)
         return None if content is None else parse_record(content, self.directory / LAB_FILE)
 
