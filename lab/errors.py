@@ -2,6 +2,7 @@
 
     LabError                    base; never raised itself
     |- SpecError            2   an option, an environment variable or lab.json holds what it must not
+    |  `- NotOursError      2   a file or directory that somebody else made or may change
     |- MachineError         3   the machine does not give what is needed: engine, image, port, permission
     |- LabNotFoundError     4   there is no such lab, or nothing of it runs
     `- NotReadyError        5   the services did not answer in time
@@ -53,6 +54,10 @@ class SpecError(LabError):
     def __init__(self, what: str, *, problems: tuple[str, ...] = (), why: str = "", hint: str = "") -> None:
         super().__init__(what, why=why or "; ".join(problems), hint=hint)
         self.problems = problems
+
+
+class NotOursError(SpecError):
+    """Somebody else made a file or directory of the lab, or may change it: nothing of it is used."""
 
 
 class MachineError(LabError):

@@ -212,8 +212,7 @@ def retire(workspace: Workspace, *, own: Iterable[str], say: Say) -> None:
         say: is told what stays although no server accepts it any more.
     """
     workspace.remove([CRL, FAULTS_DIRECTORY])
-    directory = workspace.directory / DIRECTORY
-    found = sorted(path.name for path in directory.glob("*") if path.suffix in (".crt", ".p12"))
+    found = [name for name in workspace.names(DIRECTORY) if name.endswith((".crt", ".p12"))]
     orphans = [f"{DIRECTORY}/{name}" for name in found if f"{DIRECTORY}/{name}" not in set(own)]
     if orphans:
         say(f"Of the old client CA, and refused from now on: {', '.join(orphans)} (kept; issue or export them anew).")

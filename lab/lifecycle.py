@@ -17,12 +17,14 @@ from lab.labfiles import plan_of, write_certificates, write_files
 from lab.locate import Target, look_again
 from lab.plan import CRL
 from lab.ready import wait_until_ready
+from lab.refusals import at_work
 from lab.render import load_templates
 from lab.runtime.base import LogLine, Runtime, ServiceStatus, State
 from lab.runtime.choose import Runtimes
 from lab.spec import LabSpec, make_spec
 from lab.timings import Timings
-from lab.workspace import LabRecord, Workspace, at_work
+from lab.trust import Trusts, forget, refuse, register_new, require_trust
+from lab.workspace import Workspace
 
 Say = Callable[[str], None]
 
@@ -40,6 +42,7 @@ class UpOptions:
         rotate_certs: throw the certificates away and issue new ones.
         overwrite: render over files that a person edited.
         retain: leave what was started in place when ``up`` fails, for inspection.
+        trusts: is asked about a lab that came from elsewhere.
     """
 
     settings: Mapping[str, Any]
@@ -50,6 +53,7 @@ class UpOptions:
     rotate_certs: bool = False
     overwrite: bool = False
     retain: bool = False
+    trusts: Trusts = refuse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +82,7 @@ def write_lab(target: Target, options: UpOptions, say: Say) -> LabSpec:
         if now.record != target.record:
             target, spec = now, pick_ports(_spec(now, options, say))
         image = _last_image(target, spec)
-        _save_record(target, spec, image=image)
+        _save_record(target, spec, say, image=image)
         write_certificates(workspace, spec, rotate=options.rotate_certs, say=say)
         write_files(workspace, spec, image, overwrite=options.overwrite, say=say)
     return spec
@@ -88,7 +92,7 @@ def up(target: Target, options: UpOptions, say: Say, timings: Timings) -> UpResu
     """Bring a lab up, or bring what runs in line with what is asked; returns when both endpoints answer.
 
     Raises:
-        SpecError, MachineError: what is asked cannot be had.
+        SpecError, MachineError: what is asked cannot be had, or the lab came from elsewhere and is not trusted.
         NotReadyError: an endpoint did not answer in time; what this call started is gone again, unless ``retain``.
     """
     workspace = target.workspace
@@ -97,6 +101,8 @@ def up(target: Target, options: UpOptions, say: Say, timings: Timings) -> UpResu
     workspace.create()
     with workspace.lock():
         target = look_again(target)
+        if target.record:
+            require_trust(workspace, target.record, options.trusts, say, command="up")
         if outlook is None or target.record is not None:
             outlook = _look(target, options, say, timings)
         spec, runtime = outlook.spec, outlook.runtime
@@ -119,13 +125,22 @@ def down(target: Target, *, purge: bool, say: Say) -> tuple[str, ...]:
 
     Raises:
         MachineError: the lab was started in Docker and no engine answers.
+        NotOursError: with ``purge``: somebody else made the lab, or may change it; what ran is stopped.
     """
     workspace = target.workspace
+    if target.not_ours:
+        removed = _stop_everywhere(target, locked=True)
+        if purge:
+            raise target.not_ours
+        say(f"{target.not_ours.what} It is left alone, and not asked for the lab's name: that is {target.name!r}.")
+        return removed
     if not workspace.exists():
         return _stop_everywhere(target, locked=False)
     with workspace.lock():
         removed = _stop_everywhere(target, locked=True)
         if purge:
+            if target.record:
+                forget(workspace, target.record)
             stayed = workspace.purge()
             say(f"Removed {workspace.directory}." if not stayed else f"Kept {workspace.directory}: {', '.join(stayed)}")
         else:
@@ -151,18 +166,22 @@ def logs(target: Target, service: str | None, *, follow: bool, tail: int | None)
     return running_runtime(target).logs(target.name, service, follow=follow, tail=tail)
 
 
-def reload(target: Target, say: Say) -> None:
-    """Have the running services take their edited configuration.
+def reload(target: Target, say: Say, trusts: Trusts = refuse) -> None:
+    """Have the running services take their edited configuration; ``trusts`` is asked about a lab from elsewhere.
 
     Raises:
         LabNotFoundError: nothing of the lab runs.
+        SpecError: the lab came from elsewhere and is not trusted.
         MachineError: nginx refuses a configuration; its own words are in ``why``, and the old one keeps running.
     """
-    record = target.workspace.require()
-    spec = make_spec(record.spec)
+    workspace = target.workspace
+    workspace.require()
     runtime = running_runtime(target)
-    plan = plan_of(target.workspace, spec, record.image or spec.image)
-    with target.workspace.lock():
+    with workspace.lock():
+        record = look_again(target).record or workspace.require()
+        require_trust(workspace, record, trusts, say, command="reload")
+        spec = make_spec(record.spec)
+        plan = plan_of(workspace, spec, record.image or spec.image)
         for item in runtime.status(target.name):
             if item.state is State.RUNNING:
                 runtime.reload(plan, plan.service(item.service))
@@ -197,7 +216,7 @@ class _Outlook:
 def _look(target: Target, options: UpOptions, say: Say, timings: Timings) -> _Outlook:
     spec = _spec(target, options, say)
     directory = target.workspace.directory
-    if options.rotate_certs or not target.workspace.certificates():
+    if options.rotate_certs or not (target.record and target.workspace.certificates()):
         from lab.renewal import make_keys_ahead
 
         make_keys_ahead(spec)
@@ -223,7 +242,7 @@ def _bring_up(
     target: Target, spec: LabSpec, runtime: Runtime, options: UpOptions, say: Say, timings: Timings
 ) -> UpResult:
     workspace = target.workspace
-    _save_record(target, spec, runtime=runtime.name)
+    _save_record(target, spec, say, runtime=runtime.name)
     # The engine fetches the image and makes the network while this machine's other core makes keys.
     with ThreadPoolExecutor(1) as pool:
         wanted = spec.image if runtime.name == "docker" else _last_image(target, spec)
@@ -234,7 +253,7 @@ def _bring_up(
         with timings.step("certificates"):
             write_certificates(workspace, spec, rotate=options.rotate_certs, say=say)
         image = prepared.result()
-    _save_record(target, spec, runtime=runtime.name, image=image)
+    _save_record(target, spec, say, runtime=runtime.name, image=image)
     with timings.step("render"):
         copied = runtime.copies_files()
         plan = write_files(workspace, spec, image, overwrite=options.overwrite, say=say, copied=copied)
@@ -304,8 +323,8 @@ def _own_ports(target: Target) -> tuple[int, ...]:
     return stored.tls_port, stored.mtls_port
 
 
-def _save_record(target: Target, spec: LabSpec, *, runtime: str = "", image: str = "") -> None:
-    record = target.workspace.record() or LabRecord(spec={})
+def _save_record(target: Target, spec: LabSpec, say: Say, *, runtime: str = "", image: str = "") -> None:
+    record = target.workspace.record() or register_new(target.workspace, say)
     target.workspace.save(
         dataclasses.replace(
             record, spec=spec.to_mapping(), runtime=runtime or record.runtime, image=image or record.image
@@ -329,7 +348,7 @@ def _runtime_for_up(target: Target, options: UpOptions, runtimes: Runtimes, say:
 
 
 def _runtimes(target: Target) -> Runtimes:
-    return Runtimes(target.workspace.directory)
+    return Runtimes(None if target.not_ours else target.workspace.directory)
 
 
 def _recorded(target: Target) -> str:

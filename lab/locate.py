@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import stat
 from pathlib import Path
 
-from lab.errors import LabError, SpecError
+from lab.errors import LabError, NotOursError, SpecError
 from lab.spec import DEFAULT_NAME, check_name
 from lab.workspace import LAB_FILE, LabRecord, Workspace
 
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """The lab that a command works on: its name, its workspace, and what lab.json says (None when there is none)."""
+    """The lab that a command works on.
+
+    Attributes:
+        name: of the lab.
+        workspace: its own.
+        record: what lab.json says; None when there is none.
+        not_ours: why nothing of the workspace may be used; None when it may. Only for who takes a lab away.
+    """
 
     name: str
     workspace: Workspace
     record: LabRecord | None
+    not_ours: NotOursError | None = None
 
 
 def locate(name: str | None, directory: Path | None, *, here: Path, forgive: bool = False) -> Target:
@@ -25,25 +34,30 @@ def locate(name: str | None, directory: Path | None, *, here: Path, forgive: boo
 
     A named lab lies in ``./NAME``, an unnamed one in ``./mtls-lab``, or in the current directory when that is a lab.
     A lab in a given directory is called what its lab.json says, else after the directory. With ``forgive`` a damaged
-    lab.json counts as none: whoever wants to take a lab away must be able to.
+    lab.json counts as none, and so does the lab of somebody else: whoever wants to take away what runs must be able to.
 
     Raises:
         SpecError: the name is not one, or contradicts lab.json, or that is damaged.
+        NotOursError: somebody else made the lab, or may change it.
     """
     problem = check_name(name) if name is not None else None
     if problem:
         raise SpecError("That is no name for a lab.", problems=(problem,), hint="Example: mtlslab up --name class-7b")
     workspace = Workspace(here / _directory(name, directory, here))
-    record, recorded = None, ""
+    record, recorded, not_ours = None, "", None
     try:
-        record = workspace.record()
+        record = _read(workspace)
         recorded = _recorded_name(workspace, record)
+    except NotOursError as error:
+        if not forgive:
+            raise
+        record, not_ours = None, error
     except LabError as error:
         if not forgive or isinstance(error.__cause__, PermissionError):
             raise
     if name and recorded and name != recorded:
         raise _called_otherwise(workspace, recorded, name)
-    return Target(recorded or name or _name_from(workspace.directory), workspace, record)
+    return Target(recorded or name or _name_from(workspace.directory), workspace, record, not_ours)
 
 
 def look_again(target: Target) -> Target:
@@ -51,12 +65,20 @@ def look_again(target: Target) -> Target:
 
     Raises:
         SpecError: another lab has been made there meanwhile.
+        NotOursError: somebody else made something of it, or may change it.
     """
-    record = target.workspace.record()
+    record = _read(target.workspace)
     recorded = _recorded_name(target.workspace, record)
     if recorded and recorded != target.name:
         raise _called_otherwise(target.workspace, recorded, target.name)
     return dataclasses.replace(target, record=record)
+
+
+def _read(workspace: Workspace) -> LabRecord | None:
+    record = workspace.record()
+    if record is not None:
+        workspace.check()
+    return record
 
 
 def _recorded_name(workspace: Workspace, record: LabRecord | None) -> str:
@@ -78,7 +100,8 @@ def _called_otherwise(workspace: Workspace, recorded: str, name: str) -> SpecErr
 def _directory(name: str | None, directory: Path | None, here: Path) -> Path:
     if directory is not None:
         return directory
-    if name is None and Workspace(here).exists():
+    # A lab.json that somebody put into /tmp makes that no lab.
+    if name is None and Workspace(here).exists() and not here.stat().st_mode & stat.S_ISVTX:
         return Path()
     return Path(name or DEFAULT_NAME)
 

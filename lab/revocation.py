@@ -24,7 +24,7 @@ from lab.credentials import (
     require_client,
 )
 from lab.crl import DAYS, CrlInfo, is_crl_of, issue_crl, read_crl
-from lab.errors import SpecError
+from lab.errors import LabError, SpecError
 from lab.plan import CLIENT_CA, CLIENT_CA_KEY, CRL
 from lab.renewal import RENEW_BEFORE
 from lab.workspace import Workspace
@@ -161,8 +161,8 @@ def names_by_serial(workspace: Workspace) -> dict[int, str]:
     for path in paths:
         try:
             found[pki.load_certificates(workspace.read(path) or b"")[0].serial_number] = path
-        except ValueError:
-            continue  # what is missing or damaged has no name to show
+        except (ValueError, LabError):
+            continue  # what is missing or damaged, or no file at all, has no name to show
     return found
 
 

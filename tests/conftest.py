@@ -77,6 +77,14 @@ def lab_name() -> str:
     return f"t-{uuid.uuid4().hex[:10]}"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_labs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A register of labs of the tests' own: that of the person who runs them is neither read nor written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the person who runs the tests leaks into them."""

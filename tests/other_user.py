@@ -51,9 +51,10 @@ def start_as(uid: int, *words: str | Path, cwd: str | Path = "/", **options: Any
 
 
 def mtlslab_as(uid: int, *words: str | Path, cwd: str | Path, umask: str = "", **more: str) -> Run:
-    """Run a command of the program under test as another user."""
+    """Run a command of the program under test as another user; the register of labs is one of the tests' own."""
     python, path = _python_for_all()
-    variables = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(cwd), "NO_COLOR": "1", **more}
+    variables = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(cwd), "NO_COLOR": "1"}
+    variables |= {"XDG_STATE_HOME": str(_state_of(uid)), **more}
     run = run_as(uid, python, "-m", "lab", *words, cwd=cwd, umask=umask, **variables)
     assert "Traceback" not in run.err, run.err
     return run
@@ -68,6 +69,11 @@ def home_of(uid: int, parent: Path, name: str = "home") -> Path:
     home.mkdir(mode=0o755)
     os.chown(home, uid, uid)
     return home
+
+
+def _state_of(uid: int) -> Path:
+    state = Path(os.environ["XDG_STATE_HOME"])
+    return state / str(uid) if (state / str(uid)).exists() else home_of(uid, state, str(uid))
 
 
 @functools.cache

@@ -29,7 +29,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"verification"}),
     frozenset({"bulk", "trials", "twins", "zoo"}),
     frozenset({"handshake"}),
-    frozenset({"labfiles"}),
+    frozenset({"labfiles", "trust"}),
     frozenset({"issuing"}),
     frozenset({"export", "revocation"}),
     frozenset({"certs", "credentials", "ready"}),
@@ -37,8 +37,9 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"checks", "clients", "crl", "curl", "locate", "runtime"}),
     frozenset({"context", "faults"}),
     frozenset({"pki", "ports", "probe", "render", "workspace"}),
-    frozenset({"folder", "keys", "plan", "timings", "tls"}),
-    frozenset({"spec"}),
+    frozenset({"inside", "ownlabs"}),
+    frozenset({"folder", "keys", "lablock", "labrecord", "plan", "timings", "tls"}),
+    frozenset({"ownership", "refusals", "spec"}),
     frozenset({"errors", "programs", "sudo", "words"}),
 )
 

@@ -25,6 +25,7 @@ class BorderedGroup(TyperGroup):
         """Run the command that was asked for."""
         try:
             signal.signal(signal.SIGTERM, _interrupt)
+            _tame_umask()
             return super().invoke(ctx)
         except LabError as error:
             raise _ended(error) from error
@@ -43,6 +44,12 @@ class BorderedGroup(TyperGroup):
             if type(error).__module__.startswith("typer."):
                 raise
             raise _bug(error, debug=_debug(ctx)) from error
+
+
+def _tame_umask() -> None:
+    """No file of ours, or of what we start, is born open to others' writing or closed to ourselves."""
+    umask = os.umask(0o077)
+    os.umask(umask & 0o077 | 0o022)
 
 
 def say(message: str) -> None:

@@ -14,7 +14,7 @@ from lab.cli import options, revocation, zoo
 from lab.cli.border import say
 from lab.cli.find import find, require_choice, shown
 from lab.cli.options import epilog
-from lab.errors import ExitCode, SpecError
+from lab.errors import ExitCode, LabError, SpecError
 
 app = typer.Typer(
     help="Look at the lab's certificates, issue more (good ones and broken ones), revoke and export them.",
@@ -52,17 +52,34 @@ def register(program: typer.Typer) -> None:
     ),
 )
 def list_(name: options.Name = None, directory: options.Directory = None, output: Output = "text") -> None:
-    """List the lab's certificates: what for, for which names, how many days are left."""
+    """List the lab's certificates: what for, for which names, how many days are left.
+
+    A file that cannot be read is named after the others, and the exit status is 2.
+    """
     require_choice("--output", output, ("text", "json"))
     workspace = find(name, directory).workspace
     workspace.require()
-    rows = [_describe(path, workspace.read(path) or b"") for path in workspace.certificates()]
+    rows: list[dict[str, Any]] = []
+    problems: dict[str, LabError] = {}
+    for path in workspace.certificates():
+        try:
+            rows.append(_describe(path, workspace.read(path) or b""))
+        except LabError as error:
+            problems[path] = error
     if output == "json":
-        typer.echo(json.dumps({"schema": "mtlslab.certs/1", "certificates": rows}, indent=2))
-        return
-    for row in rows:
-        names = ", ".join(row["sans"][:4]) or row["subject"]
-        typer.echo(f"{row['file']:<26} {', '.join(row['purposes']):<7} {row['days_left']:>5} days left  {names}")
+        unreadable = [{"file": path, "problem": f"{error.what} {error.why}"} for path, error in problems.items()]
+        document = {"schema": "mtlslab.certs/1", "certificates": rows, "unreadable": unreadable}
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        for row in rows:
+            names = ", ".join(row["sans"][:4]) or row["subject"]
+            typer.echo(f"{row['file']:<26} {', '.join(row['purposes']):<7} {row['days_left']:>5} days left  {names}")
+    if problems:
+        raise SpecError(
+            f"Cannot be read: {', '.join(problems)}.",
+            problems=tuple(f"{path}: {error.what} ({error.why})" for path, error in problems.items()),
+            hint="Mend these files, or move them away.",
+        )
 
 
 @app.command(

@@ -12,6 +12,7 @@ import typer
 
 from lab.cli import options
 from lab.cli.border import say
+from lab.cli.consent import consent
 from lab.cli.find import find, require_choice, shown
 from lab.cli.options import epilog
 from lab.errors import ExitCode, LabNotFoundError, SpecError
@@ -69,6 +70,7 @@ def up(
     ] = "60s",
     rotate_certs: options.RotateCerts = False,
     overwrite: options.Overwrite = False,
+    trust: options.Trust = False,
     retain: Annotated[
         bool,
         typer.Option(
@@ -98,6 +100,7 @@ def up(
         rotate_certs=rotate_certs,
         overwrite=overwrite,
         retain=retain,
+        trusts=consent(trust),
     )
     target = find(name, directory)
     clock = Timings()
@@ -179,11 +182,11 @@ def logs(
         typer.echo(line.text if service else f"{line.service:<11}| {line.text}")
 
 
-def reload(name: options.Name = None, directory: options.Directory = None) -> None:
+def reload(name: options.Name = None, directory: options.Directory = None, trust: options.Trust = False) -> None:
     """Apply an edited nginx.conf to the running services (nginx -t, then HUP)."""
     from lab import lifecycle
 
-    lifecycle.reload(find(name, directory), say=typer.echo)
+    lifecycle.reload(find(name, directory), say=typer.echo, trusts=consent(trust))
 
 
 def render(
@@ -289,6 +292,7 @@ COMMANDS: tuple[tuple[Callable[..., None], dict[str, str], tuple[ExitCode, ...]]
             "mtlslab up": "Docker if an engine answers, else plain nginx processes",
             "mtlslab up --runtime embedded": "no Docker at all",
             "mtlslab up --name b --tls-port 0 --mtls-port 0": "a second lab beside the first",
+            "mtlslab up --trust": "a lab that was cloned or copied, after a look at its nginx.conf",
             "mtlslab up --key-type ec-p256 --host lab.test": "other keys, one more name",
         },
         (ExitCode.NOT_READY,),

@@ -102,6 +102,10 @@ RotateCerts = Annotated[
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", envvar="MTLSLAB_OVERWRITE", help="Render over files that were edited by hand.")
 ]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", envvar="MTLSLAB_TRUST", help="Run a lab that was made elsewhere; needed once for it."),
+]
 OutputFile = Annotated[
     Path | None,
     typer.Option("--output-file", envvar="MTLSLAB_OUTPUT_FILE", help="Write the report there instead of to stdout."),

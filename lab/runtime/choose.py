@@ -19,7 +19,7 @@ class Runtimes:
     """The runtimes that one command may need.
 
     Args:
-        directory: the lab's workspace.
+        directory: the lab's workspace; None when nothing in it may be used.
         nginx: binary for the embedded runtime; None looks for one.
         pull: when to ask the registry for the image: missing, always or never.
         say: told which runtime was chosen and why, which image is used.
@@ -27,7 +27,7 @@ class Runtimes:
 
     def __init__(
         self,
-        directory: Path,
+        directory: Path | None,
         *,
         nginx: Path | None = None,
         pull: str = "missing",
