@@ -192,7 +192,7 @@ def test_what_root_gives_to_the_unprivileged_user_stays_its_own(tmp_path: Path, 
     assert invoke("certs", "list", "--dir", lab).code == 0
     os.chown(lab / "logs", ALICE, ALICE)
     assert invoke("certs", "list", "--dir", lab).code == 2
-    assert invoke("certs", "list", "--dir", lab, SUDO_UID=str(ALICE)).code == 0
+    assert invoke("certs", "list", "--dir", lab, SUDO_UID=str(ALICE), SUDO_GID=str(ALICE)).code == 0
 
 
 @root_only
