@@ -50,12 +50,16 @@ def start_as(uid: int, *words: str | Path, cwd: str | Path = "/", **options: Any
     return subprocess.Popen(as_user(uid, *words), cwd=cwd, **options)
 
 
-def mtlslab_as(uid: int, *words: str | Path, cwd: str | Path, umask: str = "", **more: str) -> Run:
-    """Run a command of the program under test as another user; the register of labs is one of the tests' own."""
+def mtlslab_as(uid: int, *words: str | Path, cwd: str | Path, umask: str = "", script: str = "", **more: str) -> Run:
+    """Run a command of the program under test as another user; the register of labs is one of the tests' own.
+
+    ``script`` is Python that calls the program in its own way.
+    """
     python, path = _python_for_all()
     variables = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(cwd), "NO_COLOR": "1"}
     variables |= {"XDG_STATE_HOME": str(_state_of(uid)), **more}
-    run = run_as(uid, python, "-m", "lab", *words, cwd=cwd, umask=umask, **variables)
+    program = ("-c", script) if script else ("-m", "lab")
+    run = run_as(uid, python, *program, *words, cwd=cwd, umask=umask, **variables)
     assert "Traceback" not in run.err, run.err
     return run
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from lab.sudo import sudo_user
 from lab.workspace import UNPRIVILEGED_ID
 from tests.cli import Run, command, environment, mtlslab
 from tests.embedded_lab import eventually
-from tests.other_user import ALICE, MALLORY, home_of, root_only, start_as
+from tests.other_user import ALICE, MALLORY, home_of, mtlslab_as, root_only, start_as
 
 pytestmark = [pytest.mark.nginx, root_only]
 UP = ("up", "--runtime", "embedded", "--key-type", "ec-p256", "--tls-port", "0", "--mtls-port", "0")
@@ -45,7 +47,7 @@ def on_lab(directory: Path, name: str, *words: str | Path, **more: str) -> Run:
 
 
 def forged_title(lab: str, directory: Path, binary: str | Path = "/bin/true", service: str = TLS_SERVICE) -> str:
-    """The title of an nginx master as `up` of former versions made it, and as root's `up` does not."""
+    """The title of an nginx master, as `up` makes it for an ordinary user."""
     return f"{binary} -p {directory}/ -c {directory}/{service}/nginx.conf -g daemon off; env MTLSLAB_LAB={lab};"
 
 
@@ -338,3 +340,59 @@ def test_a_log_writer_that_was_killed_is_mended_by_up(lab: Path, lab_name: str) 
     assert on_lab(lab, lab_name, "status").out.count(" running ") == 2
     assert "started nginx-tls, nginx-mtls" in on_lab(lab, lab_name, *UP).out
     assert on_lab(lab, lab_name, "verify").code == 0
+
+
+# --- who is not root
+
+WITHOUT_MEMORY_FILES = """
+import os
+del os.memfd_create
+from lab.cli.main import main
+main()
+"""
+
+
+def test_an_ordinary_user_stays_who_it_is(lab_name: str, tmp_path: Path, nginx_binary: Path) -> None:
+    home = home_of(MALLORY, tmp_path)
+    sudo = {"SUDO_UID": str(ALICE), "SUDO_GID": str(ALICE)}  # means nothing to who is not root
+
+    def own(*words: str) -> Run:
+        return mtlslab_as(MALLORY, *words, "--name", lab_name, cwd=home, **sudo)
+
+    assert own(*UP).code == 0
+    try:
+        services = json.loads(own("status", "-o", "json").out)["services"]
+        found = [psutil.Process(int(item["identity"].removeprefix("pid "))) for item in services]
+        assert {item.uids().real for item in found} == {MALLORY}
+        # Root neither sees nor ends what another user runs under the same name.
+        assert mtlslab("down", "--name", lab_name, cwd=tmp_path).out.startswith("Nothing runs")
+        assert own("reload").code == 0
+    finally:
+        assert own("down").out == "Removed: nginx-tls, nginx-mtls.\n"
+
+
+def test_where_there_are_no_memory_files_the_titles_of_the_own_user_do(
+    lab_name: str, tmp_path: Path, nginx_binary: Path
+) -> None:
+    """On macOS, that is; root cannot run nginx there."""
+    home = home_of(ALICE, tmp_path)
+
+    def without(*words: str) -> Run:
+        return mtlslab_as(ALICE, *words, "--name", lab_name, cwd=home, script=WITHOUT_MEMORY_FILES)
+
+    assert without(*UP).code == 0
+    try:
+        with shows_title(MALLORY, forged_title(lab_name, home / lab_name)):
+            assert without("status").out.count(" running ") == 2
+            assert without("reload").code == 0
+    finally:
+        assert without("down").out == "Removed: nginx-tls, nginx-mtls.\n"
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_MEMORY_FILES, *UP, "--name", lab_name],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "Root cannot run nginx on this system" in done.stderr) == (3, True)

@@ -1,7 +1,7 @@
 """What every runtime offers: the small interface between the lab's life cycle and whatever runs nginx.
 
-A runtime keeps no state of its own: what runs is found by label (containers) or by pid file, start time and command
-line (processes). Every method may be called on a lab that was never started.
+A runtime keeps no state of its own: what runs is found by label (containers) or by the mark that it carries
+(processes). Every method may be called on a lab that was never started.
 """
 
 from __future__ import annotations

@@ -59,7 +59,9 @@ def launch(plan: LabPlan, service: Service, nginx: Nginx, user: User | None) -> 
     path = log_path(plan.directory, service.name)
     identity = (user.uid, user.gid) if user else (os.geteuid(), os.getegid())
     mark = Mark(plan.lab, service.name, plan.directory, nginx.path, *identity)
-    command = [str(nginx.path), *service.command(root_of(plan.directory, user), directives(plan.lab))]
+    # Of two prefixes (-p) the second counts. The first one tells whoever looks at the processes where the lab is.
+    shown = ["-p", f"{plan.directory}/"] if user else []
+    command = [str(nginx.path), *shown, *service.command(root_of(plan.directory, user), directives(plan.lab))]
     with low_port(plan, service, user) as sockets:
         reader, pipe, writer = _start_log_writer(path, user)
         try:
