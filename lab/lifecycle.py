@@ -122,9 +122,9 @@ def down(target: Target, *, purge: bool, say: Say) -> tuple[str, ...]:
     """
     workspace = target.workspace
     if not workspace.exists():
-        return _stop_everywhere(target, locked=False)
+        return _stop_everywhere(target, say, locked=False)
     with workspace.lock():
-        removed = _stop_everywhere(target, locked=True)
+        removed = _stop_everywhere(target, say, locked=True)
         if purge:
             stayed = workspace.purge()
             say(f"Removed {workspace.directory}." if not stayed else f"Kept {workspace.directory}: {', '.join(stayed)}")
@@ -328,17 +328,17 @@ def _runtime_for_up(target: Target, options: UpOptions, runtimes: Runtimes, say:
     return runtimes.choose(options.runtime)
 
 
-def _runtimes(target: Target) -> Runtimes:
-    return Runtimes(target.workspace.directory)
+def _runtimes(target: Target, say: Say = lambda _: None) -> Runtimes:
+    return Runtimes(target.workspace.directory, say=say)
 
 
 def _recorded(target: Target) -> str:
     return target.record.runtime if target.record else ""
 
 
-def _stop_everywhere(target: Target, *, locked: bool) -> tuple[str, ...]:
+def _stop_everywhere(target: Target, say: Say, *, locked: bool) -> tuple[str, ...]:
     removed: tuple[str, ...] = ()
-    for runtime in _runtimes(target).all(_recorded(target)):
+    for runtime in _runtimes(target, say).all(_recorded(target)):
         _refuse_foreign(target.name, target.workspace.directory, runtime.status(target.name))
         # Where there was no lab there was no lock: what runs may be that of an `up` that began a moment ago.
         if not locked and target.workspace.exists():
