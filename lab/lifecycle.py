@@ -20,6 +20,7 @@ from lab.ready import wait_until_ready
 from lab.render import load_templates
 from lab.runtime.base import LogLine, Runtime, ServiceStatus, State
 from lab.runtime.choose import Runtimes
+from lab.shell import shell_line
 from lab.spec import LabSpec, make_spec
 from lab.timings import Timings
 from lab.workspace import LabRecord, Workspace, at_work
@@ -372,5 +373,6 @@ def _refuse_foreign(name: str, directory: Path, running: tuple[ServiceStatus, ..
         raise MachineError(
             f"A lab called {name!r} already runs from {other}.",
             why="a name belongs to one lab on this machine",
-            hint=f"Choose another with --name, or take that one down: mtlslab down --dir {other}",
+            hint="Choose another with --name, or take that one down: "
+            + shell_line(["mtlslab", "down", "--dir", other]),
         )

@@ -22,6 +22,7 @@ from typing import Any
 from lab.errors import LabError, LabNotFoundError, MachineError, SpecError
 from lab.folder import PRIVATE, PUBLIC, TEMPORARY, Folder, open_folder, open_lock_file
 from lab.plan import COMPOSE_FILE, CRL_DIRECTORY, RUN_DIRECTORY, SERVICES
+from lab.shell import shell_line
 from lab.spec import is_image_name
 
 LAB_FILE = "lab.json"
@@ -119,7 +120,8 @@ class Workspace:
             raise SpecError(
                 f"The private key {self.directory / path} is open to others.",
                 why=f"its mode is {stat.S_IMODE(os.lstat(self._inside(path)).st_mode):04o}, it must be 0600",
-                hint=f"Close it: chmod 600 {self.directory / path} (or issue new ones: mtlslab up --rotate-certs)",
+                hint=f"Close it: {shell_line(['chmod', '600', self.directory / path])} "
+                "(or issue new ones: mtlslab up --rotate-certs)",
             )
         return content
 
@@ -322,7 +324,7 @@ class Workspace:
                 raise MachineError(
                     f"{current} is not a directory of its own.",
                     why="a link or a file stands in its place, and nothing is written through it",
-                    hint=f"Move it away: mv {current} {current}.old",
+                    hint=_move_away(current),
                 )
         return self.directory.joinpath(*parts)
 
@@ -368,18 +370,23 @@ def _not_a_file(path: Path) -> LabError:
     return MachineError(
         f"{path} is not a file that mtlslab can use.",
         why="it is a link, a directory, a FIFO, or larger than 4 MiB",
-        hint=f"Move it away: mv {path} {path}.old",
+        hint=_move_away(path),
     )
+
+
+def _move_away(path: Path) -> str:
+    return f"Move it away: {shell_line(['mv', path, path.with_name(f'{path.name}.old')])}"
 
 
 def _refused(verb: str, path: Path, error: OSError) -> LabError:
     if error.errno == errno.ELOOP:
         return _not_a_file(path)
+    who = f"See who owns it: {shell_line(['ls', '-ld', path.parent, path])}"
     hints = {
         errno.ENOSPC: "Make room on that disk, or choose another one with --dir.",
         errno.EDQUOT: "Make room in your quota, or choose another disk with --dir.",
-        errno.EACCES: f"See who owns it: ls -ld {path.parent} {path}",
-        errno.EPERM: f"See who owns it: ls -ld {path.parent} {path}",
+        errno.EACCES: who,
+        errno.EPERM: who,
         errno.EROFS: "That disk is read-only: choose another directory with --dir.",
     }
     # Exit status 2, not 3, where the path that the user named (or the rights on it) is what must change.

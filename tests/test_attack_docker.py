@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 import yaml
-from docker_lab import change, local_image, make_lab, wait_for_answers
+from docker_lab import change, local_engine, local_image, make_lab, wait_for_answers
 
 from lab.errors import SpecError
 from lab.plan import LABEL_LAB, LABEL_SERVICE, MTLS_SERVICE, SERVICES, TLS_SERVICE, LabPlan, Limits, with_fingerprints
 from lab.render import render_compose
 from lab.runtime.docker import DockerRuntime
 from lab.runtime.docker_config import network_labels, volume_labels
+from lab.runtime.docker_logs import count_lines_with
 from lab.spec import make_spec
 from tests.cli import Run, command, environment, mtlslab
 
@@ -123,6 +124,20 @@ def test_a_large_log_is_passed_on_without_being_held_in_memory(
     assert child.returncode == 0
     assert size > 160 * 1024 * 1024
     assert usage.ru_maxrss < LOGS_MEMORY
+
+
+@pytest.mark.engine
+def test_words_in_the_log_of_a_running_container_are_counted_without_waiting_for_its_end(
+    engine: Any, plan: LabPlan
+) -> None:
+    """That is how a reload learns of its success where the engine cannot list processes."""
+    started(plan)
+    container = engine.containers.get(plan.container_name(plan.services[0]))
+    api = local_engine().api
+    before = count_lines_with(api, container.id, b"gracefully shutting down")
+    DockerRuntime().reload(plan, plan.services[0])
+    assert (before, count_lines_with(api, container.id, b"gracefully shutting down")) == (0, 1)
+    assert count_lines_with(api, container.id, b"no such words") == 0
 
 
 # --- what bears our labels and is not ours

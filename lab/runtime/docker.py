@@ -18,6 +18,7 @@ from lab.plan import CONTAINER_ROOT, LabPlan, Service, with_fingerprints
 from lab.runtime.base import LogLine, ServiceStatus, Started
 from lab.runtime.docker_endpoint import find_endpoint
 from lab.runtime.docker_engine import Engine, connect, engine_errors
+from lab.shell import shell_line
 
 _WORKERS = 8
 
@@ -182,9 +183,10 @@ class DockerRuntime:
                 f"WARNING: no TLS on the way to {machine}: whoever listens there learns the server's private key."
             )
         if machine:
+            forward = shell_line(["ssh", "-NL", "PORT:127.0.0.1:PORT", machine])
             self._say(
-                f"WARNING: the ports are bound on {machine}, not here. Forward them (ssh -NL PORT:127.0.0.1:PORT "
-                f"{machine}, once for each port), or bind an address that this machine reaches: --listen"
+                f"WARNING: the ports are bound on {machine}, not here. Forward them ({forward}, once for each port), "
+                "or bind an address that this machine reaches: --listen"
             )
 
     def _running(self, plan: LabPlan, service: Service) -> str:

@@ -18,6 +18,7 @@ from lab.runtime.docker_config import LABEL_WORKING_DIR, container_config
 from lab.runtime.docker_engine import Engine, engine_errors, status_code, words
 from lab.runtime.docker_logs import count_lines_with
 from lab.runtime.docker_ownership import Summary, is_own_container, label_filter, left_alone, name_of
+from lab.shell import shell_line
 
 STOP_SECONDS = 2  # a server that has not ended this long after its stop signal is killed
 _RELOAD_SECONDS = 10
@@ -131,7 +132,7 @@ def _explained(engine: Engine, plan: LabPlan, service: Service, error: APIError)
         return MachineError(
             f"There is already a container {name}, and it is not of this lab.",
             why=said,
-            hint=f"Remove it (docker rm -f {name}), or take another lab name: --name",
+            hint=f"Remove it ({shell_line(['docker', 'rm', '-f', name])}), or take another lab name: --name",
         )
     if _PORT_TAKEN.search(said):
         return MachineError(

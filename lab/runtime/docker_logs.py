@@ -58,7 +58,7 @@ def follow_logs(api: APIClient, containers: dict[str, str], tail: int | None) ->
 
 def count_lines_with(api: APIClient, container: str, words: bytes) -> int:
     """How many lines of what a container wrote to standard error hold these words."""
-    chunks = api.logs(container, stdout=False, stderr=True, stream=True)
+    chunks = api.logs(container, stdout=False, stderr=True, stream=True, follow=False)
     return sum(words in line for line in _split(chunks))
 
 

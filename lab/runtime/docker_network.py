@@ -12,6 +12,7 @@ from lab.plan import network_name
 from lab.runtime.docker_config import network_labels
 from lab.runtime.docker_engine import engine_errors, words
 from lab.runtime.docker_ownership import is_own_network, label_filter
+from lab.shell import shell_line
 
 
 def ensure_network(api: APIClient, lab: str) -> bool:
@@ -63,5 +64,5 @@ def _foreign(name: str) -> MachineError:
     return MachineError(
         f"There is already a network {name}, and it is not of this lab.",
         why="it does not bear the labels that this lab gives its network",
-        hint=f"Remove it (docker network rm {name}), or take another lab name: --name",
+        hint=f"Remove it ({shell_line(['docker', 'network', 'rm', name])}), or take another lab name: --name",
     )

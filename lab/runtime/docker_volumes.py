@@ -23,6 +23,7 @@ from lab.plan import CONTAINER_ROOT, CONTAINER_TMPFS, LABEL_SERVICE, LabPlan, Se
 from lab.runtime.docker_config import copier_config, volume_labels
 from lab.runtime.docker_engine import engine_errors
 from lab.runtime.docker_ownership import is_own_volume, label_filter
+from lab.shell import shell_line
 
 
 def make_volume(api: APIClient, plan: LabPlan, service: Service) -> None:
@@ -39,7 +40,7 @@ def make_volume(api: APIClient, plan: LabPlan, service: Service) -> None:
         raise MachineError(
             f"There is already a volume {name}, and it is not of this lab.",
             why="it does not bear the labels that this lab gives its volumes",
-            hint=f"Remove it (docker volume rm {name}), or take another lab name: --name",
+            hint=f"Remove it ({shell_line(['docker', 'volume', 'rm', name])}), or take another lab name: --name",
         )
     _copy(api, plan, service)
 
