@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import http.client
 import json
@@ -180,23 +181,27 @@ def stranger(engine: Any, tmp_path: Path, lab_name: str, request: pytest.Fixture
     place = tmp_path / "foreign"
     place.mkdir()
     (place / "nginx.conf").write_text("daemon off; pid /run/p; error_log stderr notice; events {}\n")
-    volume = engine.volumes.create(f"{lab_name}-precious", labels={**labels, **volume_labels(lab_name, TLS_SERVICE)})
-    network = engine.networks.create(f"{lab_name}-precious", labels={**labels, **network_labels(lab_name)})
-    container = engine.containers.run(
+    name = f"{lab_name}-precious"
+    undo = contextlib.ExitStack()
+    volume = engine.volumes.create(name, labels={**labels, **volume_labels(lab_name, TLS_SERVICE)})
+    undo.callback(volume.remove)
+    network = engine.networks.create(name, labels={**labels, **network_labels(lab_name)})
+    undo.callback(network.remove)
+    container = engine.containers.create(
         local_image(),
         entrypoint=["nginx", "-p", "/lab/", "-c", "/lab/nginx.conf"],
-        name=f"{lab_name}-precious",
+        name=name,
         labels=labels,
+        network=name,
         volumes={str(place): {"bind": "/lab", "mode": "ro"}, volume.name: {"bind": "/data", "mode": "rw"}},
         tmpfs={"/run": "mode=1777"},
         user="65532:65532",
-        detach=True,
     )
-    container.reload()
-    yield Stranger(container, volume, network)
-    container.remove(force=True)
-    volume.remove()
-    network.remove()
+    undo.callback(container.remove, force=True)
+    with undo:
+        container.start()
+        container.reload()
+        yield Stranger(container, volume, network)
 
 
 @pytest.fixture
