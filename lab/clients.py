@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import shlex
 from collections.abc import Iterator
 from typing import Any
 
 from lab.errors import SpecError
 from lab.render import template
+from lab.shell import shell_line
 from lab.spec import LabSpec
 
 _LOOPBACK_OR_ALL = ("127.0.0.1", "::1", "0.0.0.0", "::")  # noqa: S104  compared, not bound
@@ -116,7 +116,7 @@ def make_recipe(client: Client, spec: LabSpec, place: str) -> Recipe:
     text = template(f"clients/{client.name}.md.j2").render(
         title=client.title,
         lab=spec.name,
-        place=shlex.quote(place),
+        place=shell_line([place]),
         host=host,
         host_is_address=host == spec.listen,
         port=spec.mtls_port,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-import shlex
-from collections.abc import Iterable
+import re
 from pathlib import Path
 
 from lab.context import WEAK_CLIENT
 from lab.probe import Attempt
+from lab.shell import path_word
 
 _LOOPBACK_NAME = "localhost"
 _VERSION_OPTIONS = {"1.2": ("--tlsv1.2", "--tls-max", "1.2"), "1.3": ("--tlsv1.3",)}
@@ -31,11 +31,6 @@ def curl_command(attempt: Attempt, workspace: Path) -> list[str]:
     ]
 
 
-def shell_line(command: Iterable[str]) -> str:
-    """A command as one line for a POSIX shell, quoted where it must be."""
-    return shlex.join(command)
-
-
 def _environment(attempt: Attempt) -> list[str]:
     # curl's --ciphers would come too late: it loads the certificate first.
     return ["env", f"OPENSSL_CONF=./{WEAK_CLIENT}"] if attempt.weak else []
@@ -44,14 +39,16 @@ def _environment(attempt: Attempt) -> list[str]:
 def _trust(attempt: Attempt, workspace: Path) -> list[str]:
     if attempt.insecure:
         return ["--insecure"]
-    return ["--cacert", _shown(attempt.cacert, workspace)] if attempt.cacert else []
+    return ["--cacert", file_word(attempt.cacert, workspace)] if attempt.cacert else []
 
 
 def _credential(attempt: Attempt, workspace: Path) -> list[str]:
     if attempt.credential is None:
         return []
     certificate, key = attempt.credential.certificate, attempt.credential.key
-    return ["--cert", _shown(certificate, workspace), "--key", _shown(key, workspace)]
+    # What follows a colon would be a password to curl.
+    escaped = re.sub(r"[\\:]", r"\\\g<0>", file_word(certificate, workspace))
+    return ["--cert", escaped, "--key", file_word(key, workspace)]
 
 
 def _address(attempt: Attempt) -> list[str]:
@@ -72,5 +69,6 @@ def _is_usual_loopback(address: str) -> bool:
     return parsed in (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
 
 
-def _shown(file: Path, workspace: Path) -> str:
-    return f"./{file.relative_to(workspace).as_posix()}" if file.is_relative_to(workspace) else str(file)
+def file_word(file: Path, workspace: Path) -> str:
+    """A file as an argument for a program that runs inside the workspace."""
+    return f"./{file.relative_to(workspace).as_posix()}" if file.is_relative_to(workspace) else path_word(file)

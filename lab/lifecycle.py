@@ -21,6 +21,7 @@ from lab.refusals import at_work
 from lab.render import load_templates
 from lab.runtime.base import LogLine, Runtime, ServiceStatus, State
 from lab.runtime.choose import Runtimes
+from lab.shell import shell_line
 from lab.spec import LabSpec, make_spec
 from lab.timings import Timings
 from lab.trust import Trusts, forget, refuse, register_new, require_trust
@@ -129,15 +130,15 @@ def down(target: Target, *, purge: bool, say: Say) -> tuple[str, ...]:
     """
     workspace = target.workspace
     if target.not_ours:
-        removed = _stop_everywhere(target, locked=True)
+        removed = _stop_everywhere(target, say, locked=True)
         if purge:
             raise target.not_ours
         say(f"{target.not_ours.what} It is left alone, and not asked for the lab's name: that is {target.name!r}.")
         return removed
     if not workspace.exists():
-        return _stop_everywhere(target, locked=False)
+        return _stop_everywhere(target, say, locked=False)
     with workspace.lock():
-        removed = _stop_everywhere(target, locked=True)
+        removed = _stop_everywhere(target, say, locked=True)
         if purge:
             if target.record:
                 forget(workspace, target.record)
@@ -347,17 +348,17 @@ def _runtime_for_up(target: Target, options: UpOptions, runtimes: Runtimes, say:
     return runtimes.choose(options.runtime)
 
 
-def _runtimes(target: Target) -> Runtimes:
-    return Runtimes(None if target.not_ours else target.workspace.directory)
+def _runtimes(target: Target, say: Say = lambda _: None) -> Runtimes:
+    return Runtimes(None if target.not_ours else target.workspace.directory, say=say)
 
 
 def _recorded(target: Target) -> str:
     return target.record.runtime if target.record else ""
 
 
-def _stop_everywhere(target: Target, *, locked: bool) -> tuple[str, ...]:
+def _stop_everywhere(target: Target, say: Say, *, locked: bool) -> tuple[str, ...]:
     removed: tuple[str, ...] = ()
-    for runtime in _runtimes(target).all(_recorded(target)):
+    for runtime in _runtimes(target, say).all(_recorded(target)):
         _refuse_foreign(target.name, target.workspace.directory, runtime.status(target.name))
         # Where there was no lab there was no lock: what runs may be that of an `up` that began a moment ago.
         if not locked and target.workspace.exists():
@@ -391,5 +392,6 @@ def _refuse_foreign(name: str, directory: Path, running: tuple[ServiceStatus, ..
         raise MachineError(
             f"A lab called {name!r} already runs from {other}.",
             why="a name belongs to one lab on this machine",
-            hint=f"Choose another with --name, or take that one down: mtlslab down --dir {other}",
+            hint="Choose another with --name, or take that one down: "
+            + shell_line(["mtlslab", "down", "--dir", other]),
         )

@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 from lab.errors import LabError, NotOursError, SpecError
+from lab.shell import shell_line
 from lab.spec import DEFAULT_NAME, check_name
 from lab.workspace import LAB_FILE, LabRecord, Workspace
 
@@ -93,7 +94,7 @@ def _recorded_name(workspace: Workspace, record: LabRecord | None) -> str:
 def _called_otherwise(workspace: Workspace, recorded: str, name: str) -> SpecError:
     return SpecError(
         f"The lab in {workspace.directory} is called {recorded!r}, not {name!r}.",
-        hint=f"Leave --name away, or choose another directory: --dir ./{name}",
+        hint=f"Leave --name away, or choose another directory: {shell_line(['--dir', f'./{name}'])}",
     )
 
 

@@ -7,12 +7,12 @@ user who runs the program, or to root, and nobody else may write it.
 from __future__ import annotations
 
 import os
-import shlex
 import stat
 from collections.abc import Collection
 from pathlib import Path
 
 from lab.errors import NotOursError, SpecError
+from lab.shell import shell_line
 
 OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -39,7 +39,7 @@ def check_owner(info: os.stat_result, path: Path, *, also: Collection[int] = ())
     if info.st_uid in (os.geteuid(), 0, *also):
         return
     sudo = "" if os.geteuid() == 0 else "sudo "
-    take = shlex.join(["chown", "-hR", str(os.geteuid()), str(path)])
+    take = shell_line(["chown", "-hR", str(os.geteuid()), path])
     raise NotOursError(
         f"{path} is not yours: it belongs to {user_name(info.st_uid)}.",
         why="whoever made a lab knows its private keys, and what stands in its nginx.conf runs as you",
@@ -56,7 +56,7 @@ def check_key(info: os.stat_result, path: Path, *, also: Collection[int] = ()) -
     check_owner(info, path, also=also)
     mode = stat.S_IMODE(info.st_mode)
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        close = shlex.join(["chmod", "600", str(path)])
+        close = shell_line(["chmod", "600", path])
         raise SpecError(
             f"The private key {path} is open to others.",
             why=f"its mode is {mode:04o}, it must be 0600",
@@ -77,7 +77,7 @@ def user_name(uid: int) -> str:
 def _open_to_others(info: os.stat_result, path: Path) -> NotOursError:
     mode = stat.S_IMODE(info.st_mode)
     who = "everybody" if mode & stat.S_IWOTH else "its group"
-    close = shlex.join(["chmod", *(["-R"] if stat.S_ISDIR(info.st_mode) else []), "go-w", str(path)])
+    close = shell_line(["chmod", *(["-R"] if stat.S_ISDIR(info.st_mode) else []), "go-w", path])
     hint = f"Look at what is in it, then close it: {close}"
     if info.st_mode & stat.S_ISVTX:  # such as /tmp: meant for everybody
         hint = "Choose a directory of your own: --dir DIRECTORY"

@@ -91,6 +91,31 @@ class HealthCheck:
 
 
 @dataclasses.dataclass(frozen=True)
+class Limits:
+    """How much of the engine's machine one container may take.
+
+    Attributes:
+        memory: bytes. One nginx worker takes a few MiB: that is room for ``worker_processes auto`` on a large machine.
+        processes: processes and threads. A reload has two generations of workers for a moment.
+        log_driver: how the engine keeps what the container writes. Named, because the engine's own default may keep
+            everything, or be one from which no log can be read.
+        log_size: size of one log file, in the driver's words.
+        log_files: how many log files are kept; the oldest is removed.
+    """
+
+    memory: int = 512 * 1024 * 1024
+    processes: int = 1024
+    log_driver: str = "json-file"
+    log_size: str = "10m"
+    log_files: int = 3
+
+    @property
+    def log_options(self) -> dict[str, str]:
+        """Options of the log driver, as Docker and Compose take them."""
+        return {"max-size": self.log_size, "max-file": str(self.log_files)}
+
+
+@dataclasses.dataclass(frozen=True)
 class LabPlan:
     """All that must run for one lab.
 
@@ -102,6 +127,7 @@ class LabPlan:
         user: ``UID:GID`` that the containers run as: the owner of the server's 0600 key.
         services: the services, TLS first.
         health: how the engine asks a container whether it is healthy.
+        limits: how much each container may take.
         copied: whether the engine gets copies of the files, in a volume per service, because it cannot mount them.
     """
 
@@ -112,6 +138,7 @@ class LabPlan:
     user: str
     services: tuple[Service, ...]
     health: HealthCheck = HealthCheck()
+    limits: Limits = Limits()
     copied: bool = False
 
     @property
@@ -139,13 +166,18 @@ class LabPlan:
         return f"{self.lab}-{service.name}-1"
 
     def volume_name(self, service: Service) -> str:
-        """Name of the volume that holds copies of a service's files, as Compose names the volumes of a project."""
-        return f"{self.lab}_{service.name}"
+        """Name of the volume that holds copies of a service's files; see :func:`volume_name`."""
+        return volume_name(self.lab, service.name)
 
 
 def network_name(lab: str) -> str:
     """Name of a lab's network, as Compose names a project's default network."""
     return f"{lab}_default"
+
+
+def volume_name(lab: str, service: str) -> str:
+    """Name of the volume with the copied files of a lab's service, as Compose names the volumes of a project."""
+    return f"{lab}_{service}"
 
 
 def make_plan(spec: LabSpec, directory: Path, *, image: str, user: str, copied: bool = False) -> LabPlan:
@@ -197,6 +229,7 @@ def _fingerprint(plan: LabPlan, service: Service) -> str:
         plan.user,
         plan.listen,
         dataclasses.asdict(plan.health),
+        dataclasses.asdict(plan.limits),
         plan.copied,
     ]
     digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode())

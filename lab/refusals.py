@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
 from pathlib import Path
 
 from lab.errors import LabError, MachineError, SpecError
+from lab.shell import shell_line
 
 # Exit status 2, not 3, where the path that the user named (or the rights on it) is what must change.
 _USER_ERRNOS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTSUP)
@@ -20,7 +20,7 @@ def refused(verb: str, path: Path, error: OSError) -> LabError:
         return not_a_file(path)
     if error.errno == errno.ENOTSUP:
         return no_modes(path)
-    see = f"See who owns it: ls -ld {shlex.join([str(path.parent), str(path)])}"
+    see = f"See who owns it: {shell_line(['ls', '-ld', path.parent, path])}"
     hints = {
         errno.ENOSPC: "Make room on that disk, or choose another one with --dir.",
         errno.EDQUOT: "Make room in your quota, or choose another disk with --dir.",
@@ -75,4 +75,4 @@ def at_work(why: str) -> MachineError:
 
 
 def _move(path: Path) -> str:
-    return shlex.join(["mv", str(path), f"{path}.old"])
+    return shell_line(["mv", path, path.with_name(f"{path.name}.old")])

@@ -27,6 +27,7 @@ from lab.crl import DAYS, CrlInfo, is_crl_of, issue_crl, read_crl
 from lab.errors import LabError, SpecError
 from lab.plan import CLIENT_CA, CLIENT_CA_KEY, CRL
 from lab.renewal import RENEW_BEFORE
+from lab.shell import shell_line
 from lab.workspace import Workspace
 
 Say = Callable[[str], None]
@@ -194,7 +195,7 @@ def _read(workspace: Workspace) -> CrlInfo | None:
     if pem is None:
         return None
     ca = load_certificates(workspace, CLIENT_CA)[0]
-    hint = f"Put the right one there, or give up all revocations: rm {workspace.directory / CRL}"
+    hint = f"Put the right one there, or give up all revocations: {shell_line(['rm', workspace.directory / CRL])}"
     try:
         info, ours = read_crl(pem), is_crl_of(pem, ca)
     except ValueError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import shlex
 from collections.abc import Callable, Iterator
 
 from lab import ownlabs
@@ -13,6 +12,7 @@ from lab.labrecord import LabRecord, new_lab_id
 from lab.ownlabs import OwnLab
 from lab.plan import CRL_DIRECTORY, SERVICES, make_plan
 from lab.render import render
+from lab.shell import shell_line
 from lab.spec import LabSpec, make_spec
 from lab.workspace import Workspace
 
@@ -56,12 +56,12 @@ def require_trust(workspace: Workspace, record: LabRecord, trusts: Trusts, say: 
     lab = _identity(workspace, record.id)
     if ownlabs.is_own(lab):
         return
-    place = shlex.quote(str(workspace.directory))
+    again = shell_line(["mtlslab", command, "--dir", workspace.directory, "--trust"])
     trusts(
         SpecError(
             f"The lab in {workspace.directory} was not made by this account: it came from elsewhere.",
             why="\n".join(_description(workspace, record)),
-            hint=f"Look at these files. To run them all the same, once: mtlslab {command} --dir {place} --trust",
+            hint=f"Look at these files. To run them all the same, once: {again}",
         )
     )
     _enter(workspace, record.id, say)

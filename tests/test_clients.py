@@ -16,8 +16,10 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from lab.clients import CLIENTS, find_client, make_recipe
@@ -387,3 +389,109 @@ def test_an_unknown_client_is_bad_input_and_the_known_ones_are_named(tmp_path: P
     run = mtlslab("clients", "telnet", cwd=tmp_path)
     assert run.code == 2
     assert all(name in run.err for name in NAMES)
+
+
+# --- passwords
+
+
+# What would show a password to everybody who lists processes (or, for env:, to whoever may read an environment).
+PASSWORD_ON_A_COMMAND_LINE = re.compile(
+    r"pass(?:word|in|out|wd|phrase)?[= :]+(?:pass|env):\S"  # openssl -passin pass:..., -passout env:...
+    r"|--(?:cert|proxy-cert|user|proxy-user)[= ]['\"]?[^\s'\"]*:[^\s/\\]"  # curl's FILE:PASSWORD
+    r"|--(?:proxy-|http-|tls-|key-|store-?)?pass(?:word|phrase)?[= ]\S"
+    r"|-[DJ][^\s`]*[pP]assword=\S"  # Java's system properties
+    r"|-(?:store|key|src|dest|srcstore|deststore)pass(?:word)? +\S"  # keytool, without :file or :env
+    r"|\b(?:certutil|pk12util)\b[^\n]*(?: -[WK] ?\S)"
+    r"|\bsecurity\b[^\n]*(?: -P ?\S| -p [\"'$])"
+    r"|\$\((?:cat|<) ?\S*pass",
+)
+
+
+def test_the_scan_knows_how_passwords_come_onto_command_lines() -> None:
+    for bad in (
+        "openssl pkcs12 -in a.p12 -passin pass:secret",
+        "openssl pkcs12 -in a.p12 -passout env:PW",
+        "curl --cert client.p12:secret --cert-type P12",
+        "curl --pass secret",
+        "java -Djavax.net.ssl.keyStorePassword=secret Client",
+        "keytool -list -storepass secret",
+        "pk12util -i a.p12 -W secret",
+        "security import a.p12 -P secret",
+        'security import a.p12 -P "$(cat client.password)"',
+        'certutil -K "$(cat client.password)"',
+    ):
+        assert PASSWORD_ON_A_COMMAND_LINE.search(bad), bad
+    for good in (
+        "openssl pkcs12 -in a.p12 -passin file:client.password",
+        "curl https://localhost:8889/ --cert ./certs/client.crt --key ./certs/client.key",
+        "pk12util -i a.p12 -w client.password",
+        "mtlslab certs export client --password-file client.password",
+    ):
+        assert not PASSWORD_ON_A_COMMAND_LINE.search(good), good
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_recipe_has_a_password_on_a_command_line(name: str) -> None:
+    """In its code and in its prose: what a recipe mentions in passing is typed, too."""
+    text = make_recipe(find_client(name), LabSpec(), "./mtls-lab").text
+    assert PASSWORD_ON_A_COMMAND_LINE.search(" ".join(text.replace("\\\n", " ").split("\n"))) is None
+
+
+def test_no_other_printed_command_has_a_password_on_it() -> None:
+    """Every command of the catalogue's pages, hints and help texts: all texts that the package holds."""
+    for path in [*(ROOT / "lab").rglob("*.py"), *(ROOT / "templates").rglob("*.j2"), ROOT / "README.md"]:
+        found = PASSWORD_ON_A_COMMAND_LINE.search(path.read_text(encoding="utf-8"))
+        assert found is None, (path, found)
+
+
+@pytest.mark.clients
+@every("java")
+def test_nobody_sees_the_password_in_a_process_while_a_recipe_runs(lab: Lab, client: str) -> None:
+    """The process list, read again and again for as long as the recipe runs, with environments."""
+    seen: set[str] = set()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(lab.run, client, "Served")
+        while not running.done():
+            for process in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    seen.update(process.cmdline(), process.environ().values())
+    assert SERVED_PAGE in running.result().out
+    password = (lab.directory / "client.password").read_text().strip()
+    assert len(password) >= 20
+    assert {"Client.java", "client.password"} <= seen
+    assert not [words for words in seen if password in words]
+
+
+@pytest.mark.clients
+@every("java")
+def test_java_takes_the_password_from_a_file_of_options_and_shows_the_file_alone(
+    lab: Lab, client: str, tmp_path: Path
+) -> None:
+    """What the recipe says about programs that cannot be changed."""
+    lab.run("java", "Prepare")
+    password = (lab.directory / "client.password").read_text().strip()
+    (tmp_path / "options").write_text(
+        f"-Djavax.net.ssl.keyStore=certs/client.p12\n-Djavax.net.ssl.keyStorePassword={password}\n"
+    )
+    (tmp_path / "Show.java").write_text(
+        'public class Show { public static void main(String[] a) throws Exception {'
+        ' System.out.println(System.getProperty("javax.net.ssl.keyStorePassword"));'
+        ' System.out.println(java.nio.file.Files.readString(java.nio.file.Path.of("/proc/self/cmdline"))); } }'
+    )  # fmt: skip
+    shown, command_line = lab.paste(f"java @{tmp_path}/options {tmp_path}/Show.java 2>/dev/null").out.split("\n", 1)
+    assert shown == password
+    assert f"@{tmp_path}/options" in command_line
+    assert password not in command_line
+
+
+@pytest.mark.clients
+@every("curl")
+def test_curl_takes_a_pkcs12_file_and_its_password_from_a_file(lab: Lab, client: str, tmp_path: Path) -> None:
+    """What the recipe says about the curl of Windows; this curl takes PKCS #12 files, too."""
+    lab.paste(lab.printed("java")["start"] + re.findall(r"(?m)^\(umask.*\n.*\n", lab.printed("java")["Prepare"])[0])
+    password = (lab.directory / "client.password").read_text().strip()
+    (tmp_path / "config").write_text(f'pass = "{password}"\n')
+    recipe = lab.printed("curl")
+    served = recipe["Served"].replace("--cert certs/client.crt --key certs/client.key", "--cert-type P12")
+    run = lab.paste(recipe["start"] + served.rstrip() + f" --cert certs/client.p12 --config {tmp_path}/config\n")
+    assert SERVED_PAGE in run.out

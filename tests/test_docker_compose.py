@@ -63,6 +63,7 @@ def inspected(engine: Any, plan: LabPlan) -> dict[str, Any]:
             "Cmd": config["Cmd"] or [],
             **{key: host[key] for key in ("Tmpfs", "CapDrop", "CapAdd", "SecurityOpt", "PortBindings", "NetworkMode")},
             **{key: host[key] for key in ("ReadonlyRootfs", "Privileged", "LogConfig", "Binds", "IpcMode", "PidMode")},
+            **{key: host[key] for key in ("Memory", "MemorySwap", "NanoCpus", "PidsLimit", "ShmSize", "Ulimits")},
             "restart": host["RestartPolicy"]["Name"] in ("", "no"),
             "mounts": sorted((m["Type"], m["Source"], m["Destination"], m["RW"]) for m in attributes["Mounts"]),
             "networks": {

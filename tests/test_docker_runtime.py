@@ -18,6 +18,7 @@ from lab.errors import LabNotFoundError, MachineError
 from lab.plan import LABEL_LAB, MTLS_SERVICE, TLS_SERVICE, LabPlan, with_fingerprints
 from lab.runtime.base import State
 from lab.runtime.docker import DockerRuntime, engine_problem
+from lab.runtime.docker_config import container_config
 
 pytestmark = pytest.mark.engine
 BOTH = (TLS_SERVICE, MTLS_SERVICE)
@@ -151,7 +152,8 @@ def test_stop_takes_paused_and_never_started_containers_too(
     engine: Any, runtime: DockerRuntime, running: LabPlan
 ) -> None:
     engine.containers.get(running.container_name(running.services[0])).pause()
-    engine.containers.create(running.image, labels={LABEL_LAB: running.lab}, name=f"{running.lab}-stray")
+    never_started = container_config(running, running.services[1])
+    local_engine().api.create_container_from_config(never_started, f"{running.lab}-stray")  # type: ignore[no-untyped-call]
     runtime.stop(running.lab)
     assert of_lab(engine, running.lab) == ([], [])
 

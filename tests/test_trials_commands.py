@@ -18,9 +18,9 @@ from verify_lab import RunningLab, serving_lab
 from lab.checks import Outcome, catalogue
 from lab.checks.entries_trials import ENTRIES
 from lab.cli.lazy import COMMANDS
-from lab.curl import shell_line
 from lab.errors import LabNotFoundError, MachineError, SpecError
 from lab.probe import Attempt, attempt
+from lab.shell import shell_line
 from lab.trials.server import SmallServer
 from lab.trials.servers import SERVER_CREDENTIALS
 from lab.trials.serving import issue_server, open_server, run_client

@@ -19,11 +19,12 @@ from lab.checks import Check, Outcome, Result, Severity, catalogue
 from lab.checks import families as checks_by_family
 from lab.checks.model import PROBE
 from lab.context import VerifyContext
-from lab.curl import curl_command, shell_line
+from lab.curl import curl_command
 from lab.errors import ExitCode, MachineError, SpecError
 from lab.probe import Attempt, Credential, Observation, Phase
 from lab.report import Report
 from lab.runtime.base import LogLine
+from lab.shell import shell_line
 from lab.verification import run_checks
 
 

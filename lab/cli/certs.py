@@ -15,6 +15,7 @@ from lab.cli.border import say
 from lab.cli.find import find, require_choice, shown
 from lab.cli.options import epilog
 from lab.errors import ExitCode, LabError, SpecError
+from lab.shell import shell_line
 
 app = typer.Typer(
     help="Look at the lab's certificates, issue more (good ones and broken ones), revoke and export them.",
@@ -186,7 +187,9 @@ def _content(file: str, name: str | None, directory: Path | None) -> bytes:
             try:
                 return path.read_bytes()
             except OSError as error:
-                raise SpecError(f"Cannot read {path}.", why=error.strerror or "", hint=f"ls -l {path}") from error
+                raise SpecError(
+                    f"Cannot read {path}.", why=error.strerror or "", hint=shell_line(["ls", "-l", path])
+                ) from error
     raise SpecError(f"There is no file {file}.", why=f"neither here nor as {inside}", hint="mtlslab certs list")
 
 

@@ -13,6 +13,7 @@ from lab.cli.border import say
 from lab.cli.find import find, require_choice, shown
 from lab.cli.options import epilog
 from lab.errors import ExitCode
+from lab.shell import shell_line
 
 if TYPE_CHECKING:
     from lab.locate import Target
@@ -90,7 +91,8 @@ def _say_what_differs(target: Target, spec: LabSpec, *, running: bool) -> None:
     if target.record is None:
         say(f"There is no lab in {place} yet: this is the recipe for the defaults. Start one with: mtlslab up")
     elif not running:
-        say(f"Nothing answers on port {spec.mtls_port}. Start the lab with: mtlslab up --dir {place}")
+        start = shell_line(["mtlslab", "up", "--dir", place])
+        say(f"Nothing answers on port {spec.mtls_port}. Start the lab with: {start}")
     if spec.client_auth != "required":
         say(f"This lab's client auth is {spec.client_auth!r}: it serves clients without a certificate, too.")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +15,7 @@ from lab.cli.consent import consent
 from lab.cli.find import find, require_choice, shown
 from lab.cli.options import epilog
 from lab.errors import ExitCode, LabNotFoundError, SpecError
+from lab.shell import shell_line
 from lab.words import PULL, RUNTIMES, SERVICES
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def render(
     lifecycle.write_lab(target, up_options, say)
     place = shown(target.workspace.directory)
     typer.echo(f"Wrote the lab {target.name!r} into {place}.")
-    typer.echo(f"Next: mtlslab up, or: cd {shlex.quote(place)} && docker compose up")
+    typer.echo(f"Next: mtlslab up, or: {shell_line(['cd', place])} && docker compose up")
 
 
 def _settings(
@@ -270,7 +270,7 @@ def _print_up(target: Target, result: UpResult) -> None:
     typer.echo(f"The lab {target.name!r} is up in {place} ({result.runtime}; {done}).")
     typer.echo(f"  TLS   {_url(spec.tls_port)}")
     typer.echo(f"  mTLS  {_url(spec.mtls_port)}")
-    typer.echo(f"\nTry it: cd {shlex.quote(place)}")
+    typer.echo(f"\nTry it: {shell_line(['cd', place])}")
     mutual = f"curl {_url(spec.mtls_port)} --cacert ./certs/server-ca.crt"
     typer.echo(f"  {mutual} --cert ./certs/client.crt --key ./certs/client.key")
     typer.echo("      is served: the certificate comes from the client CA")

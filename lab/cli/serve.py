@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import threading
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from lab.cli.border import say
 from lab.cli.find import find, shown
 from lab.cli.options import epilog
 from lab.errors import ExitCode
+from lab.shell import shell_line
 
 
 def register(app: typer.Typer) -> None:
@@ -57,7 +57,7 @@ def serve(
             raise typer.Exit(run_client(command))
         say(f"Serving {credential} on https://localhost:{server.port}/ (Ctrl-C ends it).")
         anchor = f"{shown(workspace.directory)}/{anchor_of(credential)}"
-        say(f"Try it: curl https://localhost:{server.port}/ --cacert {shlex.quote(anchor)}")
+        say("Try it: " + shell_line(["curl", f"https://localhost:{server.port}/", "--cacert", anchor]))
         threading.Event().wait()
     return None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +14,7 @@ from lab.cli.find import find, require_choice, shown
 from lab.cli.options import epilog
 from lab.cli.progress import counting
 from lab.errors import ExitCode, SpecError
+from lab.shell import shell_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -176,7 +176,7 @@ def _issue_faults(target: Target, asked: list[str]) -> None:
     names = fault_names(asked)
     with workspace.lock():
         made = issue_faults(workspace, names)
-    typer.echo(f"Try the commands inside: cd {shlex.quote(shown(workspace.directory))}")
+    typer.echo(f"Try the commands inside: {shell_line(['cd', shown(workspace.directory)])}")
     for one in made:
         typer.echo(f"\n{one.fault.name}: {one.fault.title} ({one.fault.rfc})")
         for label, text in _story(target, one, crl=crl):
@@ -184,7 +184,6 @@ def _issue_faults(target: Target, asked: list[str]) -> None:
 
 
 def _story(target: Target, made: IssuedFault, *, crl: bool) -> Iterator[tuple[str, str]]:
-    from lab.curl import shell_line
     from lab.issuing import try_command
     from lab.spec import make_spec
 
@@ -246,11 +245,10 @@ def _fault_mapping(fault: Fault) -> dict[str, Any]:
 
 
 def _print_try(target: Target, files: Sequence[str]) -> None:
-    from lab.curl import shell_line
     from lab.issuing import try_command
     from lab.spec import make_spec
 
     workspace = target.workspace
     command = try_command(workspace, make_spec(workspace.require().spec), files)
-    typer.echo(f"Try it: cd {shlex.quote(shown(workspace.directory))}")
+    typer.echo(f"Try it: {shell_line(['cd', shown(workspace.directory)])}")
     typer.echo(f"  {shell_line(command)}")

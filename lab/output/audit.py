@@ -10,11 +10,11 @@ from itertools import groupby
 
 from lab.audit import CLIENT_AUTH_WORDS, AuditFinding, AuditReport, ClientAuth, ServerFacts
 from lab.checks import Result
-from lab.curl import shell_line
 from lab.errors import ExitCode
 from lab.output.junit import as_document, counts, seconds, timestamp
 from lab.output.short import one_line
 from lab.output.text import Look
+from lab.shell import shell_line
 
 AUDIT_FORMATS = ("text", "json", "junit")
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from lab import __version__
 from lab.checks import Result
-from lab.curl import shell_line
 from lab.errors import ExitCode
 from lab.output.sequence import CLIENT_X, SERVER_X, describe, details, lay_out, wire
 from lab.output.text import closing_sentence
 from lab.render import template_root
 from lab.report import Finding, Report
+from lab.shell import shell_line
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from lab.checks import Result
-from lab.curl import shell_line
 from lab.report import Finding, Report
+from lab.shell import shell_line
 
 # Everything but the characters that XML 1.0 (section 2.2) allows.
 _ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

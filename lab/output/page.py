@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-from lab.curl import shell_line
+from lab.shell import shell_line
 
 if TYPE_CHECKING:
     from lab.explain import Page

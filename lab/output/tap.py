@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator
 
 from lab.checks import Result
-from lab.curl import shell_line
 from lab.output.short import one_line
 from lab.output.text import closing_sentence
 from lab.report import Finding, Report
+from lab.shell import shell_line
 
 _OK = (Result.PASS, Result.WARN, Result.SKIP)
 

@@ -9,10 +9,10 @@ from itertools import groupby
 from typing import Any
 
 from lab.checks import Check, Result
-from lab.curl import shell_line
 from lab.errors import ExitCode
 from lab.plan import MTLS_SERVICE
 from lab.report import Finding, Report
+from lab.shell import shell_line
 
 _MARKS = {
     Result.PASS: ("✓", "ok  "),

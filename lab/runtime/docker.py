@@ -18,6 +18,7 @@ from lab.plan import CONTAINER_ROOT, LabPlan, Service, with_fingerprints
 from lab.runtime.base import LogLine, ServiceStatus, Started
 from lab.runtime.docker_endpoint import find_endpoint
 from lab.runtime.docker_engine import Engine, connect, engine_errors
+from lab.shell import shell_line
 
 _WORKERS = 8
 
@@ -98,7 +99,7 @@ class DockerRuntime:
         from lab.runtime import docker_containers as containers
 
         plan = self._settled(plan)
-        existing = containers.find(self.engine.api, plan.lab)
+        existing = containers.find(self.engine.api, plan.lab, self._say)
         image_id = self._image_ids.get(plan.image)
         keep = {
             service.name: container["Id"]
@@ -112,20 +113,24 @@ class DockerRuntime:
         return Started(created=tuple(service.name for service in missing), kept=tuple(keep))
 
     def stop(self, lab: str, services: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        """Containers side by side, then volumes and the network; see ``Runtime.stop``."""
+        """Containers side by side, then volumes and the network; says what is left alone; see ``Runtime.stop``."""
         from lab.runtime import docker_containers as containers
         from lab.runtime.docker_network import remove_networks
+        from lab.runtime.docker_ownership import foreign_things, left_alone, name_of
         from lab.runtime.docker_volumes import remove_volumes
 
         api = self.engine.api
         found = [c for c in containers.find(api, lab) if services is None or containers.service_of(c) in services]
         with ThreadPoolExecutor(_WORKERS) as pool:
             list(pool.map(lambda container: containers.stop_and_remove(api, container["Id"]), found))
-        removed = tuple(containers.name_of(container) for container in found) + remove_volumes(api, lab, services)
+        removed = tuple(name_of(container) for container in found) + remove_volumes(api, lab, services)
         if services is not None:
             return removed
         self._made_network.pop(lab, None)
-        return removed + remove_networks(api, lab)
+        removed += remove_networks(api, lab)
+        for thing in foreign_things(api, lab):
+            self._say(left_alone(lab, thing))
+        return removed
 
     def status(self, lab: str) -> tuple[ServiceStatus, ...]:
         """See ``Runtime.status``."""
@@ -178,9 +183,10 @@ class DockerRuntime:
                 f"WARNING: no TLS on the way to {machine}: whoever listens there learns the server's private key."
             )
         if machine:
+            forward = shell_line(["ssh", "-NL", "PORT:127.0.0.1:PORT", machine])
             self._say(
-                f"WARNING: the ports are bound on {machine}, not here. Forward them (ssh -NL PORT:127.0.0.1:PORT "
-                f"{machine}, once for each port), or bind an address that this machine reaches: --listen"
+                f"WARNING: the ports are bound on {machine}, not here. Forward them ({forward}, once for each port), "
+                "or bind an address that this machine reaches: --listen"
             )
 
     def _running(self, plan: LabPlan, service: Service) -> str:

@@ -22,6 +22,8 @@ from lab.plan import (
 # Labels by which `docker compose ps`, `logs` and `down` recognise what belongs to a project.
 COMPOSE = "com.docker.compose"
 LABEL_WORKING_DIR = f"{COMPOSE}.project.working_dir"
+LABEL_ONE_OFF = f"{COMPOSE}.oneoff"
+LABEL_VERSION = f"{COMPOSE}.version"
 _COMPOSE_VERSION = "2.0.0"  # the first of the Compose versions that go by these labels
 _NANOSECONDS = 1_000_000_000
 
@@ -51,6 +53,10 @@ def container_config(plan: LabPlan, service: Service) -> dict[str, Any]:
             "ReadonlyRootfs": True,
             "CapDrop": ["ALL"],
             "SecurityOpt": ["no-new-privileges:true"],
+            # An engine that cannot limit one of these (rootless without cgroups) says so in a warning and goes on.
+            "Memory": plan.limits.memory,
+            "PidsLimit": plan.limits.processes,
+            "LogConfig": {"Type": plan.limits.log_driver, "Config": plan.limits.log_options},
         },
         "NetworkingConfig": {
             "EndpointsConfig": {plan.network: {"Aliases": [plan.container_name(service), service.name]}}
@@ -67,10 +73,10 @@ def container_labels(plan: LabPlan, service: Service) -> dict[str, str]:
         LABEL_WORKING_DIR: str(plan.directory),
         f"{COMPOSE}.service": service.name,
         f"{COMPOSE}.container-number": "1",
-        f"{COMPOSE}.oneoff": "False",
+        LABEL_ONE_OFF: "False",
         # Compose's own hash is its own affair: any other value makes `docker compose up` re-create the container.
         f"{COMPOSE}.config-hash": service.fingerprint,
-        f"{COMPOSE}.version": _COMPOSE_VERSION,
+        LABEL_VERSION: _COMPOSE_VERSION,
     }
 
 
@@ -80,18 +86,18 @@ def network_labels(lab: str) -> dict[str, str]:
         LABEL_LAB: lab,
         f"{COMPOSE}.project": lab,
         f"{COMPOSE}.network": "default",
-        f"{COMPOSE}.version": _COMPOSE_VERSION,
+        LABEL_VERSION: _COMPOSE_VERSION,
     }
 
 
-def volume_labels(plan: LabPlan, service: Service) -> dict[str, str]:
+def volume_labels(lab: str, service: str) -> dict[str, str]:
     """Our labels and Compose's for the volume with copies of a service's files."""
     return {
-        LABEL_LAB: plan.lab,
-        LABEL_SERVICE: service.name,
-        f"{COMPOSE}.project": plan.lab,
-        f"{COMPOSE}.volume": service.name,
-        f"{COMPOSE}.version": _COMPOSE_VERSION,
+        LABEL_LAB: lab,
+        LABEL_SERVICE: service,
+        f"{COMPOSE}.project": lab,
+        f"{COMPOSE}.volume": service,
+        LABEL_VERSION: _COMPOSE_VERSION,
     }
 
 
@@ -104,7 +110,7 @@ def copier_config(plan: LabPlan, service: Service) -> dict[str, Any]:
         "Image": plan.image,
         "Entrypoint": ["nginx"],
         "User": plan.user,
-        "Labels": {LABEL_LAB: plan.lab, f"{COMPOSE}.project": plan.lab, f"{COMPOSE}.oneoff": "True"},
+        "Labels": {LABEL_LAB: plan.lab, f"{COMPOSE}.project": plan.lab, LABEL_ONE_OFF: "True"},
         "HostConfig": {
             "NetworkMode": "none",
             "Mounts": [{**_volume(plan, service), "ReadOnly": False}],

@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from docker.api import APIClient
 from docker.errors import APIError, NotFound
 
 from lab.errors import MachineError
-from lab.plan import LABEL_FINGERPRINT, LABEL_LAB, LABEL_SERVICE, SERVICES, LabPlan, Service
+from lab.plan import LABEL_FINGERPRINT, LABEL_SERVICE, SERVICES, LabPlan, Service
 from lab.runtime.base import ServiceStatus, State
 from lab.runtime.docker_config import LABEL_WORKING_DIR, container_config
 from lab.runtime.docker_engine import Engine, engine_errors, status_code, words
+from lab.runtime.docker_logs import count_lines_with
+from lab.runtime.docker_ownership import Summary, is_own_container, label_filter, left_alone, name_of
+from lab.shell import shell_line
 
 STOP_SECONDS = 2  # a server that has not ended this long after its stop signal is killed
 _RELOAD_SECONDS = 10
@@ -23,16 +26,16 @@ _CONFLICT = 409  # the name is taken, or the container is already being removed
 _STATES = {"running": State.RUNNING, "restarting": State.RUNNING, "paused": State.PAUSED}
 _PORT_TAKEN = re.compile(r"port is already allocated|address already in use|Ports are not available")
 
-Summary = dict[str, Any]  # a container as "list containers" of the Engine API describes it
 
-
-def find(api: APIClient, lab: str) -> list[Summary]:
-    """The lab's containers in every state, TLS service first.
-
-    Only our own label counts: a Compose project of somebody else may bear the same name.
-    """
+def find(api: APIClient, lab: str, say: Callable[[str], None] | None = None) -> list[Summary]:
+    """The lab's own containers in every state, TLS service first; ``say`` is told of others that bear its label."""
     with engine_errors("Cannot list the containers."):
-        found = api.containers(all=True, filters={"label": [f"{LABEL_LAB}={lab}"]})
+        found = []
+        for container in api.containers(all=True, filters=label_filter(lab)):
+            if is_own_container(api, lab, container):
+                found.append(container)
+            elif say:
+                say(left_alone(lab, f"container {name_of(container)}"))
     order = {name: place for place, name in enumerate(SERVICES)}
     return sorted(found, key=lambda container: (order.get(service_of(container), len(order)), name_of(container)))
 
@@ -40,11 +43,6 @@ def find(api: APIClient, lab: str) -> list[Summary]:
 def service_of(container: Summary) -> str:
     """The service that a container runs; empty when its label is gone."""
     return str(container["Labels"].get(LABEL_SERVICE, ""))
-
-
-def name_of(container: Summary) -> str:
-    """The container's name; its short id while it has none because it is being removed."""
-    return str((container["Names"] or [container["Id"][:12]])[0]).lstrip("/")
 
 
 def is_as_asked(plan: LabPlan, service: Service, container: Summary, image_id: str | None) -> bool:
@@ -134,7 +132,7 @@ def _explained(engine: Engine, plan: LabPlan, service: Service, error: APIError)
         return MachineError(
             f"There is already a container {name}, and it is not of this lab.",
             why=said,
-            hint=f"Remove it (docker rm -f {name}), or take another lab name: --name",
+            hint=f"Remove it ({shell_line(['docker', 'rm', '-f', name])}), or take another lab name: --name",
         )
     if _PORT_TAKEN.search(said):
         return MachineError(
@@ -177,7 +175,7 @@ def serving_workers(engine: Engine, container: str) -> frozenset[str]:
 
 def _workers_gone(api: APIClient, container: str) -> int:
     """How many workers have stopped to take connections: nginx writes a line for each."""
-    return int(api.logs(container, stdout=False, stderr=True).count(b"gracefully shutting down"))
+    return count_lines_with(api, container, b"gracefully shutting down")
 
 
 def await_new_workers(engine: Engine, container: str, old: frozenset[str]) -> None:

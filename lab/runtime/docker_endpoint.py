@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from lab.errors import MachineError
 from lab.programs import find_program
+from lab.shell import shell_line
 
 DEFAULT_URL = "npipe:////./pipe/docker_engine" if sys.platform == "win32" else "unix:///var/run/docker.sock"
 CONNECT_SECONDS = 2.0  # an engine answers in milliseconds; a dead address must not keep `--runtime auto` waiting
@@ -182,7 +183,7 @@ def _nobody_at_socket(endpoint: Endpoint, path: str, error: OSError) -> MachineE
         return MachineError(
             f"Cannot reach Docker at {path}.",
             why=f"{error.strerror or error}; but there is a socket {other}",
-            hint=f"export DOCKER_HOST=unix://{other}",
+            hint=shell_line(["export", f"DOCKER_HOST=unix://{other}"]),
         )
     if isinstance(error, FileNotFoundError) and not (find_program("docker") or find_program("dockerd")):
         return MachineError(

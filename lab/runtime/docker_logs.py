@@ -1,7 +1,8 @@
-"""What containers wrote, as lines; of several containers at once while following."""
+"""What containers wrote, as lines; of several containers at once while following. Memory does not grow with the log."""
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Iterable, Iterator
@@ -11,6 +12,9 @@ from docker.api import APIClient
 from docker.errors import NotFound
 
 from lab.runtime.base import LogLine
+
+MAX_LINE = 1024 * 1024  # bytes; nginx writes far shorter lines, and what is longer comes in pieces
+_WAITING = 1000  # lines that wait for a slow reader; after that the engine waits, too
 
 
 def read_logs(api: APIClient, containers: dict[str, str], tail: int | None) -> Iterator[LogLine]:
@@ -22,15 +26,16 @@ def read_logs(api: APIClient, containers: dict[str, str], tail: int | None) -> I
 def follow_logs(api: APIClient, containers: dict[str, str], tail: int | None) -> Iterator[LogLine]:
     """The lines of all containers (service -> container id) as they come, until all have ended or the caller stops."""
     streams = {service: _stream(api, identity, follow=True, tail=tail) for service, identity in containers.items()}
-    lines: queue.SimpleQueue[LogLine | Exception | None] = queue.SimpleQueue()
+    lines: queue.Queue[LogLine | Exception | None] = queue.Queue(_WAITING)
+    stopped = threading.Event()
 
     def forward(service: str) -> None:
         try:
             for line in _lines(service, streams[service]):
-                lines.put(line)
-            lines.put(None)
+                _put(lines, line, stopped)
+            _put(lines, None, stopped)
         except Exception as error:  # noqa: BLE001  raised again below, where somebody waits for it
-            lines.put(error)
+            _put(lines, error, stopped)
 
     for service in streams:
         threading.Thread(target=forward, args=(service,), daemon=True).start()
@@ -45,9 +50,24 @@ def follow_logs(api: APIClient, containers: dict[str, str], tail: int | None) ->
             else:
                 yield line
     finally:
+        stopped.set()
         for stream in streams.values():
             if hasattr(stream, "close"):
                 stream.close()
+
+
+def count_lines_with(api: APIClient, container: str, words: bytes) -> int:
+    """How many lines of what a container wrote to standard error hold these words."""
+    chunks = api.logs(container, stdout=False, stderr=True, stream=True, follow=False)
+    return sum(words in line for line in _split(chunks))
+
+
+def _put(lines: queue.Queue[Any], item: object, stopped: threading.Event) -> None:
+    """Wait for room; nobody takes anything any more once ``stopped`` is set."""
+    while not stopped.is_set():
+        with contextlib.suppress(queue.Full):
+            lines.put(item, timeout=1)
+            return
 
 
 def _stream(api: APIClient, identity: str, *, follow: bool, tail: int | None) -> Any:
@@ -58,11 +78,20 @@ def _stream(api: APIClient, identity: str, *, follow: bool, tail: int | None) ->
 
 
 def _lines(service: str, chunks: Iterable[bytes]) -> Iterator[LogLine]:
-    """Split what the engine sends: its chunks are usually lines, but a long line comes in several."""
-    rest = b""
+    return (LogLine(service, line.decode(errors="replace").rstrip("\r")) for line in _split(chunks))
+
+
+def _split(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Split what the engine sends into lines: its chunks are usually lines, but a long line comes in several."""
+    rest = bytearray()
     for chunk in chunks:
-        *complete, rest = (rest + chunk).split(b"\n")
-        for line in complete:
-            yield LogLine(service, line.decode(errors="replace").rstrip("\r"))
+        rest += chunk
+        if b"\n" in chunk:
+            *complete, last = bytes(rest).split(b"\n")
+            yield from complete
+            rest = bytearray(last)
+        if len(rest) > MAX_LINE:
+            yield bytes(rest)
+            rest.clear()
     if rest:
-        yield LogLine(service, rest.decode(errors="replace"))
+        yield bytes(rest)

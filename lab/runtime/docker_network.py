@@ -8,9 +8,11 @@ from docker.api import APIClient
 from docker.errors import APIError, NotFound
 
 from lab.errors import MachineError
-from lab.plan import LABEL_LAB, network_name
+from lab.plan import network_name
 from lab.runtime.docker_config import network_labels
 from lab.runtime.docker_engine import engine_errors, words
+from lab.runtime.docker_ownership import is_own_network, label_filter
+from lab.shell import shell_line
 
 
 def ensure_network(api: APIClient, lab: str) -> bool:
@@ -29,20 +31,21 @@ def ensure_network(api: APIClient, lab: str) -> bool:
                 present = api.inspect_network(name)
             except NotFound:
                 raise (_no_room(name, error) if "address pool" in words(error) else error) from None
-            if (present.get("Labels") or {}).get(LABEL_LAB) != lab:
+            if not is_own_network(lab, present):
                 raise _foreign(name) from error
             return False
         return True
 
 
 def remove_networks(api: APIClient, lab: str) -> tuple[str, ...]:
-    """Remove the networks that bear the lab's label; their names.
+    """Remove the lab's own network; the names of what was removed.
 
     Raises:
         MachineError: the engine refuses, for example because a container of somebody else is attached.
     """
     with engine_errors(f"Cannot remove the network of the lab {lab!r}."):
-        found = api.networks(filters={"label": [f"{LABEL_LAB}={lab}"]})
+        labelled = api.networks(filters=label_filter(lab))
+        found = [network for network in labelled if is_own_network(lab, network)]
         for network in found:
             with contextlib.suppress(NotFound):  # somebody else was faster
                 api.remove_network(network["Id"])
@@ -60,6 +63,6 @@ def _no_room(name: str, error: APIError) -> MachineError:
 def _foreign(name: str) -> MachineError:
     return MachineError(
         f"There is already a network {name}, and it is not of this lab.",
-        why=f"it does not bear this lab's label {LABEL_LAB}",
-        hint=f"Remove it (docker network rm {name}), or take another lab name: --name",
+        why="it does not bear the labels that this lab gives its network",
+        hint=f"Remove it ({shell_line(['docker', 'network', 'rm', name])}), or take another lab name: --name",
     )

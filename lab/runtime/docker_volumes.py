@@ -19,9 +19,11 @@ from docker.api import APIClient
 from docker.errors import NotFound
 
 from lab.errors import MachineError
-from lab.plan import CONTAINER_ROOT, CONTAINER_TMPFS, LABEL_LAB, LABEL_SERVICE, LabPlan, Service
+from lab.plan import CONTAINER_ROOT, CONTAINER_TMPFS, LABEL_SERVICE, LabPlan, Service
 from lab.runtime.docker_config import copier_config, volume_labels
 from lab.runtime.docker_engine import engine_errors
+from lab.runtime.docker_ownership import is_own_volume, label_filter
+from lab.shell import shell_line
 
 
 def make_volume(api: APIClient, plan: LabPlan, service: Service) -> None:
@@ -33,12 +35,12 @@ def make_volume(api: APIClient, plan: LabPlan, service: Service) -> None:
     name = plan.volume_name(service)
     with engine_errors(f"Cannot make the volume {name}."):
         # A volume that is there already is not made again, but described.
-        labels = api.create_volume(name, labels=volume_labels(plan, service)).get("Labels") or {}
-    if labels.get(LABEL_LAB) != plan.lab:
+        present = api.create_volume(name, labels=volume_labels(plan.lab, service.name))
+    if not is_own_volume(plan.lab, present):
         raise MachineError(
             f"There is already a volume {name}, and it is not of this lab.",
-            why=f"it does not bear this lab's label {LABEL_LAB}",
-            hint=f"Remove it (docker volume rm {name}), or take another lab name: --name",
+            why="it does not bear the labels that this lab gives its volumes",
+            hint=f"Remove it ({shell_line(['docker', 'volume', 'rm', name])}), or take another lab name: --name",
         )
     _copy(api, plan, service)
 
@@ -56,12 +58,12 @@ def copy_again(api: APIClient, plan: LabPlan, service: Service) -> None:
             found = api.inspect_volume(plan.volume_name(service))
         except NotFound:
             return
-    if (found.get("Labels") or {}).get(LABEL_LAB) == plan.lab:
+    if is_own_volume(plan.lab, found):
         _copy(api, plan, service)
 
 
 def remove_volumes(api: APIClient, lab: str, services: Collection[str] | None = None) -> tuple[str, ...]:
-    """Remove the volumes that bear the lab's label, all of them or only those of the named services; their names.
+    """Remove the lab's own volumes, all of them or only those of the named services; their names.
 
     Raises:
         MachineError: the engine refuses, for example because a container of somebody else uses one.
@@ -69,8 +71,8 @@ def remove_volumes(api: APIClient, lab: str, services: Collection[str] | None = 
     with engine_errors(f"Cannot remove the volumes of the lab {lab!r}."):
         found = [
             volume["Name"]
-            for volume in api.volumes(filters={"label": [f"{LABEL_LAB}={lab}"]})["Volumes"] or ()
-            if services is None or (volume.get("Labels") or {}).get(LABEL_SERVICE) in services
+            for volume in api.volumes(filters=label_filter(lab))["Volumes"] or ()
+            if is_own_volume(lab, volume) and (services is None or volume["Labels"][LABEL_SERVICE] in services)
         ]
         for name in found:
             with contextlib.suppress(NotFound):  # somebody else was faster

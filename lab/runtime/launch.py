@@ -21,6 +21,7 @@ from lab.runtime.marks import Mark
 from lab.runtime.nginx import Nginx
 from lab.runtime.record import RunRecord, read_record, write_record
 from lab.runtime.users import User, give_stream, low_port, own_directory, root_of
+from lab.shell import shell_line
 
 if TYPE_CHECKING:
     import psutil
@@ -182,7 +183,7 @@ def words(lines: Iterable[str]) -> list[str]:
 def refused(plan: LabPlan, error: OSError) -> MachineError:
     """The error for what the disk or the kernel refused at a start."""
     path = error.filename or plan.directory
-    hint = f"See what is there: ls -la {plan.directory}"
+    hint = f"See what is there: {shell_line(['ls', '-la', plan.directory])}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         hint = "Make room on that disk, or choose another one with --dir."
     return MachineError(f"nginx cannot be started: {path}.", why=os.strerror(error.errno or 0), hint=hint)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lab.errors import LabError, MachineError, SpecError
 from lab.programs import find_program
+from lab.shell import shell_line
 
 INSTALL = "pip install 'mtlslab[embedded]'"
 # Where distributions put nginx; not on the PATH of ordinary users everywhere.
@@ -71,7 +72,7 @@ def _packaged() -> Path | None:
             path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
         except OSError as error:
             raise MachineError(
-                f"{path} is not executable.", why=os.strerror(error.errno or 0), hint=f"chmod +x {path}"
+                f"{path} is not executable.", why=os.strerror(error.errno or 0), hint=shell_line(["chmod", "+x", path])
             ) from error
     return path
 
@@ -82,13 +83,13 @@ def _inspect(path: Path, kind: type[LabError]) -> Nginx:
     if not path.is_file():
         raise kind(f"{path} is not a file.", hint=f"Name the nginx binary with --nginx PATH, or: {INSTALL}")
     if not os.access(path, os.X_OK):
-        raise kind(f"{path} is not executable.", hint=f"chmod +x {path}")
+        raise kind(f"{path} is not executable.", hint=shell_line(["chmod", "+x", path]))
     answer = _ask_version(path, kind)
     version = re.search(r"^(nginx|\w+) version: (\S+)/(\S+)", answer, re.MULTILINE)
     if version is None:
         raise kind(
             f"{path} is not nginx.",
-            why=f"`{path} -V` says {answer.strip()[:200]!r}",
+            why=f"`{shell_line([path, '-V'])}` says {answer.strip()[:200]!r}",
             hint=f"Name the nginx binary with --nginx PATH, or: {INSTALL}",
         )
     if "--with-http_ssl_module" not in answer:
@@ -115,6 +116,8 @@ def _ask_version(path: Path, kind: type[LabError]) -> str:
         raise kind(f"{path} cannot be run.", why=os.strerror(error.errno or 0), hint=INSTALL) from error
     except subprocess.TimeoutExpired as error:
         raise kind(
-            f"{path} is not nginx.", why=f"`{path} -V` gave no answer in {_TIMEOUT} seconds", hint=INSTALL
+            f"{path} is not nginx.",
+            why=f"`{shell_line([path, '-V'])}` gave no answer in {_TIMEOUT} seconds",
+            hint=INSTALL,
         ) from error
     return done.stdout.decode(errors="replace")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import shlex
 from pathlib import Path
 
-from lab.curl import curl_command
+from lab.curl import curl_command, file_word
 from lab.probe import Attempt
+from lab.shell import shell_line
 
 
 def bare_curl(attempt: Attempt, workspace: Path) -> list[str]:
@@ -29,7 +29,7 @@ def piped(text: str, command: list[str]) -> str:
     """A shell script that feeds ``text`` (with printf's escapes) to a command."""
     # In double quotes, because the whole script is going to stand in single ones.
     escaped = re.sub(r'([$`"])', r"\\\1", text)
-    return f'printf "{escaped}" | {shlex.join(command)}'
+    return f'printf "{escaped}" | {shell_line(command)}'
 
 
 def _version(attempt: Attempt) -> list[str]:
@@ -39,6 +39,5 @@ def _version(attempt: Attempt) -> list[str]:
 def _credential(attempt: Attempt, workspace: Path) -> list[str]:
     if attempt.credential is None:
         return []
-    words = curl_command(attempt, workspace)
-    paths = words[words.index("--cert") + 1], words[words.index("--key") + 1]
-    return ["-cert", paths[0], "-key", paths[1]]
+    certificate, key = attempt.credential.certificate, attempt.credential.key
+    return ["-cert", file_word(certificate, workspace), "-key", file_word(key, workspace)]
