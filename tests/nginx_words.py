@@ -36,7 +36,9 @@ def dump(nginx: Path, directory: Path, service: str) -> dict[str, list[str]]:
         Refused: nginx cannot read a certificate or key.
         AssertionError: it refuses the configuration for another reason, or warns.
     """
-    arguments = ["-p", f"{directory}/", "-c", f"{directory}/{service}/nginx.conf", "-T", "-g", "user root root;"]
+    arguments = ["-p", f"{directory}/", "-c", f"{directory}/{service}/nginx.conf", "-T"]
+    if os.geteuid() == 0:  # else nginx looks for an unprivileged user; from others it takes none, and says so
+        arguments += ["-g", "user root root;"]
     (directory / "run").mkdir(exist_ok=True)
     done = subprocess.run([nginx, *arguments], capture_output=True, check=False)
     said = done.stderr.decode(errors="replace")

@@ -66,9 +66,9 @@ def test_a_flag_wins_over_the_environment_and_that_over_lab_json(tmp_path: Path)
 
 @pytest.mark.parametrize("arguments", [("status",), ("logs",), ("reload",), ("certs", "list")])
 def test_a_lab_that_is_not_there_ends_with_4_and_the_command_that_makes_one(
-    tmp_path: Path, arguments: tuple[str, ...]
+    tmp_path: Path, lab_name: str, arguments: tuple[str, ...]
 ) -> None:
-    run = mtlslab(*arguments, cwd=tmp_path)
+    run = mtlslab(*arguments, "--name", lab_name, cwd=tmp_path)  # the one without a name may well be running
     assert run.code == 4
     assert "mtlslab up" in run.err
 

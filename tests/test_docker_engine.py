@@ -11,6 +11,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,13 @@ from lab.runtime.docker import DockerRuntime, engine_problem
 from lab.runtime.docker_endpoint import Endpoint, find_endpoint, knock
 from lab.runtime.docker_engine import connect
 from lab.spec import LabSpec
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In place of pytest's own, wherever that lies: the path of a Unix socket may have some 100 characters at most."""
+    with tempfile.TemporaryDirectory(prefix="mtlslab-", dir="/tmp") as directory:
+        yield Path(directory)
 
 
 @pytest.fixture(autouse=True)

@@ -166,7 +166,8 @@ WARNING_ALERT = b"\x15\x03\x03\x00\x02\x01\x5a"  # user_canceled
 INCONCLUSIVE: dict[str, tuple[Hostile, str]] = {
     "never answers": (before_tls(stay_silent), "no answer within 0.4 s"),
     "closes at once": (before_tls(hang_up), "closed the connection without an answer"),
-    "resets at once": (before_tls(reset), "closed the connection without an answer"),
+    # On a busy machine before the client itself has noticed that it is connected.
+    "resets at once": (before_tls(reset), "closed the connection without an answer|reset by peer"),
     "resets after the hello": (before_tls(reset_after_hello), "closed the connection without an answer"),
     "drips a handshake": (before_tls(drip(b"\x16\x03\x03\x3f\xff\x02\x00\x3f\xfb")), "no answer within 0.4 s"),
     "floods with zeros": (before_tls(repeat(b"\0")), "does not speak TLS"),

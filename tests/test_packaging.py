@@ -107,7 +107,15 @@ def test_tools_of_developers_are_no_dependency_of_users(built: Built) -> None:
 
 def test_the_sdist_holds_what_a_developer_needs(built: Built) -> None:
     """From the sdist alone everything can be built, tested and checked again."""
-    for needed in ("Makefile", "constraints.txt", "tests/conftest.py", ".ci/run", "CHANGELOG.md", *TEMPLATES):
+    for needed in (
+        "Makefile",
+        "constraints.txt",
+        "tests/conftest.py",
+        ".ci/run",
+        "CHANGELOG.md",
+        "SECURITY.md",
+        *TEMPLATES,
+    ):
         assert (built.from_sdist / needed).is_file(), needed
 
 

@@ -152,7 +152,8 @@ def test_shells_can_complete_commands(shell: str, typed: str) -> None:
 def _tracked() -> list[Path]:
     if not (ROOT / ".git").exists() or shutil.which("git") is None:
         pytest.skip("no Git checkout")
-    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    command = ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z"]  # also in somebody else's checkout
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return [ROOT / name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -89,8 +90,10 @@ def test_old_credentials_are_issued_anew(workspace: Workspace) -> None:
     before = issue(workspace, NAMES)
     note = workspace.read(NOTE)
     assert note
-    long_ago = (NOW - KEPT - datetime.timedelta(days=1)).strftime("%Y-%m-%dT%H")
-    workspace.write(NOTE, note.replace(f"{NOW:%Y-%m-%dT%H}".encode(), long_ago.encode()))
+    document = json.loads(note)
+    for entry in document["credentials"].values():
+        entry["time"] = (datetime.datetime.fromisoformat(entry["time"]) - KEPT).isoformat()
+    workspace.write(NOTE, json.dumps(document).encode())
     assert issue(workspace, NAMES) != before
 
 
