@@ -39,7 +39,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"pki", "ports", "probe", "render", "workspace"}),
     frozenset({"folder", "keys", "plan", "timings", "tls"}),
     frozenset({"spec"}),
-    frozenset({"errors", "words"}),
+    frozenset({"errors", "visible", "words"}),
 )
 
 # Libraries and the only modules (or packages) that may import them. Whatever is not named here is not a dependency.

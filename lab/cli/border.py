@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import errno
-import os
 import signal
-import sys
 import traceback
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
+from lab.cli.terminal import say, say_lines, stop_output
 from lab.errors import ExitCode, LabError, MachineError
 
 # sysexits(3), EX_SOFTWARE: a bug of ours is no verdict about anybody's server.
@@ -33,7 +32,7 @@ class BorderedGroup(TyperGroup):
             raise typer.Exit(ExitCode.INTERRUPTED) from error
         except BrokenPipeError as error:
             # The reader of our output has gone (`mtlslab logs | head`); what Python still holds must not complain.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            stop_output()
             raise typer.Exit(ExitCode.OK) from error
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENOMEM):
@@ -45,33 +44,23 @@ class BorderedGroup(TyperGroup):
             raise _bug(error, debug=_debug(ctx)) from error
 
 
-def say(message: str) -> None:
-    """Talk to the user: stderr. Nobody listening, or a full disk behind it, is no reason to give up the work."""
-    try:
-        typer.echo(message, err=True)
-    except OSError:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  for as long as the program runs
-
-
 def _debug(ctx: Any) -> bool:
     return bool(ctx.params.get("debug"))
 
 
 def _ended(error: LabError) -> typer.Exit:
-    say(f"Error: {error.what}" + _block("", error.why))
+    say(f"Error: {error.what}")
+    if error.why:
+        say_lines(error.why.rstrip("\n"), indent="  ")
     if error.hint:
         say(f"  Hint: {error.hint}")
     return typer.Exit(error.exit_code)
 
 
-def _block(prefix: str, text: str) -> str:
-    return "".join(f"\n  {prefix}{line}" for line in text.splitlines())
-
-
 def _bug(error: Exception, *, debug: bool) -> typer.Exit:
     say(f"Error: this is a bug in mtlslab: {type(error).__name__}: {error}")
     if debug:
-        say(traceback.format_exc())
+        say_lines(traceback.format_exc())
     else:
         say("  Hint: run it again as: mtlslab --debug COMMAND ... and report what it prints.")
     return typer.Exit(BUG)
