@@ -22,6 +22,7 @@ from lab.output.html import render_html
 from lab.output.sequence import SERVER_X, lay_out
 from lab.output.text import closing_sentence
 from lab.pictures import Picture
+from lab.visible import visible
 
 CLIENT, SERVER = Sender.CLIENT, Sender.SERVER
 HELLO = Message(CLIENT, "ClientHello", 238, False, {"server name": "localhost", "versions": "TLS 1.3, TLS 1.2"})
