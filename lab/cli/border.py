@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from lab.cli.terminal import say, say_lines, stop_output
 from lab.errors import ExitCode, LabError, MachineError
+from lab.visible import visible
 
 # sysexits(3), EX_SOFTWARE: a bug of ours is no verdict about anybody's server.
 BUG = 70
@@ -19,6 +20,14 @@ BUG = 70
 
 class BorderedGroup(TyperGroup):
     """A command group that turns every error of its commands into a message on stderr and an exit status."""
+
+    def make_context(self, *arguments: Any, **settings: Any) -> Any:
+        """Read the options that stand before a command."""
+        try:
+            return super().make_context(*arguments, **settings)
+        except Exception as error:
+            _make_visible(error)
+            raise
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
@@ -40,8 +49,16 @@ class BorderedGroup(TyperGroup):
             raise _ended(MachineError("The machine has run out of something.", why=str(error))) from error
         except Exception as error:
             if type(error).__module__.startswith("typer."):
+                _make_visible(error)
                 raise
             raise _bug(error, debug=_debug(ctx)) from error
+
+
+def _make_visible(error: Any) -> None:
+    """Typer itself prints its usage errors; the words of the command line in them go past our border first."""
+    message = getattr(error, "format_message", lambda: None)()
+    if isinstance(message, str):
+        error.format_message = lambda: "\n".join(map(visible, message.split("\n")))
 
 
 def _debug(ctx: Any) -> bool:
