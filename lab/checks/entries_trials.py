@@ -244,8 +244,8 @@ _RESUMPTION_ENTRIES = (
         trial="ticket-of-other-server",
         expect=Expectation(Outcome.REFUSED_NO_CERTIFICATE),
         depends="mtls-serves-client-certificate",
-        why="A client can resume a session instead of showing a certificate (RFC 8446 section 2.2). The TLS server "
-        "gives sessions to everybody: if the mTLS server took one for its own, nobody would need a certificate.",
+        why="A client can resume a session with a ticket instead of a certificate (RFC 8446 section 2.2). The TLS "
+        "server gives tickets to everybody: if the mTLS server took one for its own, nobody would need a certificate.",
         hint="ssl_verify_client on; and no ssl_session_ticket_key or ssl_session_cache that both services share.",
         rfc="RFC 8446 section 2.2",
         directive="ssl_verify_client, ssl_session_ticket_key, ssl_session_cache",
@@ -260,9 +260,9 @@ _RESUMPTION_ENTRIES = (
         trial="resume-here",
         expect=Expectation(Outcome.SERVED, identified=True),
         depends="mtls-serves-client-certificate",
-        why="The certificate is not sent again: the server takes the client's identity from the session (RFC 8446 "
-        "section 2.2), which lies in its memory, or in the ticket. So a client whose certificate has expired meanwhile "
-        "stays in until its session ends (ssl_session_timeout).",
+        why="The certificate is not sent again: the server takes the client's identity from the session, which is "
+        "inside the ticket (RFC 8446 section 2.2). So a client whose certificate has expired meanwhile stays in until "
+        "its session ends (ssl_session_timeout).",
         hint="The same client gets in with a full handshake; look at ssl_session_tickets and ssl_session_cache.",
         rfc="RFC 8446 section 2.2",
         directive="ssl_verify_client, ssl_session_tickets, ssl_session_cache",
@@ -292,7 +292,7 @@ _RESUMPTION_ENTRIES = (
         trial="resume-here",
         expect=Expectation(Outcome.REFUSED_CERTIFICATE, reason="expired"),
         depends="mtls-serves-client-certificate",
-        why="The session (RFC 8446 section 4.6.1) holds what the server made of the certificate, good or bad. nginx "
+        why="The ticket (RFC 8446 section 4.6.1) holds what the server made of the certificate, good or bad. nginx "
         "looks at that result for each request, also in a resumed session.",
         hint="ssl_verify_client must be on, in nginx-mtls/nginx.conf; then mtlslab reload.",
         rfc="RFC 8446 section 4.6.1",
