@@ -12,6 +12,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from lab import pki
 from lab.renewal import PKI_FILES, PkiUpdate, renew_pki
+from lab.visible import visible
 
 __all__ = [
     "PKI_FILES",
@@ -70,7 +71,7 @@ class CertificateInfo:
         return {**dataclasses.asdict(self), **times, "sans": list(self.sans), "purposes": list(self.purposes)}
 
     def to_text(self) -> str:
-        """An aligned block of lines, without a newline at the end."""
+        """An aligned block of lines that holds nothing which steers a terminal, without a newline at the end."""
         rows = {
             "subject": self.subject or "(empty)",
             "issuer": self.issuer or "(empty)",
@@ -84,7 +85,7 @@ class CertificateInfo:
             "SHA-1": self.sha1,
             **({"chain": f"{self.chain_length} more in the file"} if self.chain_length else {}),
         }
-        return "\n".join(f"{label:<10} {value}" for label, value in rows.items())
+        return "\n".join(f"{label:<10} {visible(value)}" for label, value in rows.items())
 
 
 def describe(pem: bytes, *, now: datetime.datetime) -> CertificateInfo:

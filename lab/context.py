@@ -31,6 +31,7 @@ class VerifyContext:
         path: path of the page that both services serve.
         timeout: seconds that each attempt may take.
         crl: whether the mTLS service is set up to check a revocation list.
+        log_token: what each line of the services' access logs begins with.
     """
 
     directory: Path
@@ -43,3 +44,4 @@ class VerifyContext:
     path: str = DEFAULT_PATH
     timeout: float = DEFAULT_TIMEOUT
     crl: bool = False
+    log_token: str = ""

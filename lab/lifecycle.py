@@ -22,7 +22,7 @@ from lab.render import load_templates
 from lab.runtime.base import LogLine, Runtime, ServiceStatus, State
 from lab.runtime.choose import Runtimes
 from lab.shell import shell_line
-from lab.spec import LabSpec, make_spec
+from lab.spec import LabSpec, make_spec, new_log_token
 from lab.timings import Timings
 from lab.trust import Trusts, forget, refuse, register_new, require_trust
 from lab.workspace import Workspace
@@ -281,7 +281,8 @@ def _spec(target: Target, options: UpOptions, say: Say) -> LabSpec:
     # A list that somebody made is meant to be checked; new CAs make the old one worthless.
     if target.record and not options.rotate_certs and target.workspace.read(CRL) is not None:
         found["crl"] = True
-    spec = make_spec(stored, found, options.settings, {"name": target.name})
+    # At the bottom: a lab keeps the token that it has, so that the lines of earlier runs are known, too.
+    spec = make_spec({"log_token": new_log_token()}, stored, found, options.settings, {"name": target.name})
     if found and spec.crl and not stored.get("crl"):
         say(f"{CRL} is there: the mTLS service checks it (--no-crl leaves it out).")
     return spec

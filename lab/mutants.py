@@ -43,6 +43,7 @@ MUTANTS: dict[str, Mutant] = {}
 """All mutants by name, in the order in which they are told."""
 
 PROTOCOLS = r"ssl_protocols [^;]*;"
+CIPHERS = r"ssl_ciphers [^;]*;"
 VERIFY_CLIENT = r"ssl_verify_client on;"
 CLIENT_CA_FILE = r"\.\./certs/client-ca\.crt"
 FIRST_SERVER = r"\n    server \{"
@@ -191,7 +192,8 @@ def depth_9(twin: Twin) -> None:
 @mutant()
 def old_protocols(twin: Twin) -> None:
     """TLS 1.0 and 1.1 are allowed."""
-    twin.edit(PROTOCOLS, "ssl_protocols TLSv1 TLSv1.1 TLSv1.2 TLSv1.3; ssl_ciphers DEFAULT:@SECLEVEL=0;")
+    twin.edit(PROTOCOLS, "ssl_protocols TLSv1 TLSv1.1 TLSv1.2 TLSv1.3;")
+    twin.edit(CIPHERS, "ssl_ciphers DEFAULT:@SECLEVEL=0;")
 
 
 @mutant()
@@ -209,7 +211,7 @@ def tls13_only(twin: Twin) -> None:
 @mutant()
 def anonymous_ciphers(twin: Twin) -> None:
     """Cipher suites without a server certificate are allowed (aNULL)."""
-    twin.edit(PROTOCOLS, "ssl_protocols TLSv1.2 TLSv1.3; ssl_ciphers ALL:aNULL:@SECLEVEL=0;")
+    twin.edit(CIPHERS, "ssl_ciphers ALL:aNULL:@SECLEVEL=0;")
 
 
 @mutant()
@@ -226,7 +228,7 @@ def proxy_to_the_tls_service(twin: Twin) -> None:
     port = free_port("127.0.0.1")
     inner = f"\n    server {{\n        listen 127.0.0.1:{port};\n        location / {{ root nginx-mtls; }}\n    }}\n"
     twin.edit(VERIFY_CLIENT, "ssl_verify_client off;")
-    twin.edit(LOCATION, f"location / {{ proxy_pass http://127.0.0.1:{port}; }}")
+    twin.edit(LOCATION, f"location = /hello-world.txt {{ proxy_pass http://127.0.0.1:{port}; }}")
     twin.edit(FIRST_SERVER, inner + "\n    server {")
 
 
@@ -296,7 +298,7 @@ def says_success_to_everyone(twin: Twin) -> None:
 @mutant()
 def wrong_page(twin: Twin) -> None:
     """The right client is let in and finds nothing."""
-    twin.edit(LOCATION, "location / { return 404; }")
+    twin.edit(LOCATION, "location = /hello-world.txt { return 404; }")
 
 
 def _server_certificate(

@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 
 # The word that nginx wants for each kind of client auth (ngx_http_ssl_module, ssl_verify_client).
 _VERIFY_CLIENT = {"none": "off", "optional": "optional", "required": "on"}
+# TLS 1.2 suites of Mozilla's intermediate profile (https://wiki.mozilla.org/Security/Server_Side_TLS) but for its DHE
+# ones, which need parameters of their own for clients that are hardly left.
+_CIPHERS = tuple(
+    f"ECDHE-{authentication}-{encryption}"
+    for encryption in ("AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305")
+    for authentication in ("ECDSA", "RSA")
+)
 
 
 def template_root() -> Path:
@@ -73,6 +80,8 @@ def _nginx_conf(service: Service, spec: LabSpec) -> str:
     return template(f"{service.name}.conf.j2").render(
         service=service,
         hello=HELLO,
+        ciphers=_CIPHERS,
+        log_token=spec.log_token,
         verify_client=_VERIFY_CLIENT[spec.client_auth],
         crl=CRL if spec.crl else "",
     )

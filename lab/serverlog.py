@@ -1,4 +1,8 @@
-"""The server's view of an attempt: the JSON line in its log that bears the attempt's nonce."""
+"""The server's view of an attempt: the JSON line in its log that bears the attempt's nonce.
+
+nginx writes its access log and its log of errors into one stream. The second holds words of strangers as they are, so a
+line counts only if it begins with the lab's token (``LabSpec.log_token``), which no client ever sees.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ _MAX_LINE = 64 * 1024
 
 
 def read_server_log(
-    read: ReadLog, awaited: Collection[str], welcome: Collection[str] = (), *, patience: float = PATIENCE
+    read: ReadLog, token: str, awaited: Collection[str], welcome: Collection[str] = (), *, patience: float = PATIENCE
 ) -> dict[str, ServerSaid]:
     """What the log says about attempts; those that it does not know are left out.
 
@@ -30,6 +34,7 @@ def read_server_log(
 
     Args:
         read: reads the end of the log.
+        token: of the lab.
         awaited: nonces of the attempts whose lines are waited for.
         welcome: nonces of further attempts that may have a line.
         patience: seconds to wait at most; a quarter of that for a log that knows none of the attempts.
@@ -41,7 +46,7 @@ def read_server_log(
         lines = _lines(read, tail)
         if not lines:
             break
-        found = parse_log((line.text for line in lines), wanted)
+        found = parse_log((line.text for line in lines), token, wanted)
         waited = time.monotonic() - begin
         if found.keys() >= set(awaited) or waited > (patience if found else patience / 4):
             break
@@ -50,15 +55,26 @@ def read_server_log(
     return found
 
 
-def parse_log(lines: Iterable[str], nonces: Collection[str]) -> dict[str, ServerSaid]:
+def parse_log(lines: Iterable[str], token: str, nonces: Collection[str]) -> dict[str, ServerSaid]:
     """The entries with these nonces among lines of which any may be something else; the last of each counts."""
     found = {}
     for line in lines:
-        entry = _entry(line)
+        entry = access_entry(line, token)
         nonce = entry.get("probe") if entry else None
         if entry and isinstance(nonce, str) and nonce in nonces:
             found[nonce] = _said(entry)
     return found
+
+
+def access_entry(line: str, token: str) -> Mapping[str, Any] | None:
+    """What a line of the access log says; None for any other line, whatever it looks like."""
+    if not line.startswith(f'{{"token":"{token}",') or len(line) > _MAX_LINE:
+        return None
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return entry if isinstance(entry, dict) else None
 
 
 def _lines(read: ReadLog, tail: int) -> list[LogLine]:
@@ -66,16 +82,6 @@ def _lines(read: ReadLog, tail: int) -> list[LogLine]:
         return list(read(tail))
     except LabError:
         return []
-
-
-def _entry(line: str) -> Mapping[str, Any] | None:
-    if not line.startswith("{") or len(line) > _MAX_LINE:
-        return None
-    try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return entry if isinstance(entry, dict) else None
 
 
 def _said(entry: Mapping[str, Any]) -> ServerSaid:

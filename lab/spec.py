@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import re
+import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -32,6 +33,8 @@ _DNS_NAME = re.compile(rf"(?:\*\.)?{_DNS_LABEL}(?:\.{_DNS_LABEL})*")
 # An image reference as the distribution project spells it, without white space or a leading dash.
 _IMAGE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._/:@-]{0,254}")
 
+_LOG_TOKEN = re.compile(r"(?:[0-9a-f]{32})?")
+
 
 @dataclasses.dataclass(frozen=True)
 class LabSpec:
@@ -49,6 +52,8 @@ class LabSpec:
         client_auth: what the mTLS service asks of its clients: none, optional or required.
         crl: whether the mTLS service checks a certificate revocation list.
         image: the container image with nginx.
+        log_token: 32 hexadecimal digits that begin each line of the access log; empty in a lab that has none yet. No
+            option: what a stranger gets into a log must not look like such a line, so he must not know it.
     """
 
     name: str = DEFAULT_NAME
@@ -62,6 +67,7 @@ class LabSpec:
     client_auth: str = "required"
     crl: bool = False
     image: str = DEFAULT_IMAGE
+    log_token: str = ""
 
     def __post_init__(self) -> None:
         problems = tuple(_problems(self))
@@ -99,6 +105,11 @@ def make_spec(*layers: Mapping[str, Any]) -> LabSpec:
     if isinstance(values.get("hosts"), list | tuple):
         values["hosts"] = tuple(values["hosts"])
     return LabSpec(**values)
+
+
+def new_log_token() -> str:
+    """A token for the access log that nobody can guess."""
+    return secrets.token_hex(16)
 
 
 def is_ip_address(host: str) -> bool:
@@ -142,6 +153,8 @@ def _problems(spec: Any) -> Iterator[str]:
         yield f"crl {spec.crl!r}: use true or false"
     if not is_image_name(spec.image):
         yield f"image {spec.image!r}: not an image name"
+    if not isinstance(spec.log_token, str) or not _LOG_TOKEN.fullmatch(spec.log_token):
+        yield f"log token {spec.log_token!r}: use 32 hexadecimal digits, or leave it out"
 
 
 def _port_problems(spec: Any) -> Iterator[str]:

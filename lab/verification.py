@@ -165,7 +165,8 @@ class _Run:
         answered = [shot for shot in self._shots if shot.result.seen and shot.result.seen.answered]
         # Only a plain probe's line is worth waiting for: other trials may have talked to other servers.
         awaited = {shot.result.attempt.nonce for shot in answered if shot.check.trial == PROBE}
-        known = read_server_log(read_log, awaited, {shot.result.attempt.nonce for shot in answered})
+        welcome = {shot.result.attempt.nonce for shot in answered}
+        known = read_server_log(read_log, self._context.log_token, awaited, welcome)
         for shot in answered:
             said = known.get(shot.result.attempt.nonce)
             if said is not None:

@@ -69,6 +69,7 @@ def make_context(target: Target, spec: LabSpec, runtime: str) -> VerifyContext:
         mtls_port=spec.mtls_port,
         address=reachable_address(spec.listen),
         crl=spec.crl,
+        log_token=spec.log_token,
     )
 
 

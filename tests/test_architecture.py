@@ -40,7 +40,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"inside", "ownlabs"}),
     frozenset({"folder", "keys", "lablock", "labrecord", "plan", "timings", "tls"}),
     frozenset({"ownership", "refusals", "spec"}),
-    frozenset({"errors", "programs", "shell", "sudo", "words"}),
+    frozenset({"errors", "programs", "shell", "sudo", "visible", "words"}),
 )
 
 # Libraries and the only modules (or packages) that may import them. Whatever is not named here is not a dependency.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import re
 from typing import Any
 
@@ -381,16 +380,17 @@ def test_a_client_is_identified_by_the_log_where_the_answer_does_not_say() -> No
 def test_lines_of_a_log_are_found_by_nonce_among_anything() -> None:
     lines = [
         "2030/01/01 00:00:00 [info] 1#1: *1 client sent no required SSL certificate",
-        '{"probe": "a", "status": "200", "client_verify": "SUCCESS", "session_reused": "."}',
-        '{"probe": "b", "status": 7, "client_verify": null, "session_reused": "r"}',
-        '{"probe": "c", "status": "200"}',
-        '{"probe": ["a"]}',
+        '{"token":"1f","probe": "a", "status": "200", "client_verify": "SUCCESS", "session_reused": "."}',
+        '{"token":"1f","probe": "b", "status": 7, "client_verify": null, "session_reused": "r"}',
+        '{"token":"1f","probe": "c", "status": "200"}',
+        '{"token":"1f","probe": ["a"]}',
+        '{"token":"1f","probe": "a", "status": "200"',
         "{broken",
         "[" * 100_000,
         '["a"]',
         "",
     ]
-    assert parse_log(lines, {"a", "b"}) == {
+    assert parse_log(lines, "1f", {"a", "b"}) == {
         "a": ServerSaid(status="200", verify="SUCCESS"),
         "b": ServerSaid(session_reused=True),
     }
@@ -401,9 +401,9 @@ def test_a_log_is_read_again_until_the_last_line_is_there() -> None:
 
     def read(tail: int) -> list[LogLine]:
         reads.append(tail)
-        return [LogLine(MTLS_SERVICE, json.dumps({"probe": nonce, "status": "200"})) for nonce in "abc"[: len(reads)]]
+        return [LogLine(MTLS_SERVICE, f'{{"token":"1f","probe":"{nonce}"}}') for nonce in "abc"[: len(reads)]]
 
-    assert set(read_server_log(read, {"a", "b", "c"}, {"d"})) == {"a", "b", "c"}
+    assert set(read_server_log(read, "1f", {"a", "b", "c"}, {"d"})) == {"a", "b", "c"}
     assert len(reads) == 3
     assert reads == sorted(reads)
 
@@ -412,8 +412,8 @@ def test_a_log_that_cannot_be_read_says_nothing() -> None:
     def read(_tail: int) -> list[LogLine]:
         raise MachineError("no engine")
 
-    assert read_server_log(read, {"a"}) == {}
-    assert read_server_log(lambda _: [LogLine(MTLS_SERVICE, "{}")], {"a"}, patience=0.0) == {}
+    assert read_server_log(read, "", {"a"}) == {}
+    assert read_server_log(lambda _: [LogLine(MTLS_SERVICE, "{}")], "", {"a"}, patience=0.0) == {}
 
 
 # --- selection

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 CONSTRAINTS = (ROOT / "constraints.txt").read_text()
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/=]{32}")
-SCRIPTS = sorted(path for path in (ROOT / ".ci").iterdir() if path.is_file())
+SCRIPTS = sorted(path for path in (ROOT / ".ci").iterdir() if path.suffix != ".txt")
 
 # Options that Typer makes itself, and those that end the program before any setting matters.
 WITHOUT_VARIABLE = {"--help", "--version", "--install-completion", "--show-completion"}
@@ -189,8 +189,9 @@ def _locked() -> dict[str, Version]:
 
 def test_the_lock_names_no_index_and_no_path() -> None:
     """Where packages come from is the business of the machine that installs them."""
-    assert "://" not in CONSTRAINTS
-    assert not re.search(r"index-url|find-links|trusted-host|file:| @ ", CONSTRAINTS)
+    for lock in (CONSTRAINTS, (ROOT / ".ci/scanners.txt").read_text()):
+        assert "://" not in lock
+        assert not re.search(r"index-url|find-links|trusted-host|file:| @ ", lock)
 
 
 def test_the_changelog_tells_of_this_version() -> None:

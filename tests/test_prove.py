@@ -10,7 +10,7 @@ import pytest
 
 from lab.errors import ExitCode, SpecError
 from lab.locate import Target, locate
-from lab.mutants import CLIENT_CA_FILE, LOCATION, MUTANTS, PROTOCOLS, VERIFY_CLIENT
+from lab.mutants import CIPHERS, CLIENT_CA_FILE, LOCATION, MUTANTS, PROTOCOLS, VERIFY_CLIENT
 from lab.output.proof import render_proof
 from lab.prove import Outcome, Proof, prove
 from lab.runtime.choose import Runtimes
@@ -92,7 +92,7 @@ def test_a_sabotage_that_changes_nothing_is_a_programming_error(target: Target) 
     twin = make_twin(
         target.workspace, make_spec(target.record.spec), "x", crl=False, now=datetime.datetime.now(datetime.UTC)
     )
-    for pattern in (VERIFY_CLIENT, LOCATION, PROTOCOLS, CLIENT_CA_FILE):
+    for pattern in (VERIFY_CLIENT, LOCATION, PROTOCOLS, CIPHERS, CLIENT_CA_FILE):
         twin.edit(pattern, "# gone")
     with pytest.raises(ValueError, match="nothing in"):
         twin.edit(VERIFY_CLIENT, "ssl_verify_client off;")

@@ -14,10 +14,11 @@ from lab.render import render, render_compose
 from lab.spec import make_spec
 
 GOLDEN = Path(__file__).parent / "golden"
+TOKEN = "0123456789abcdef" * 2
 
 
 def plan_and_files(**settings: object) -> tuple[LabPlan, dict[str, str]]:
-    spec = make_spec(settings)
+    spec = make_spec({"log_token": TOKEN}, settings)
     plan = make_plan(spec, Path("/somewhere"), image=spec.image, user="1000:1000")
     return plan, render(plan, spec)
 

@@ -25,6 +25,7 @@ from lab.checks import Check, Result, catalogue, judge
 from lab.checks.entries_trials import ENTRIES
 from lab.checks.model import CRL_TRIAL, SMALL_SERVER
 from lab.context import VerifyContext
+from lab.mutants import CIPHERS, PROTOCOLS
 from lab.plan import MTLS_SERVICE, TLS_SERVICE
 from lab.probe import Attempt, Observation, attempt
 from lab.report import Report
@@ -139,21 +140,23 @@ def also(directive: str) -> Callable[[str], str]:
     return lambda conf: conf.replace("listen.conf;", f"listen.conf; {directive}")
 
 
+def weak(protocols: str, ciphers: str) -> Callable[[str], str]:
+    def change(conf: str) -> str:
+        return re.sub(CIPHERS, f"ssl_ciphers {ciphers};", re.sub(PROTOCOLS, f"ssl_protocols {protocols};", conf))
+
+    return change
+
+
 @pytest.mark.parametrize("service", [TLS_SERVICE, MTLS_SERVICE])
 @pytest.mark.parametrize(
     ("sabotage", "caught_by"),
     [
         (
-            lambda conf: conf.replace(
-                "TLSv1.2 TLSv1.3;", "TLSv1 TLSv1.1 TLSv1.2 TLSv1.3; ssl_ciphers ALL:@SECLEVEL=0;"
-            ),
+            weak("TLSv1 TLSv1.1 TLSv1.2 TLSv1.3", "ALL:@SECLEVEL=0"),
             {"refuses-tls10", "refuses-tls11", "refuses-broken-cipher-suites"},
         ),
-        (
-            lambda conf: conf.replace("TLSv1.2 TLSv1.3;", "TLSv1.1 TLSv1.2 TLSv1.3; ssl_ciphers DEFAULT:@SECLEVEL=0;"),
-            {"refuses-tls11"},
-        ),
-        (also("ssl_ciphers HIGH:eNULL:@SECLEVEL=0;"), {"refuses-broken-cipher-suites"}),
+        (weak("TLSv1.1 TLSv1.2 TLSv1.3", "DEFAULT:@SECLEVEL=0"), {"refuses-tls11"}),
+        (weak("TLSv1.2 TLSv1.3", "HIGH:eNULL:@SECLEVEL=0"), {"refuses-broken-cipher-suites"}),
         (lambda conf: conf.replace("TLSv1.2 TLSv1.3", "TLSv1.2"), {"refuses-downgraded-client"}),
         (also("error_page 497 =200 /hello-world.txt;"), {"refuses-plain-http"}),
     ],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +11,7 @@ from lab.cli import options
 from lab.cli.find import require_choice
 from lab.cli.options import epilog
 from lab.cli.reportfile import write_report
+from lab.cli.terminal import put_text, shows_colour, shows_unicode
 from lab.errors import ExitCode
 
 FORMATS = ("text", "json", "junit")
@@ -110,17 +109,10 @@ def audit(
         strict=strict,
     )
     report = run(request)
-    text = render_audit(report, output, colour=_colour(), unicode=_unicode(), verbose=verbose)
+    colour = shows_colour() and output_file is None
+    text = render_audit(report, output, colour=colour, unicode=shows_unicode(), verbose=verbose)
     if output_file is None:
-        typer.echo(text, nl=False)
+        put_text(text, styled=colour)
     else:
-        write_report(output_file, text if text.endswith("\n") else text + "\n")
+        write_report(output_file, text)
     raise typer.Exit(report.exit_code)
-
-
-def _colour() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-
-
-def _unicode() -> bool:
-    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"

@@ -5,14 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import sys
 import traceback
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
+from lab.cli.terminal import say, say_lines, stop_output
 from lab.errors import ExitCode, LabError, MachineError
+from lab.visible import visible
 
 # sysexits(3), EX_SOFTWARE: a bug of ours is no verdict about anybody's server.
 BUG = 70
@@ -20,6 +21,14 @@ BUG = 70
 
 class BorderedGroup(TyperGroup):
     """A command group that turns every error of its commands into a message on stderr and an exit status."""
+
+    def make_context(self, *arguments: Any, **settings: Any) -> Any:
+        """Read the options that stand before a command."""
+        try:
+            return super().make_context(*arguments, **settings)
+        except Exception as error:
+            _make_visible(error)
+            raise
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
@@ -34,7 +43,7 @@ class BorderedGroup(TyperGroup):
             raise typer.Exit(ExitCode.INTERRUPTED) from error
         except BrokenPipeError as error:
             # The reader of our output has gone (`mtlslab logs | head`); what Python still holds must not complain.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            stop_output()
             raise typer.Exit(ExitCode.OK) from error
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENOMEM):
@@ -42,6 +51,7 @@ class BorderedGroup(TyperGroup):
             raise _ended(MachineError("The machine has run out of something.", why=str(error))) from error
         except Exception as error:
             if type(error).__module__.startswith("typer."):
+                _make_visible(error)
                 raise
             raise _bug(error, debug=_debug(ctx)) from error
 
@@ -52,12 +62,11 @@ def _tame_umask() -> None:
     os.umask(umask & 0o077 | 0o022)
 
 
-def say(message: str) -> None:
-    """Talk to the user: stderr. Nobody listening, or a full disk behind it, is no reason to give up the work."""
-    try:
-        typer.echo(message, err=True)
-    except OSError:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  for as long as the program runs
+def _make_visible(error: Any) -> None:
+    """Typer itself prints its usage errors; the words of the command line in them go past our border first."""
+    message = getattr(error, "format_message", lambda: None)()
+    if isinstance(message, str):
+        error.format_message = lambda: "\n".join(map(visible, message.split("\n")))
 
 
 def _debug(ctx: Any) -> bool:
@@ -65,20 +74,18 @@ def _debug(ctx: Any) -> bool:
 
 
 def _ended(error: LabError) -> typer.Exit:
-    say(f"Error: {error.what}" + _block("", error.why))
+    say(f"Error: {error.what}")
+    if error.why:
+        say_lines(error.why.rstrip("\n"), indent="  ")
     if error.hint:
         say(f"  Hint: {error.hint}")
     return typer.Exit(error.exit_code)
 
 
-def _block(prefix: str, text: str) -> str:
-    return "".join(f"\n  {prefix}{line}" for line in text.splitlines())
-
-
 def _bug(error: Exception, *, debug: bool) -> typer.Exit:
     say(f"Error: this is a bug in mtlslab: {type(error).__name__}: {error}")
     if debug:
-        say(traceback.format_exc())
+        say_lines(traceback.format_exc())
     else:
         say("  Hint: run it again as: mtlslab --debug COMMAND ... and report what it prints.")
     return typer.Exit(BUG)

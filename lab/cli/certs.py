@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,9 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from lab.cli import options, revocation, zoo
-from lab.cli.border import say
 from lab.cli.find import find, require_choice, shown
 from lab.cli.options import epilog
+from lab.cli.terminal import put, put_json, put_text, say
 from lab.errors import ExitCode, LabError, SpecError
 from lab.shell import shell_line
 
@@ -70,11 +69,11 @@ def list_(name: options.Name = None, directory: options.Directory = None, output
     if output == "json":
         unreadable = [{"file": path, "problem": f"{error.what} {error.why}"} for path, error in problems.items()]
         document = {"schema": "mtlslab.certs/1", "certificates": rows, "unreadable": unreadable}
-        typer.echo(json.dumps(document, indent=2))
+        put_json(document)
     else:
         for row in rows:
             names = ", ".join(row["sans"][:4]) or row["subject"]
-            typer.echo(f"{row['file']:<26} {', '.join(row['purposes']):<7} {row['days_left']:>5} days left  {names}")
+            put(f"{row['file']:<26} {', '.join(row['purposes']):<7} {row['days_left']:>5} days left  {names}")
     if problems:
         raise SpecError(
             f"Cannot be read: {', '.join(problems)}.",
@@ -104,9 +103,9 @@ def show(
     require_choice("--output", output, ("text", "json"))
     row = _describe(file, _content(file, name, directory))
     if output == "json":
-        typer.echo(json.dumps({"schema": "mtlslab.cert/1", **row}, indent=2))
+        put_json({"schema": "mtlslab.cert/1", **row})
     else:
-        typer.echo(row["text"])
+        put_text(row["text"])
 
 
 zoo.register(app)
@@ -161,9 +160,9 @@ def export(
         path = export_p12(workspace, credential, password, legacy=legacy)
         label = friendly_name(workspace, credential)
     place = shown(workspace.directory)
-    typer.echo(f"Wrote {place}/{path}: certificate, private key and client CA; its name inside is {label!r}.")
+    put(f"Wrote {place}/{path}: certificate, private key and client CA; its name inside is {label!r}.")
     if given is None:
-        typer.echo(f"Password: {password}")
+        put(f"Password: {password}")
         say("The password is kept nowhere: note it now, or export again.")
     say(f"The client must also trust the server's CA: import {place}/{SERVER_CA} as a certificate authority.")
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lab.cli import options
-from lab.cli.border import say
 from lab.cli.find import find, require_choice, shown
 from lab.cli.options import epilog
+from lab.cli.terminal import put, put_json, put_text, say
 from lab.errors import ExitCode
 from lab.shell import shell_line
 
@@ -63,10 +62,10 @@ def _print_list(output: str) -> None:
 
     if output == "json":
         rows = [{"name": client.name, "title": client.title, "tested": client.tested} for client in CLIENTS]
-        typer.echo(json.dumps({"schema": "mtlslab.clients/1", "clients": rows}, indent=2))
+        put_json({"schema": "mtlslab.clients/1", "clients": rows})
         return
     for client in CLIENTS:
-        typer.echo(f"{client.name:<9}  {'tested' if client.tested else 'words only':<10}  {client.title}")
+        put(f"{client.name:<9}  {'tested' if client.tested else 'words only':<10}  {client.title}")
     say("One of them: mtlslab clients curl")
 
 
@@ -81,9 +80,9 @@ def _print_recipe(name: str, target: Target, output: str) -> None:
     _say_what_differs(target, spec, running=running)
     if output == "json":
         place = {"lab": spec.name, "directory": str(target.workspace.directory), "running": running}
-        typer.echo(json.dumps({"schema": "mtlslab.client/1", **place, **recipe.to_mapping()}, indent=2))
+        put_json({"schema": "mtlslab.client/1", **place, **recipe.to_mapping()})
     else:
-        typer.echo(recipe.text, nl=False)
+        put_text(recipe.text)
 
 
 def _say_what_differs(target: Target, spec: LabSpec, *, running: bool) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
-import typer
-
-from lab.cli.border import say
+from lab.cli.terminal import ask, can_ask, say, say_lines
 from lab.errors import SpecError
 
 
@@ -17,11 +14,11 @@ def consent(given: bool) -> Callable[[SpecError], None]:
     def answer(refusal: SpecError) -> None:
         if given:
             return
-        if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+        if not can_ask():
             raise refusal
-        say(f"{refusal.what}\n{refusal.why}")
-        typer.echo("Run it all the same? [y/N] ", nl=False, err=True)
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        say(refusal.what)
+        say_lines(refusal.why)
+        if ask("Run it all the same? [y/N] ").lower() not in ("y", "yes"):
             raise SpecError("Nothing was run.", hint=refusal.hint)
 
     return answer

@@ -6,6 +6,7 @@ import typer
 
 from lab.cli.find import here
 from lab.cli.options import epilog
+from lab.cli.terminal import put
 from lab.errors import ExitCode
 
 
@@ -27,8 +28,8 @@ def doctor() -> None:
 
     signs = examine(here(), make_spec())
     for sign in signs:
-        typer.echo(f"{'ok' if sign.good else '--'}  {sign.subject:<17} {sign.seen}")
+        put(f"{'ok' if sign.good else '--'}  {sign.subject:<17} {sign.seen}")
         if sign.hint:
-            typer.echo(f"      {sign.hint}")
+            put(f"      {sign.hint}")
     if not can_run(signs):
         raise typer.Exit(ExitCode.ENVIRONMENT)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -10,6 +9,7 @@ import typer
 from lab.cli import options
 from lab.cli.find import find, require_choice
 from lab.cli.options import epilog
+from lab.cli.terminal import put_json, put_text
 from lab.errors import ExitCode, LabError, SpecError
 
 
@@ -49,7 +49,7 @@ def explain(
 
     require_choice("--output", output, looks.LIST_FORMATS)
     if list_:
-        typer.echo(looks.render_list(tuple(families().values()), output, families=True), nl=False)
+        put_text(looks.render_list(tuple(families().values()), output, families=True))
         return
     if id_ is None:
         raise SpecError("Which check?", hint="mtlslab explain ID, or all of them: mtlslab explain --list")
@@ -60,4 +60,7 @@ def explain(
             raise
         target = None  # what lies in this directory by chance keeps nobody from reading
     page = pages.explain(id_, target)
-    typer.echo(json.dumps(page.to_mapping(), indent=2) + "\n" if output == "json" else render_page(page), nl=False)
+    if output == "json":
+        put_json(page.to_mapping())
+    else:
+        put_text(render_page(page))

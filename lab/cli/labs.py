@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lab.cli import options
-from lab.cli.border import say
 from lab.cli.consent import consent
 from lab.cli.find import find, require_choice, shown
 from lab.cli.options import epilog
+from lab.cli.terminal import put, put_json, put_log_line, say
 from lab.errors import ExitCode, LabNotFoundError, SpecError
 from lab.shell import shell_line
 from lab.words import PULL, RUNTIMES, SERVICES
@@ -123,7 +122,7 @@ def down(
 
     target = find(name, directory, forgive=True)
     removed = lifecycle.down(target, purge=purge, say=say)
-    typer.echo(f"Removed: {', '.join(removed)}." if removed else f"Nothing runs of the lab {target.name!r}.")
+    put(f"Removed: {', '.join(removed)}." if removed else f"Nothing runs of the lab {target.name!r}.")
 
 
 def status(
@@ -152,11 +151,11 @@ def status(
         for runtime, item in items
     ]
     if output == "json":
-        typer.echo(json.dumps({"schema": "mtlslab.status/1", "lab": target.name, "services": rows}, indent=2))
+        put_json({"schema": "mtlslab.status/1", "lab": target.name, "services": rows})
         return
     for row in rows:
         detail = f" ({row['detail']})" if row["detail"] else ""
-        typer.echo(f"{row['service']:<11} {row['state']}{detail}  {row['runtime']} {row['identity']}  {row['url']}")
+        put(f"{row['service']:<11} {row['state']}{detail}  {row['runtime']} {row['identity']}  {row['url']}")
 
 
 def logs(
@@ -179,14 +178,14 @@ def logs(
     if service is not None:
         require_choice("SERVICE", service, SERVICES)
     for line in lifecycle.logs(find(name, directory), service, follow=follow, tail=tail):
-        typer.echo(line.text if service else f"{line.service:<11}| {line.text}")
+        put_log_line(line.text, before="" if service else f"{line.service:<11}| ")
 
 
 def reload(name: options.Name = None, directory: options.Directory = None, trust: options.Trust = False) -> None:
     """Apply an edited nginx.conf to the running services (nginx -t, then HUP)."""
     from lab import lifecycle
 
-    lifecycle.reload(find(name, directory), say=typer.echo, trusts=consent(trust))
+    lifecycle.reload(find(name, directory), say=put, trusts=consent(trust))
 
 
 def render(
@@ -213,8 +212,8 @@ def render(
     up_options = lifecycle.UpOptions(settings=settings, rotate_certs=rotate_certs, overwrite=overwrite)
     lifecycle.write_lab(target, up_options, say)
     place = shown(target.workspace.directory)
-    typer.echo(f"Wrote the lab {target.name!r} into {place}.")
-    typer.echo(f"Next: mtlslab up, or: {shell_line(['cd', place])} && docker compose up")
+    put(f"Wrote the lab {target.name!r} into {place}.")
+    put(f"Next: mtlslab up, or: {shell_line(['cd', place])} && docker compose up")
 
 
 def _settings(
@@ -267,16 +266,17 @@ def _url_of(target: Target, service: str) -> str:
 def _print_up(target: Target, result: UpResult) -> None:
     spec, place = result.spec, shown(target.workspace.directory)
     done = f"started {', '.join(result.started)}" if result.started else "it already ran as asked"
-    typer.echo(f"The lab {target.name!r} is up in {place} ({result.runtime}; {done}).")
-    typer.echo(f"  TLS   {_url(spec.tls_port)}")
-    typer.echo(f"  mTLS  {_url(spec.mtls_port)}")
-    typer.echo(f"\nTry it: {shell_line(['cd', place])}")
+    put(f"The lab {target.name!r} is up in {place} ({result.runtime}; {done}).")
+    put(f"  TLS   {_url(spec.tls_port)}")
+    put(f"  mTLS  {_url(spec.mtls_port)}")
+    put()
+    put(f"Try it: {shell_line(['cd', place])}")
     mutual = f"curl {_url(spec.mtls_port)} --cacert ./certs/server-ca.crt"
-    typer.echo(f"  {mutual} --cert ./certs/client.crt --key ./certs/client.key")
-    typer.echo("      is served: the certificate comes from the client CA")
-    typer.echo(f"  {mutual}")
-    typer.echo("      is refused with HTTP 400: no certificate")
-    typer.echo("Then: mtlslab verify")
+    put(f"  {mutual} --cert ./certs/client.crt --key ./certs/client.key")
+    put("      is served: the certificate comes from the client CA")
+    put(f"  {mutual}")
+    put("      is refused with HTTP 400: no certificate")
+    put("Then: mtlslab verify")
 
 
 def _print_timings(clock: Timings) -> None:

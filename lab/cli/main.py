@@ -14,6 +14,7 @@ import typer
 from lab import __version__
 from lab.cli.lazy import LazyGroup
 from lab.cli.options import epilog
+from lab.cli.terminal import put
 from lab.errors import ExitCode
 
 app = typer.Typer(
@@ -37,7 +38,7 @@ app = typer.Typer(
 
 def _print_version(value: bool) -> None:
     if value:
-        typer.echo(f"mtlslab {__version__}")
+        put(f"mtlslab {__version__}")
         raise typer.Exit
 
 

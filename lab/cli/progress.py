@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Callable, Iterator
 
+from lab.cli.terminal import clear_passing, is_watched, show_passing
+
 _REDRAW_SECONDS = 0.1
-_CLEAR_LINE = "\r\x1b[K"
 
 
 @contextlib.contextmanager
 def counting(done: str) -> Iterator[Callable[[int, int], None]]:
     """Show "DONE 120 of 1000" on stderr while the body tells how far it is; the line is gone when the body ends."""
-    if not sys.stderr.isatty():
+    if not is_watched():
         yield lambda _number, _of: None
         return
     due = time.monotonic() + _REDRAW_SECONDS
@@ -22,11 +22,10 @@ def counting(done: str) -> Iterator[Callable[[int, int], None]]:
     def show(number: int, of: int) -> None:
         nonlocal due
         if time.monotonic() >= due:
-            sys.stderr.write(f"\r{done} {number} of {of}")
-            sys.stderr.flush()
+            show_passing(f"{done} {number} of {of}")
             due = time.monotonic() + _REDRAW_SECONDS
 
     try:
         yield show
     finally:
-        sys.stderr.write(_CLEAR_LINE)
+        clear_passing()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from lab.cli.border import say
 from lab.cli.find import require_choice
 from lab.cli.reportfile import write_report
+from lab.cli.terminal import is_watched, put_text, say
 
 if TYPE_CHECKING:
     from lab.locate import Target
@@ -41,13 +40,13 @@ def run_proof(target: Target, mutants: list[str], output: str, output_file: Path
     runtime = Runtimes(target.workspace.directory, say=_once()).choose(record.runtime or "auto")
 
     def watch(outcome: Outcome) -> None:
-        if sys.stderr.isatty():
+        if is_watched():
             say(render_outcome(outcome, unicode=unicode))
 
     proof = prove(target, runtime, mutants, observer=watch)
     text = render_proof(proof, output, unicode=unicode)
     if output_file is None:
-        typer.echo(text, nl=False)
+        put_text(text)
     else:
         write_report(output_file, text)
     raise typer.Exit(proof.exit_code)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import datetime
-import json
 import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lab.cli import options
-from lab.cli.border import say
 from lab.cli.find import find, require_choice
 from lab.cli.options import epilog
+from lab.cli.terminal import put, put_json, say
 from lab.errors import ExitCode, SpecError
 
 if TYPE_CHECKING:
@@ -102,10 +101,10 @@ def crl(
     workspace.require()
     document = _mapping(crl_state(workspace, datetime.datetime.now(datetime.UTC)), names_by_serial(workspace))
     if output == "json":
-        typer.echo(json.dumps({"schema": "mtlslab.crl/1", **document}, indent=2))
+        put_json({"schema": "mtlslab.crl/1", **document})
         return
     for line in _text(document):
-        typer.echo(line)
+        put(line)
 
 
 def _revoke(workspace: Workspace, credential: str | None, serial: str | None, days: int | None) -> None:
@@ -117,13 +116,13 @@ def _revoke(workspace: Workspace, credential: str | None, serial: str | None, da
     made = revocation.revoke(workspace, number, now=datetime.datetime.now(datetime.UTC), days=days)
     what = f"{credential} (serial {serial_hex(number)})" if credential else f"serial {serial_hex(number)}"
     if made.already:
-        typer.echo(f"Already revoked at {made.moment:%Y-%m-%d %H:%M} UTC: {what}.")
+        put(f"Already revoked at {made.moment:%Y-%m-%d %H:%M} UTC: {what}.")
     else:
-        typer.echo(f"Revoked {what} in {CRL}.")
+        put(f"Revoked {what} in {CRL}.")
     if made.state.configured:
-        typer.echo("Next: mtlslab reload, so that the running mTLS service reads the list.")
+        put("Next: mtlslab reload, so that the running mTLS service reads the list.")
     else:
-        typer.echo("Next: mtlslab up, so that the mTLS service checks the list (ssl_crl).")
+        put("Next: mtlslab up, so that the mTLS service checks the list (ssl_crl).")
 
 
 def _serial_number(text: str) -> int:

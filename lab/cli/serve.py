@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from lab.cli import options
-from lab.cli.border import say
 from lab.cli.find import find, shown
 from lab.cli.options import epilog
+from lab.cli.terminal import put, say
 from lab.errors import ExitCode
 from lab.shell import shell_line
 
@@ -67,4 +67,4 @@ def _list() -> None:
 
     width = max(map(len, SERVER_CREDENTIALS))
     for entry in SERVER_CREDENTIALS.values():
-        typer.echo(f"{entry.name:<{width}}  {entry.title}")
+        put(f"{entry.name:<{width}}  {entry.title}")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +14,7 @@ from lab.cli.find import find, require_choice
 from lab.cli.options import epilog
 from lab.cli.prove import run_proof
 from lab.cli.reportfile import write_report
+from lab.cli.terminal import clear_passing, is_watched, put_text, show_passing, shows_colour, shows_unicode
 from lab.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -89,42 +88,37 @@ def verify(
 
     target = find(name, directory)
     if prove:
-        run_proof(target, mutant or [], output, output_file, unicode=_unicode())
+        run_proof(target, mutant or [], output, output_file, unicode=shows_unicode())
     require_choice("--output", output, looks.LIST_FORMATS if list_ else looks.REPORT_FORMATS)
     if list_:
-        typer.echo(looks.render_list(use_case.listed(target, only or ()), output), nl=False)
+        put_text(looks.render_list(use_case.listed(target, only or ()), output))
         return
     with _progress() as observer:
         report = use_case.verify(target, only or (), strict=strict, observer=observer)
     pictures = use_case.record_pictures(target) if output == "html" else ()
-    text = looks.render_report(report, output, colour=_colour(), unicode=_unicode(), verbose=verbose, pictures=pictures)
+    colour = shows_colour() and output_file is None
+    text = looks.render_report(
+        report, output, colour=colour, unicode=shows_unicode(), verbose=verbose, pictures=pictures
+    )
     if output_file is None:
-        typer.echo(text.removesuffix("\n"))
+        put_text(text, styled=colour)
     else:
-        write_report(output_file, text if text.endswith("\n") else text + "\n")
+        write_report(output_file, text)
     raise typer.Exit(report.exit_code)
 
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Observer | None]:
     """One line on stderr that counts, and is gone at the end; only where a person watches."""
-    if not sys.stderr.isatty():
+    if not is_watched():
         yield None
         return
     done = itertools.count(1)
 
     def show(finding: Finding, total: int) -> None:
-        typer.echo(f"\r{next(done)}/{total} {finding.id}\x1b[K", err=True, nl=False)
+        show_passing(f"{next(done)}/{total} {finding.id}")
 
     try:
         yield show
     finally:
-        typer.echo("\r\x1b[K", err=True, nl=False)
-
-
-def _colour() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-
-
-def _unicode() -> bool:
-    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+        clear_passing()

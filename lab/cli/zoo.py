@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import datetime
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lab.cli import options
-from lab.cli.border import say
 from lab.cli.find import find, require_choice, shown
 from lab.cli.options import epilog
 from lab.cli.progress import counting
+from lab.cli.terminal import put, put_json, say
 from lab.errors import ExitCode, SpecError
 from lab.shell import shell_line
 
@@ -68,12 +67,12 @@ def faults(
     require_choice("--output", output, ("text", "json"))
     if output == "json":
         rows = [_fault_mapping(fault) for fault in FAULTS.values()]
-        typer.echo(json.dumps({"schema": "mtlslab.faults/1", "faults": rows}, indent=2))
+        put_json({"schema": "mtlslab.faults/1", "faults": rows})
         return
     names, titles = max(map(len, FAULTS)), max(len(fault.title) for fault in FAULTS.values())
     for fault in FAULTS.values():
         columns = f"{fault.name:<{names}}  {fault.title:<{titles}}  {fault.verdict:<7}  {fault.severity:<8}"
-        typer.echo(f"{columns}  {fault.rfc}")
+        put(f"{columns}  {fault.rfc}")
 
 
 def issue(
@@ -140,7 +139,7 @@ def _issue_client(target: Target, credential: str, key_type: str | None, days: i
     now = datetime.datetime.now(datetime.UTC)
     with workspace.lock():
         made = issue_client(workspace, credential, now=now, key_type=key_type, days=days, overwrite=overwrite)
-    typer.echo(f"Issued {made.certificate} and {made.key}, valid until {made.not_after:%Y-%m-%d}.")
+    put(f"Issued {made.certificate} and {made.key}, valid until {made.not_after:%Y-%m-%d}.")
     _print_try(target, [made.certificate, made.key])
     if made.replaced is not None:
         say("The certificate that was there before stays valid for whoever has a copy of it and of its key.")
@@ -161,9 +160,9 @@ def _issue_clients(
         )
     there = count - len(made.issued)
     kept = f"; {there} {'was' if there == 1 else 'were'} there and good" if there else ""
-    typer.echo(f"Issued {len(made.issued)} of {count} client credentials{kept}.")
+    put(f"Issued {len(made.issued)} of {count} client credentials{kept}.")
     first, last = (files_of(name) for name in (made.names[0], made.names[-1]))
-    typer.echo(f"They are {first[0]} to {last[0]}, the private keys {first[1]} to {last[1]}.")
+    put(f"They are {first[0]} to {last[0]}, the private keys {first[1]} to {last[1]}.")
     _print_try(target, first)
 
 
@@ -176,11 +175,12 @@ def _issue_faults(target: Target, asked: list[str]) -> None:
     names = fault_names(asked)
     with workspace.lock():
         made = issue_faults(workspace, names)
-    typer.echo(f"Try the commands inside: {shell_line(['cd', shown(workspace.directory)])}")
+    put(f"Try the commands inside: {shell_line(['cd', shown(workspace.directory)])}")
     for one in made:
-        typer.echo(f"\n{one.fault.name}: {one.fault.title} ({one.fault.rfc})")
+        put()
+        put(f"{one.fault.name}: {one.fault.title} ({one.fault.rfc})")
         for label, text in _story(target, one, crl=crl):
-            typer.echo(f"  {label:<6} {text}")
+            put(f"  {label:<6} {text}")
 
 
 def _story(target: Target, made: IssuedFault, *, crl: bool) -> Iterator[tuple[str, str]]:
@@ -250,5 +250,5 @@ def _print_try(target: Target, files: Sequence[str]) -> None:
 
     workspace = target.workspace
     command = try_command(workspace, make_spec(workspace.require().spec), files)
-    typer.echo(f"Try it: {shell_line(['cd', shown(workspace.directory)])}")
-    typer.echo(f"  {shell_line(command)}")
+    put(f"Try it: {shell_line(['cd', shown(workspace.directory)])}")
+    put(f"  {shell_line(command)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,8 @@ from lab.output.junit import render_junit
 from lab.output.short import render_short
 from lab.output.tap import render_tap
 from lab.output.text import Look, render_text, render_text_list
-from lab.report import Report
+from lab.report import Finding, Report
+from lab.visible import json_document, visible, visible_values
 
 if TYPE_CHECKING:
     from lab.pictures import Picture
@@ -47,7 +47,8 @@ def render_report(
     _require(fmt, REPORT_FORMATS)
     look = Look(colour=colour, unicode=unicode, verbose=verbose)
     if fmt == "json":
-        return json.dumps(report.to_mapping(), indent=2) + "\n"
+        return json_document(report.to_mapping()) + "\n"
+    report = harmless(report)
     if fmt == "junit":
         return render_junit(report)
     if fmt == "html":
@@ -55,6 +56,26 @@ def render_report(
     if fmt == "tap":
         return render_tap(report, unicode=unicode)
     return render_short(report, look) if fmt == "short" else render_text(report, look)
+
+
+def harmless(report: Report) -> Report:
+    """The report with the words of strangers made visible (``lab.visible``), for every format that people look at."""
+    return dataclasses.replace(
+        report,
+        lab=visible(report.lab),
+        runtime=visible(report.runtime),
+        findings=tuple(map(_harmless, report.findings)),
+    )
+
+
+def _harmless(finding: Finding) -> Finding:
+    return dataclasses.replace(
+        finding,
+        reason=visible(finding.reason),
+        expected=visible_values(finding.expected),
+        observed=visible_values(finding.observed),
+        command=visible_values(finding.command),
+    )
 
 
 def _html(report: Report, pictures: Sequence[Picture], *, unicode: bool) -> str:
@@ -74,7 +95,7 @@ def render_list(checks: Sequence[Check], fmt: str = "text", *, families: bool = 
     if families:
         checks = [dataclasses.replace(check, id=check.family, tls_version=None, depends=None) for check in checks]
     if fmt == "json":
-        return json.dumps([_listed(check) for check in checks], indent=2) + "\n"
+        return json_document([_listed(check) for check in checks]) + "\n"
     return render_text_list(checks)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import textwrap
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +15,7 @@ from lab.output.junit import as_document, counts, seconds, timestamp
 from lab.output.short import one_line
 from lab.output.text import Look
 from lab.shell import shell_line
+from lab.visible import json_document, visible, visible_values
 
 AUDIT_FORMATS = ("text", "json", "junit")
 
@@ -40,11 +41,27 @@ def render_audit(
         verbose: tell the reason and the command of every check; text only.
     """
     if fmt == "json":
-        return json.dumps(report.to_mapping(), indent=2) + "\n"
+        return json_document(report.to_mapping()) + "\n"
+    report = _harmless(report)
     if fmt == "junit":
         return _junit(report)
     text = _text(report, Look(colour=colour, unicode=unicode, verbose=verbose))
     return text if unicode else text.encode("ascii", "replace").decode()
+
+
+def _harmless(report: AuditReport) -> AuditReport:
+    """The report with the words of strangers made visible (``lab.visible``), for people and for XML."""
+    server = dataclasses.replace(report.server, ca_names=visible_values(report.server.ca_names))
+    findings = tuple(
+        dataclasses.replace(
+            finding,
+            reason=visible(finding.reason),
+            observed=visible_values(finding.observed),
+            command=visible_values(finding.command),
+        )
+        for finding in report.findings
+    )
+    return dataclasses.replace(report, url=visible(report.url), server=server, findings=findings)
 
 
 def closing_sentence(report: AuditReport) -> str:
@@ -189,7 +206,6 @@ def _junit(report: AuditReport) -> str:
 def _add_case(suite: ET.Element, report: AuditReport, finding: AuditFinding) -> None:
     attributes = {"name": finding.id, "classname": report.url, "time": seconds(finding.duration_ms)}
     case = ET.SubElement(suite, "testcase", attributes)
-    # One line leaves only what can be printed, and so nothing that XML has no place for.
     reason, told = one_line(finding.reason), one_line(f"{dict(finding.observed)}")
     tag = {Result.FAIL: "failure", Result.INCONCLUSIVE: "error", Result.SKIP: "skipped"}.get(finding.result)
     if tag == "failure" and finding.result is Result.FAIL:

@@ -21,6 +21,7 @@ from lab.output.text import closing_sentence
 from lab.render import template_root
 from lab.report import Finding, Report
 from lab.shell import shell_line
+from lab.visible import visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -137,6 +138,11 @@ def _value(value: object) -> str:
     return "" if value is None else str(value)
 
 
+def _shown(value: object) -> object:
+    """What an expression of the template comes to; words of strangers in it are made visible, markup is our own."""
+    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
 @functools.cache
 def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -145,6 +151,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(template_root() / "templates"),
         undefined=StrictUndefined,
         autoescape=True,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

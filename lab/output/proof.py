@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 from lab.errors import ExitCode, SpecError
 from lab.prove import Outcome, Proof
+from lab.visible import json_document
 
 FORMATS = ("text", "json")
 _WIDTH = 78
@@ -18,7 +17,7 @@ def render_proof(proof: Proof, fmt: str = "text", *, unicode: bool = True) -> st
         SpecError: there is no such format.
     """
     if fmt == "json":
-        return json.dumps(proof.to_mapping(), indent=2, ensure_ascii=False) + "\n"
+        return json_document(proof.to_mapping()) + "\n"
     if fmt != "text":
         raise SpecError(f"There is no output format {fmt!r} for a proof.", hint=f"Use one of: {', '.join(FORMATS)}")
     lines = [f'sabotaged twins of the lab "{proof.lab}" ({proof.runtime})', ""]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from lab.checks import Result
 from lab.output.text import Look, closing_sentence
 from lab.report import Report
+from lab.visible import visible
 
 
 def render_short(report: Report, look: Look) -> str:
@@ -23,4 +24,4 @@ def _lines(report: Report, look: Look) -> Iterator[str]:
 
 def one_line(text: str) -> str:
     """A text, perhaps with a server's words in it, on one line and without characters that could steer a terminal."""
-    return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
+    return visible(" ".join(text.split()))

@@ -55,9 +55,8 @@ def _diagnostics(finding: Finding) -> Iterator[str]:
 
 
 def _yaml(value: object) -> str:
-    """A value in YAML's flow style, of which JSON is a part but for characters that YAML does not take as they are."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return "".join(char if char.isprintable() else "?" for char in text)
+    """A value, made visible before, in YAML's flow style, of which JSON is a part."""
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _escaped(text: str) -> str:

@@ -153,7 +153,7 @@ def _answer(row: _Row) -> str:
     because = row.first.because
     if because:
         return f"(because {because if len(row.findings) == 1 else because.partition('.')[0]})"
-    return _printable(str(row.first.observed.get("answer", "")))
+    return str(row.first.observed.get("answer", ""))
 
 
 def _details(row: _Row, look: Look) -> Iterator[str]:
@@ -166,7 +166,7 @@ def _details(row: _Row, look: Look) -> Iterator[str]:
         yield from _labelled("lesson", finding.why)
         return
     yield from _labelled("check", finding.id if len(row.findings) == 1 else finding.family)
-    yield from _labelled("reason", _printable(finding.reason))
+    yield from _labelled("reason", finding.reason)
     if needs_a_look:
         yield from _labelled("expected", _facts(finding.expected))
         yield from _labelled("observed", _facts(finding.observed))
@@ -197,7 +197,7 @@ def _facts(facts: Mapping[str, Any]) -> str:
 def _value(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return _printable(str(value))
+    return str(value)
 
 
 def _checks(count: int) -> str:
@@ -212,8 +212,3 @@ def _names(findings: Sequence[Finding]) -> str:
     names = list(dict.fromkeys(finding.family for finding in findings))
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
     return ", ".join(names[:_NAMES_SHOWN]) + more
-
-
-def _printable(text: str) -> str:
-    """A server's words without the characters that could steer the terminal."""
-    return "".join(char if char.isprintable() else "?" for char in text)
