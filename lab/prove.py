@@ -17,6 +17,7 @@ from lab.report import Report
 from lab.revocation import SPECIMEN
 from lab.runtime.base import Runtime
 from lab.spec import LabSpec, make_spec
+from lab.trust import refuse, require_trust
 from lab.twins import Twin, make_twin, running
 from lab.verification import run_checks
 from lab.verify import make_context
@@ -112,20 +113,23 @@ def prove(
 
     Raises:
         LabNotFoundError: there is no such lab.
-        SpecError: there is no such mutant.
+        SpecError: there is no such mutant, or the lab came from elsewhere and is not trusted.
         MachineError, NotReadyError: a twin does not start.
     """
     workspace = target.workspace
-    record = workspace.require()
-    spec = make_spec(record.spec)
     chosen = _chosen(names)
-
-    def trial_of(mutant: Mutant) -> Outcome:
-        trial = _trial(workspace, spec, mutant, runtime, record.image or spec.image)
-        observer(trial)
-        return trial
-
+    workspace.require()
     with workspace.lock():
+        record = workspace.require()
+        spec = make_spec(record.spec)
+        # Twins are our own, but their image is the one that the lab names.
+        require_trust(workspace, record, refuse, lambda _: None, command="up")
+
+        def trial_of(mutant: Mutant) -> Outcome:
+            trial = _trial(workspace, spec, mutant, runtime, record.image or spec.image)
+            observer(trial)
+            return trial
+
         try:
             # Issued once for the lab: twins have the same CAs, and copy what they can.
             with issued(workspace) as issue:

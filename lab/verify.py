@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lab.checks import Check, catalogue, select
 from lab.context import VerifyContext
 from lab.locate import Target
+from lab.plan import CLIENT_CERT, CLIENT_KEY, SERVER_CA
 from lab.ready import reachable_address
 from lab.report import Report
 from lab.runtime.base import LogLine, Runtime
@@ -60,7 +61,13 @@ def record_pictures(target: Target) -> tuple[Picture, ...]:
 
 
 def make_context(target: Target, spec: LabSpec, runtime: str) -> VerifyContext:
-    """A lab as the checks see it; ``runtime`` is what runs it, empty when that is not known."""
+    """A lab as the checks see it; ``runtime`` is what runs it, empty when that is not known.
+
+    Raises:
+        MachineError: what stands in place of a file that OpenSSL would read is none: it would wait for a FIFO forever.
+    """
+    for path in (SERVER_CA, CLIENT_CERT, CLIENT_KEY):
+        target.workspace.read(path)
     return VerifyContext(
         directory=target.workspace.directory,
         lab=spec.name,

@@ -314,6 +314,24 @@ def test_purge_removes_links_and_not_what_they_lead_to(tmp_path: Path) -> None:
     assert (outside / "precious").read_text() == "mine"
 
 
+@root_only
+@pytest.mark.engine
+@pytest.mark.parametrize("umask", [0o000, 0o777])
+def test_the_unprivileged_user_of_a_container_passes_whatever_the_umask(
+    tmp_path: Path, lab_name: str, engine: Any, umask: int
+) -> None:
+    """Root's lab in Docker: nginx runs as uid 65532, reads what it needs, and answers."""
+    lab = tmp_path / lab_name
+    before = os.umask(umask)
+    try:
+        run = mtlslab("up", "--runtime", "docker", "--dir", lab, *EC, cwd=tmp_path)
+        assert run.code == 0, run.err
+        assert {path for path, mode in modes_of(lab).items() if int(mode, 8) & 0o022} == set()
+    finally:
+        os.umask(before)
+        assert mtlslab("down", "--dir", lab, "--purge", cwd=tmp_path).code == 0
+
+
 # --- disks that keep no modes
 
 
@@ -661,3 +679,36 @@ def test_one_file_that_cannot_be_read_does_not_hide_the_other_certificates(tmp_p
     assert {item["file"] for item in document["unreadable"]} == names
     assert invoke("certs", "revoke", "client", "--dir", lab).code == 0
     assert invoke("certs", "crl", "--dir", lab).code == 0
+
+
+@pytest.mark.parametrize("file", ["client.crt", "client.key", "server-ca.crt"])
+def test_verify_does_not_wait_for_a_fifo_that_openssl_would_read(
+    tmp_path: Path, lab_name: str, nginx_binary: Path, file: str
+) -> None:
+    lab = tmp_path / lab_name
+    assert invoke("up", "--dir", lab, *EMBEDDED).code == 0
+    try:
+        (lab / "certs" / file).unlink()
+        os.mkfifo(lab / "certs" / file)
+        run = invoke("verify", "--dir", lab, "--only", "mtls-serves-client")
+        assert (run.code, f"certs/{file} is not a file" in run.err) == (3, True), run
+    finally:
+        assert invoke("down", "--dir", lab).code == 0
+
+
+def test_reload_ends_although_a_fifo_stands_in_place_of_the_configuration(
+    tmp_path: Path, lab_name: str, nginx_binary: Path
+) -> None:
+    lab = tmp_path / lab_name
+    assert invoke("up", "--dir", lab, *EMBEDDED).code == 0
+    try:
+        (lab / "nginx-tls/nginx.conf").unlink()
+        os.mkfifo(lab / "nginx-tls/nginx.conf")
+        assert invoke("reload", "--dir", lab).code == 3
+    finally:
+        assert invoke("down", "--dir", lab).code == 0
+
+
+def test_another_image_is_not_run_for_the_twins_of_a_cloned_lab(cloned: Path) -> None:
+    run = invoke("verify", "--prove", "--dir", cloned)
+    assert (run.code, "came from elsewhere" in run.err) == (2, True), run

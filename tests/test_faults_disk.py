@@ -274,7 +274,7 @@ def commands_for(path: Path) -> list[tuple[str, ...]]:
         issue = [("certs", "issue", "bob", "--overwrite"), ("certs", "issue", "--fault", "revoked")]
         commands += [("certs", "list"), *issue, ("certs", "revoke", "client"), ("certs", "export", "client")]
     if path.parts[0] in ("run", "logs") or path.name == "server.crt":
-        commands += [("up", "--runtime", "embedded", "--wait", "1s"), ("reload",), ("down",)]
+        commands += [("up", "--runtime", "embedded", "--wait", "1s", "--trust"), ("reload", "--trust"), ("down",)]
     return [*commands, ("render", "--overwrite", "--rotate-certs"), ("down", "--purge")]
 
 

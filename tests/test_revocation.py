@@ -264,7 +264,9 @@ def test_a_certificate_of_another_ca_cannot_be_revoked_here(workspace: Workspace
     assert "was not issued by certs/client-ca.crt" in refused.err
 
 
-@pytest.mark.parametrize("command", [("up", "--runtime", "embedded"), ("certs", "crl"), ("certs", "revoke", "client")])
+@pytest.mark.parametrize(
+    "command", [("up", "--runtime", "embedded", "--trust"), ("certs", "crl"), ("certs", "revoke", "client")]
+)
 def test_a_damaged_list_is_refused_in_words_and_left_as_it_is(workspace: Workspace, command: tuple[str, ...]) -> None:
     workspace.write(CRL, b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n")
     before = workspace.read(CRL)
