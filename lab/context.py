@@ -31,6 +31,7 @@ class VerifyContext:
         path: path of the page that both services serve.
         timeout: seconds that each attempt may take.
         crl: whether the mTLS service is set up to check a revocation list.
+        lab_directory: of a sabotaged twin: absolute path of its lab's workspace; None for a lab itself.
     """
 
     directory: Path
@@ -43,3 +44,9 @@ class VerifyContext:
     path: str = DEFAULT_PATH
     timeout: float = DEFAULT_TIMEOUT
     crl: bool = False
+    lab_directory: Path | None = None
+
+    @property
+    def issuer(self) -> Path:
+        """The workspace with the CAs' keys and the clients' credentials: a twin has none, and uses its lab's."""
+        return self.lab_directory or self.directory

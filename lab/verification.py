@@ -119,7 +119,7 @@ def make_attempt(context: VerifyContext, check: Check) -> Attempt:
         tls_version=check.tls_version,
         cacert=context.directory / SERVER_CA if check.trust is Trust.SERVER_CA else None,
         insecure=check.trust is Trust.ANYONE,
-        credential=credential_files(context.directory, check.credential) if check.credential else None,
+        credential=credential_files(context.issuer, check.credential) if check.credential else None,
         weak=check.weak,
         timeout=context.timeout,
         nonce=secrets.token_hex(8),

@@ -33,13 +33,13 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"issuing"}),
     frozenset({"export", "revocation"}),
     frozenset({"certs", "credentials", "ready"}),
-    frozenset({"renewal", "report", "serverlog"}),
+    frozenset({"leftovers", "renewal", "report", "serverlog"}),
     frozenset({"checks", "clients", "crl", "curl", "locate", "runtime"}),
     frozenset({"context", "faults"}),
     frozenset({"pki", "ports", "probe", "render", "workspace"}),
-    frozenset({"folder", "keys", "plan", "timings", "tls"}),
+    frozenset({"folder", "keys", "plan", "secretfiles", "timings", "tls"}),
     frozenset({"spec"}),
-    frozenset({"errors", "words"}),
+    frozenset({"errors", "interrupts", "words"}),
 )
 
 # Libraries and the only modules (or packages) that may import them. Whatever is not named here is not a dependency.

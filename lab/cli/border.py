@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
 import traceback
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from lab import interrupts
 from lab.errors import ExitCode, LabError, MachineError
 
 # sysexits(3), EX_SOFTWARE: a bug of ours is no verdict about anybody's server.
@@ -24,7 +24,7 @@ class BorderedGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         try:
-            signal.signal(signal.SIGTERM, _interrupt)
+            interrupts.listen()
             return super().invoke(ctx)
         except LabError as error:
             raise _ended(error) from error
@@ -75,8 +75,3 @@ def _bug(error: Exception, *, debug: bool) -> typer.Exit:
     else:
         say("  Hint: run it again as: mtlslab --debug COMMAND ... and report what it prints.")
     return typer.Exit(BUG)
-
-
-def _interrupt(_signum: int, _frame: object) -> None:
-    # SIGTERM takes the same way out as Ctrl-C, so that what was begun is cleaned up.
-    raise KeyboardInterrupt

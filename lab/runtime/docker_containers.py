@@ -37,6 +37,18 @@ def find(api: APIClient, lab: str) -> list[Summary]:
     return sorted(found, key=lambda container: (order.get(service_of(container), len(order)), name_of(container)))
 
 
+def labs(api: APIClient) -> tuple[str, ...]:
+    """Names of the labs that have a container, a volume or a network, by our label."""
+    ours = {"label": [LABEL_LAB]}
+    with engine_errors("Cannot list what runs."):
+        found = [
+            *api.containers(all=True, filters=ours),
+            *(api.volumes(filters=ours)["Volumes"] or ()),
+            *api.networks(filters=ours),
+        ]
+    return tuple(sorted({item["Labels"][LABEL_LAB] for item in found}))
+
+
 def service_of(container: Summary) -> str:
     """The service that a container runs; empty when its label is gone."""
     return str(container["Labels"].get(LABEL_SERVICE, ""))

@@ -37,6 +37,7 @@ _MASTER = re.compile(
 _WORKER_TITLE = "nginx: worker process"
 _RETIRED_TITLE = "nginx: worker process is shutting down"
 _MEMORY_FILE = "mtlslab:{lab}:{service}"
+_INHERITED = re.compile(r"/memfd:mtlslab:(?P<lab>[a-z0-9_-]+):")
 # nginx writes its title over its arguments and its environment: 22 bytes more than the arguments. In an empty
 # environment the end of the title, which is the label, would be cut off.
 _ROOM_FOR_TITLE = {"MTLSLAB_ROOM": "-" * 64}
@@ -102,6 +103,21 @@ def scan(lab: str) -> Found:
                 masters.append(_master(process, match))
     sessions = {item.process.pid for item in masters}
     return Found(tuple(masters), tuple(_orphans(lab, workers, sessions)))
+
+
+def labs() -> tuple[str, ...]:
+    """Names of the labs that a process speaks of, by its title or its memory file; whose it is, ``scan`` tells."""
+    import psutil
+
+    names: set[str] = set()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            text = title(process)
+            if match := _MASTER.fullmatch(text) if PROCESS_LABEL in text else None:
+                names.add(match["lab"])
+            elif text.startswith(_WORKER_TITLE):
+                names.update(_labs_of_worker(process))
+    return tuple(sorted(names))
 
 
 def title(process: psutil.Process) -> str:
@@ -241,6 +257,15 @@ def _service_of_worker(lab: str, process: psutil.Process) -> str:
             if target.startswith(prefix):
                 return target.removeprefix(prefix).removesuffix(" (deleted)")
     return ""
+
+
+def _labs_of_worker(process: psutil.Process) -> Iterator[str]:
+    """The lab of the memory file that a worker inherited."""
+    directory = f"/proc/{process.pid}/fd"
+    for number in os.listdir(directory):
+        with contextlib.suppress(OSError):
+            if match := _INHERITED.match(os.readlink(f"{directory}/{number}")):
+                yield match["lab"]
 
 
 @contextlib.contextmanager
