@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
+
+from tests.cli import Run, command, environment
 
 PATIENCE = 60
 SECRETS = (b"PRIVATE KEY-----", b"CLIENT_RANDOM ", b"_TRAFFIC_SECRET_0 ")
@@ -44,3 +47,16 @@ def wait_for(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come true"
         time.sleep(0.005)
+
+
+def start(*arguments: str | Path, cwd: Path, **more: str) -> subprocess.Popen[str]:
+    """Start a command; the caller ends it."""
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command(*arguments), cwd=cwd, env=environment(**more), text=True, **streams)  # type: ignore[call-overload,no-any-return]
+
+
+def ended(process: subprocess.Popen[str]) -> Run:
+    """Wait for a command's end."""
+    out, err = process.communicate(timeout=120)
+    assert "Traceback" not in err, err
+    return Run(process.returncode, out, err)
