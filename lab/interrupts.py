@@ -7,6 +7,10 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 SIGNALS = (
     signal.SIGINT,
@@ -62,6 +66,19 @@ def undisturbed() -> Iterator[None]:
         if _State.waiting and not _State.depth:
             _State.waiting = False
             raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def worker_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads for a block of work. Where it is interrupted or fails, what has not begun is dropped, not done first."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _interrupt(_signum: int, _frame: object) -> None:

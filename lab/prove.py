@@ -7,13 +7,12 @@ import dataclasses
 import datetime
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from lab.checks import Result
 from lab.errors import ExitCode, MachineError, SpecError
 from lab.faults import FAULTS
-from lab.interrupts import undisturbed
+from lab.interrupts import undisturbed, worker_pool
 from lab.leftovers import end_twins
 from lab.locate import Target
 from lab.mutants import MUTANTS, Mutant
@@ -136,7 +135,7 @@ def prove(
         # Issued once for the lab: a twin has no keys but the server's.
         with issued(workspace) as issue:
             issue(list(FAULTS))
-        with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        with worker_pool(SIDE_BY_SIDE) as pool:
             try:
                 trials = tuple(pool.map(trial_of, (*CONTROLS, *chosen)))
             except BaseException:

@@ -143,3 +143,20 @@ def test_a_clean_up_in_another_thread_holds_no_interrupt_back(listening: None) -
     finally:
         end.set()
         thread.join()
+
+
+def interrupted_work(done: list[str]) -> None:
+    """One piece of work is at it and another one waits when the interrupt comes."""
+    end = threading.Event()
+    with interrupts.worker_pool(1) as pool:
+        pool.submit(end.wait, 10)
+        pool.submit(done.append, "waiting").add_done_callback(lambda _: end.set())
+        raise KeyboardInterrupt
+
+
+def test_work_that_waits_for_its_turn_is_dropped_when_an_interrupt_comes() -> None:
+    """Else whoever presses Ctrl-C in the middle of `verify` would wait for all of its attempts."""
+    done: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_work(done)
+    assert done == []

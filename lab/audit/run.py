@@ -18,6 +18,7 @@ from lab.audit.target import Target
 from lab.checks.model import Result
 from lab.errors import MachineError
 from lab.handshake.authorities import announced_names
+from lab.interrupts import worker_pool
 from lab.probe import DEFAULT_TIMEOUT, Attempt, Credential, Observation, Side, attempt
 from lab.tls import VERSIONS
 
@@ -65,7 +66,7 @@ def audit(request: AuditRequest, *, probe: Probe = attempt) -> AuditReport:
         MachineError: it took so long that the clients' certificates expired meanwhile.
     """
     started, begin = datetime.datetime.now(datetime.UTC), time.perf_counter()
-    with open_forge(request.client_ca, now=started) as forge, ThreadPoolExecutor(WORKERS) as pool:
+    with open_forge(request.client_ca, now=started) as forge, worker_pool(WORKERS) as pool:
         server, found = _Audit(request, forge, probe, pool).run()
     _require_in_time(time.perf_counter() - begin)
     return AuditReport(
