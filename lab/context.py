@@ -32,6 +32,7 @@ class VerifyContext:
         timeout: seconds that each attempt may take.
         crl: whether the mTLS service is set up to check a revocation list.
         log_token: what each line of the services' access logs begins with.
+        lab_directory: of a sabotaged twin: absolute path of its lab's workspace; None for a lab itself.
     """
 
     directory: Path
@@ -45,3 +46,9 @@ class VerifyContext:
     timeout: float = DEFAULT_TIMEOUT
     crl: bool = False
     log_token: str = ""
+    lab_directory: Path | None = None
+
+    @property
+    def issuer(self) -> Path:
+        """The workspace with the CAs' keys and the clients' credentials: a twin has none, and uses its lab's."""
+        return self.lab_directory or self.directory

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import LabError, LabNotFoundError, MachineError
+from lab.interrupts import undisturbed
 from lab.labfiles import plan_of, write_certificates, write_files
+from lab.leftovers import end_twins, list_twins, remove_twin_directories
 from lab.locate import Target, look_again
 from lab.plan import CRL
 from lab.ready import wait_until_ready
@@ -120,7 +122,7 @@ def up(target: Target, options: UpOptions, say: Say, timings: Timings) -> UpResu
 
 
 def down(target: Target, *, purge: bool, say: Say) -> tuple[str, ...]:
-    """Take away all that runs of a lab, whatever runs it, also when the workspace is gone.
+    """Take away all that runs of a lab and of its sabotaged twins, whatever runs it, also when the workspace is gone.
 
     With ``purge`` the workspace goes too. Returns the names of what was removed.
 
@@ -139,6 +141,7 @@ def down(target: Target, *, purge: bool, say: Say) -> tuple[str, ...]:
         return _stop_everywhere(target, say, locked=False)
     with workspace.lock():
         removed = _stop_everywhere(target, say, locked=True)
+        remove_twin_directories(workspace, say)
         if purge:
             if target.record:
                 forget(workspace, target.record)
@@ -149,13 +152,24 @@ def down(target: Target, *, purge: bool, say: Say) -> tuple[str, ...]:
         return removed
 
 
-def status(target: Target) -> tuple[tuple[str, ServiceStatus], ...]:
-    """What exists of a lab: pairs of runtime name and service status."""
-    return tuple(
-        (runtime.name, item)
-        for runtime in _runtimes(target).all(_recorded(target))
-        for item in runtime.status(target.name)
-    )
+@dataclasses.dataclass(frozen=True)
+class LabStatus:
+    """What exists of a lab.
+
+    Attributes:
+        services: pairs of runtime name and service status.
+        twins: the same of its sabotaged twins, each with the twin's lab name in front.
+    """
+
+    services: tuple[tuple[str, ServiceStatus], ...]
+    twins: tuple[tuple[str, str, ServiceStatus], ...]
+
+
+def status(target: Target) -> LabStatus:
+    """What exists of a lab and of its sabotaged twins: `verify --prove` is at work on those, or was killed."""
+    runtimes = _runtimes(target).all(_recorded(target))
+    services = tuple((runtime.name, item) for runtime in runtimes for item in runtime.status(target.name))
+    return LabStatus(services, list_twins(target.workspace, runtimes))
 
 
 def logs(target: Target, service: str | None, *, follow: bool, tail: int | None) -> Iterator[LogLine]:
@@ -234,7 +248,8 @@ def _look(target: Target, options: UpOptions, say: Say, timings: Timings) -> _Ou
 def _take_away(lab: str, runtime: Runtime, say: Say) -> None:
     """Stop what a failed `up` started. Why it failed is what counts: a second error must not hide the first."""
     try:
-        runtime.stop(lab)
+        with undisturbed():
+            runtime.stop(lab)
     except LabError as error:
         say(f"What was started may still be there, because it could not be stopped: {error.what}")
 
@@ -265,7 +280,8 @@ def _bring_up(
             wait_until_ready(plan, runtime, seconds=options.wait)
     except BaseException:
         if started.kept and started.created and not options.retain:
-            runtime.stop(spec.name, started.created)
+            with undisturbed():
+                runtime.stop(spec.name, started.created)
         raise
     return UpResult(spec, runtime.describe(), started.created, started.kept)
 
@@ -359,13 +375,14 @@ def _recorded(target: Target) -> str:
 
 def _stop_everywhere(target: Target, say: Say, *, locked: bool) -> tuple[str, ...]:
     removed: tuple[str, ...] = ()
-    for runtime in _runtimes(target, say).all(_recorded(target)):
+    runtimes = _runtimes(target, say).all(_recorded(target))
+    for runtime in runtimes:
         _refuse_foreign(target.name, target.workspace.directory, runtime.status(target.name))
         # Where there was no lab there was no lock: what runs may be that of an `up` that began a moment ago.
         if not locked and target.workspace.exists():
             raise at_work(f"{target.workspace.directory} has just been made")
         removed += runtime.stop(target.name)
-    return removed
+    return removed + end_twins(target.workspace, runtimes)
 
 
 def _forget_runtime(workspace: Workspace) -> None:

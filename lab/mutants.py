@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable
 
 from lab import pki
-from lab.credentials import load_client_ca
+from lab.credentials import load, load_client_ca
 from lab.crl import issue_crl
 from lab.plan import CLIENT_CA, CRL, MTLS_SERVICE, SERVER_CA, SERVER_CA_KEY, SERVER_CERT, SERVER_KEY, TLS_SERVICE
 from lab.ports import free_port
@@ -156,7 +156,7 @@ def stranger_is_trusted_too(twin: Twin) -> None:
 @mutant(crl=True)
 def empty_crl(twin: Twin) -> None:
     """The revocation list has lost its entries."""
-    ca = load_client_ca(twin.workspace)
+    ca = load_client_ca(twin.lab)
     twin.workspace.write(CRL, issue_crl(ca, {}, now=twin.now, number=99, days=30))
 
 
@@ -169,7 +169,7 @@ def crl_is_not_checked(twin: Twin) -> None:
 @mutant(crl=True)
 def expired_crl(twin: Twin) -> None:
     """The revocation list has expired, so that the server refuses everyone."""
-    ca = load_client_ca(twin.workspace)
+    ca = load_client_ca(twin.lab)
     long_ago = twin.now - datetime.timedelta(days=10)
     twin.workspace.write(CRL, issue_crl(ca, {}, now=long_ago, number=99, days=1))
 
@@ -275,13 +275,14 @@ def self_signed_server_certificate(twin: Twin) -> None:
 def server_certificate_of_the_client_ca(twin: Twin) -> None:
     """The server's certificate comes from the client CA."""
     key = pki.new_key("ec-p256")
-    ca = load_client_ca(twin.workspace)
+    ca = load_client_ca(twin.lab)
     _replace_server(twin, pki.issue_server_leaf(ca, key, twin.spec.server_names, now=twin.now, days=10))
 
 
 @mutant()
 def server_key_readable_by_all(twin: Twin) -> None:
     """Everybody on the machine may read the server's private key."""
+    _server_certificate(twin, days=1)  # not the lab's own key: somebody may really read it
     (twin.workspace.directory / SERVER_KEY).chmod(0o644)
 
 
@@ -304,7 +305,7 @@ def wrong_page(twin: Twin) -> None:
 def _server_certificate(
     twin: Twin, *, hosts: tuple[str, ...] = (), now: datetime.datetime | None = None, days: int = 10
 ) -> None:
-    ca = pki.load_credential(twin.workspace.read(SERVER_CA) or b"", twin.workspace.read(SERVER_CA_KEY) or b"")
+    ca = load(twin.lab, SERVER_CA, SERVER_CA_KEY)
     key = pki.new_key("ec-p256")
     names = hosts or twin.spec.server_names
     _replace_server(twin, pki.issue_server_leaf(ca, key, names, now=now or twin.now, days=days))

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from lab.checks import Result
-from lab.errors import ExitCode, SpecError
+from lab.errors import ExitCode, MachineError, SpecError
 from lab.faults import FAULTS
+from lab.interrupts import undisturbed, worker_pool
+from lab.leftovers import end_twins
 from lab.locate import Target
 from lab.mutants import MUTANTS, Mutant
+from lab.probe import Attempt, Observation, attempt
 from lab.report import Report
-from lab.revocation import SPECIMEN
 from lab.runtime.base import Runtime
+from lab.runtime.choose import Runtimes
 from lab.spec import LabSpec, make_spec
 from lab.trust import refuse, require_trust
-from lab.twins import Twin, make_twin, running
+from lab.twins import StoppedError, Twin, make_twin, running
 from lab.verification import run_checks
 from lab.verify import make_context
 from lab.workspace import TWINS_DIRECTORY, Workspace
@@ -118,27 +122,53 @@ def prove(
     """
     workspace = target.workspace
     chosen = _chosen(names)
+    _require_here(runtime)
+    stop = threading.Event()
     workspace.require()
-    with workspace.lock():
+    with workspace.lock(), _no_twins_left(workspace):
         record = workspace.require()
         spec = make_spec(record.spec)
         # Twins are our own, but their image is the one that the lab names.
         require_trust(workspace, record, refuse, lambda _: None, command="up")
 
         def trial_of(mutant: Mutant) -> Outcome:
-            trial = _trial(workspace, spec, mutant, runtime, record.image or spec.image)
+            trial = _trial(workspace, spec, mutant, runtime, record.image or spec.image, stop)
             observer(trial)
             return trial
 
-        try:
-            # Issued once for the lab: twins have the same CAs, and copy what they can.
-            with issued(workspace) as issue:
-                issue([name for name in FAULTS if name != SPECIMEN])
-            with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        # Issued once for the lab: a twin has no keys but the server's.
+        with issued(workspace) as issue:
+            issue(list(FAULTS))
+        with worker_pool(SIDE_BY_SIDE) as pool:
+            try:
                 trials = tuple(pool.map(trial_of, (*CONTROLS, *chosen)))
-        finally:
-            workspace.remove([TWINS_DIRECTORY])
+            except BaseException:
+                stop.set()
+                raise
     return Proof(spec.name, runtime.name, trials)
+
+
+def _require_here(runtime: Runtime) -> None:
+    if not runtime.publishes_here():
+        raise MachineError(
+            "The twins of a proof cannot be reached on another machine.",
+            why="they let strangers in, so they listen on that machine's loopback address only",
+            hint="Type the command there, or start the lab without Docker: mtlslab up --runtime embedded",
+        )
+
+
+@contextlib.contextmanager
+def _no_twins_left(workspace: Workspace) -> Iterator[None]:
+    """End what an earlier proof has left when it was killed; at the end of the block, remove the twins' directories.
+
+    To be called under the lock: a proof that is still at work holds it.
+    """
+    end_twins(workspace, Runtimes(workspace.directory).all(""))
+    try:
+        yield
+    finally:
+        with undisturbed():
+            workspace.remove([TWINS_DIRECTORY])
 
 
 def _chosen(names: Iterable[str]) -> tuple[Mutant, ...]:
@@ -148,12 +178,18 @@ def _chosen(names: Iterable[str]) -> tuple[Mutant, ...]:
     return tuple(mutant for name, mutant in MUTANTS.items() if not names or name in set(names))
 
 
-def _trial(workspace: Workspace, spec: LabSpec, mutant: Mutant, runtime: Runtime, image: str) -> Outcome:
+def _trial(
+    workspace: Workspace, spec: LabSpec, mutant: Mutant, runtime: Runtime, image: str, stop: threading.Event
+) -> Outcome:
     now = datetime.datetime.now(datetime.UTC)
-    twin = make_twin(workspace, spec, mutant.name, crl=mutant.crl, now=now)
-    mutant.sabotage(twin)
-    with running(twin, runtime, image):
-        report = _checked(twin, runtime)
+    try:
+        twin = make_twin(workspace, spec, mutant.name, crl=mutant.crl, now=now)
+        mutant.sabotage(twin)
+        with running(twin, runtime, image, stop):
+            report = _checked(twin, runtime, stop)
+    except FileNotFoundError as error:
+        why = f"{error.filename} has gone: was the lab's directory removed meanwhile?"
+        raise MachineError(f"The twin {mutant.name!r} could not be checked.", why=why) from error
     caught = tuple(finding.id for finding in report.findings if finding.result is Result.FAIL)
     control = mutant in CONTROLS
     # A faithful twin must be green in every respect: what could not be told there proves nothing elsewhere either.
@@ -161,8 +197,14 @@ def _trial(workspace: Workspace, spec: LabSpec, mutant: Mutant, runtime: Runtime
     return Outcome(mutant.name, mutant.title, control, caught + unsure, len(report.findings))
 
 
-def _checked(twin: Twin, runtime: Runtime) -> Report:
+def _checked(twin: Twin, runtime: Runtime, stop: threading.Event) -> Report:
     spec, workspace = twin.spec, twin.workspace
     context = make_context(Target(spec.name, workspace, workspace.record()), spec, runtime.name)
-    with issued(workspace) as issue:
-        return run_checks(context, issue=issue, read_log=lambda tail: runtime.logs(spec.name, tail=tail))
+    context = dataclasses.replace(context, lab_directory=twin.lab.directory)
+
+    def probe(what: Attempt) -> Observation:
+        if stop.is_set():
+            raise StoppedError
+        return attempt(what)
+
+    return run_checks(context, probe=probe, read_log=lambda tail: runtime.logs(spec.name, tail=tail))

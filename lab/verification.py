@@ -27,6 +27,7 @@ from lab.checks import (
 from lab.checks.model import CLIENT, PROBE
 from lab.context import FAULTS_DIRECTORY, Probe, VerifyContext
 from lab.errors import LabError
+from lab.interrupts import worker_pool
 from lab.plan import CLIENT_CERT, CLIENT_KEY, SERVER_CA, SERVICES, TLS_SERVICE
 from lab.probe import Attempt, Credential, attempt
 from lab.report import Finding, Report
@@ -119,7 +120,7 @@ def make_attempt(context: VerifyContext, check: Check) -> Attempt:
         tls_version=check.tls_version,
         cacert=context.directory / SERVER_CA if check.trust is Trust.SERVER_CA else None,
         insecure=check.trust is Trust.ANYONE,
-        credential=credential_files(context.directory, check.credential) if check.credential else None,
+        credential=credential_files(context.issuer, check.credential) if check.credential else None,
         weak=check.weak,
         timeout=context.timeout,
         nonce=secrets.token_hex(8),
@@ -153,7 +154,7 @@ class _Run:
     def probe_all(self, checks: Sequence[Check]) -> None:
         """Run in waves: a check is due once its positive control is decided."""
         waiting = list(checks)
-        with ThreadPoolExecutor(WORKERS) as pool:
+        with worker_pool(WORKERS) as pool:
             while waiting:
                 due = [check for check in waiting if check.depends is None or check.depends in self._decided]
                 later = {check.id for check in waiting} - {check.id for check in due}

@@ -145,6 +145,7 @@ events {{}}
 http {{
   access_log off; client_body_temp_path t1; proxy_temp_path t2;
   fastcgi_temp_path t3; uwsgi_temp_path t4; scgi_temp_path t5;
+  {outside}
   server {{
     listen 127.0.0.1:{port} ssl;
     ssl_certificate {certs}/server.crt; ssl_certificate_key {certs}/server.key;
@@ -156,10 +157,10 @@ http {{
 
 
 @contextlib.contextmanager
-def nginx_server(nginx: Path, certs: Path, directory: Path, directives: str) -> Iterator[int]:
-    """A real nginx with these directives inside of ``server``."""
+def nginx_server(nginx: Path, certs: Path, directory: Path, directives: str, outside: str = "") -> Iterator[int]:
+    """A real nginx with these directives inside of ``server``, and others outside of it."""
     port = free_port()
-    conf = _NGINX.format(port=port, certs=certs, directives=directives)
+    conf = _NGINX.format(port=port, certs=certs, directives=directives, outside=outside)
     directory.mkdir()
     (directory / "nginx.conf").write_text(conf)
     user = " user root root;" if os.getuid() == 0 else ""

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from lab.cli.main import app
 from lab.errors import ExitCode
+from lab.interrupts import SIGNALS
 from tests.cli import Run
 
 # No engine answers there: what is tested is not asked of one.
@@ -53,9 +54,10 @@ def _limited() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _signals_kept() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         yield
     finally:
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -33,14 +33,14 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"issuing"}),
     frozenset({"export", "revocation"}),
     frozenset({"certs", "credentials", "ready"}),
-    frozenset({"renewal", "report", "serverlog"}),
+    frozenset({"leftovers", "renewal", "report", "serverlog"}),
     frozenset({"checks", "clients", "crl", "curl", "locate", "runtime"}),
     frozenset({"context", "faults"}),
     frozenset({"pki", "ports", "probe", "render", "workspace"}),
     frozenset({"inside", "ownlabs"}),
-    frozenset({"folder", "keys", "lablock", "labrecord", "plan", "timings", "tls"}),
+    frozenset({"folder", "keys", "lablock", "labrecord", "plan", "secretfiles", "timings", "tls"}),
     frozenset({"ownership", "refusals", "spec"}),
-    frozenset({"errors", "programs", "shell", "sudo", "visible", "words"}),
+    frozenset({"errors", "interrupts", "programs", "shell", "sudo", "visible", "words"}),
 )
 
 # Libraries and the only modules (or packages) that may import them. Whatever is not named here is not a dependency.

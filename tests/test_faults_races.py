@@ -19,6 +19,8 @@ EMBEDDED = ("--runtime", "embedded", "--tls-port", "0", "--mtls-port", "0", "--k
 DOCKER = ("--runtime", "docker", *EMBEDDED[2:])
 BUSY = "Another mtlslab is at work on this lab."
 TABLE = "table"
+# Steps of the signals lie between each other, so that together they cover more points.
+FIRST_STEP = {signal.SIGINT: 2, signal.SIGTERM: 4, signal.SIGHUP: 6}
 # Runs `up` and sends itself a signal at the N-th step, with the steps of kill_up.py.
 INTERRUPTED_UP = """
 import os, runpy, signal, sys
@@ -122,13 +124,12 @@ def interrupted(number: int, kind: str, step: int, arguments: tuple[str, ...], p
     return names[0] if names else ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("number", FIRST_STEP, ids=lambda number: number.name)
 def test_an_interrupted_up_ends_with_130_and_nothing_runs(
     number: signal.Signals, place: Path, lab_name: str, record_property: Callable[[str, object], None]
 ) -> None:
     rows, arguments = [], ("--name", lab_name, *EMBEDDED)
-    # Steps of both signals lie between each other, so that together they cover twice as many points.
-    step = 2 if number == signal.SIGINT else 4
+    step = FIRST_STEP[number]
     while name := interrupted(number, "any", step, arguments, place):
         assert masters(lab_name) == [], name
         rows.append(f"{step:>3}  {name:<45} {number.name}: 130, nothing runs")
@@ -141,14 +142,15 @@ def test_an_interrupted_up_ends_with_130_and_nothing_runs(
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("number", FIRST_STEP, ids=lambda number: number.name)
 def test_an_interrupted_up_leaves_no_container_and_no_network(
     number: signal.Signals, place: Path, lab_name: str, engine: Any
 ) -> None:
-    step, arguments = 1, ("--name", lab_name, *DOCKER)
+    first = FIRST_STEP[number] // 2
+    step, arguments = first, ("--name", lab_name, *DOCKER)
     label = {"label": f"mtlslab.lab={lab_name}"}
     while interrupted(number, "engine", step, arguments, place):
         assert engine.containers.list(all=True, filters=label) == []
         assert engine.networks.list(filters=label) == []
         step += 3
-    assert step > 3
+    assert step > first

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from lab.errors import ExitCode, SpecError
+from lab.leftovers import twin_name
 from lab.locate import Target, locate
 from lab.mutants import CIPHERS, CLIENT_CA_FILE, LOCATION, MUTANTS, PROTOCOLS, VERIFY_CLIENT
 from lab.output.proof import render_proof
 from lab.prove import Outcome, Proof, prove
 from lab.runtime.choose import Runtimes
 from lab.spec import check_name, make_spec
-from lab.twins import make_twin, twin_name
+from lab.twins import make_twin
 from lab.workspace import Workspace
 from tests.cli import mtlslab
 

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, TypeVar
 from lab.audit import findings
 from lab.audit.judge import Way, judge_right_client, judge_stranger, way_of
 from lab.audit.report import AuditFinding, AuditReport, ClientAuth, Offer, ServerFacts
-from lab.audit.strangers import NO_CERTIFICATE, ClientCa, Forge, Stranger, open_forge
+from lab.audit.strangers import LIFETIME, NO_CERTIFICATE, ClientCa, Forge, Stranger, open_forge
 from lab.audit.target import Target
 from lab.checks.model import Result
+from lab.errors import MachineError
 from lab.handshake.authorities import announced_names
+from lab.interrupts import worker_pool
 from lab.probe import DEFAULT_TIMEOUT, Attempt, Credential, Observation, Side, attempt
 from lab.tls import VERSIONS
 
@@ -61,10 +63,12 @@ def audit(request: AuditRequest, *, probe: Probe = attempt) -> AuditReport:
 
     Raises:
         OSError: there is no room for temporary files.
+        MachineError: it took so long that the clients' certificates expired meanwhile.
     """
     started, begin = datetime.datetime.now(datetime.UTC), time.perf_counter()
-    with open_forge(request.client_ca, now=started) as forge, ThreadPoolExecutor(WORKERS) as pool:
+    with open_forge(request.client_ca, now=started) as forge, worker_pool(WORKERS) as pool:
         server, found = _Audit(request, forge, probe, pool).run()
+    _require_in_time(time.perf_counter() - begin)
     return AuditReport(
         url=request.target.url,
         started=started,
@@ -73,6 +77,16 @@ def audit(request: AuditRequest, *, probe: Probe = attempt) -> AuditReport:
         strict=request.strict,
         duration_ms=(time.perf_counter() - begin) * 1000,
     )
+
+
+def _require_in_time(seconds: float) -> None:
+    """Refuse to judge with certificates that have expired: a server then refuses everybody, for that reason alone."""
+    if seconds > LIFETIME.total_seconds():
+        raise MachineError(
+            "The audit took too long to tell anything.",
+            why=f"its clients' certificates live for {LIFETIME.total_seconds() / 60:.0f} minutes only",
+            hint="Give each attempt less time: --timeout 5",
+        )
 
 
 class _Audit:

@@ -1,6 +1,7 @@
 """The clients that knock at a foreign server: what each one is, and its credential, minted for one audit.
 
-The files live in a private temporary directory as long as the audit lasts.
+Some are signed with the real client CA's key, and servers accept them. So they lie in files for secrets, and are worth
+nothing after an hour.
 """
 
 from __future__ import annotations
@@ -8,11 +9,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import os
-import tempfile
 from collections.abc import Iterator
 from enum import StrEnum
-from pathlib import Path
 
 from cryptography import x509
 
@@ -21,6 +19,9 @@ from lab.checks.model import Severity
 from lab.faults import FAULTS, Fault, Outcome, build
 from lab.faults import Severity as FaultSeverity
 from lab.probe import Credential
+from lab.secretfiles import Keep, secret_files
+
+LIFETIME = datetime.timedelta(hours=1)
 
 
 class Wanted(StrEnum):
@@ -96,17 +97,23 @@ class ClientCa:
 
 
 class Forge:
-    """Mints the strangers' credentials into a directory."""
+    """Mints the strangers' credentials.
 
-    def __init__(self, directory: Path, ca: ClientCa, *, now: datetime.datetime) -> None:
-        self._directory = directory
+    Args:
+        keep: makes a file for a secret.
+        ca: the client CA.
+        now: the time (aware UTC).
+    """
+
+    def __init__(self, keep: Keep, ca: ClientCa, *, now: datetime.datetime) -> None:
+        self._keep = keep
         self._ca = ca
         self._now = now
         self._dummy = self._self_made(pki.distinguished_name("nobody"))
 
     def right_client(self) -> Credential | None:
         """A good client of the real client CA; None without its key."""
-        return self._mint("another-client", self._ca.key, "right-client") if self._ca.key else None
+        return self._mint("another-client", self._ca.key) if self._ca.key else None
 
     def basic(self, announced: tuple[x509.Name, ...]) -> tuple[Stranger, ...]:
         """The strangers that take no secret.
@@ -152,31 +159,23 @@ class Forge:
             missing=missing,
         )
 
-    def _mint(self, name: str, ca: pki.Credential, file: str = "") -> Credential:
-        files = build(name, client_ca=ca, server=self._dummy, now=self._now)
-        certificate, key = (self._directory / f"{file or name}{suffix}" for suffix in (".crt", ".key"))
-        _write_private(certificate, files.certificate or b"")
-        _write_private(key, files.key or b"")
-        return Credential(certificate, key)
+    def _mint(self, name: str, ca: pki.Credential) -> Credential:
+        files = build(name, client_ca=ca, server=self._dummy, now=self._now, lifetime=LIFETIME)
+        file = self._keep((files.certificate or b"") + (files.key or b""))
+        return Credential(file, file)
 
     def _self_made(self, subject: x509.Name) -> pki.Credential:
         key = pki.new_key("ec-p256")
-        first, last = pki.validity(self._now, 1)
+        first, last = self._now - pki.BACKDATED, self._now + LIFETIME
         return pki.issue(subject, key, pki.ca_extensions(1), issuer=None, not_before=first, not_after=last)
 
 
 @contextlib.contextmanager
 def open_forge(ca: ClientCa, *, now: datetime.datetime) -> Iterator[Forge]:
-    """A forge with a private directory (mode 0700) that is gone at the end, however it comes.
+    """A forge whose files are gone at the end, however it comes.
 
     Raises:
         OSError: there is no room for temporary files.
     """
-    with tempfile.TemporaryDirectory(prefix="mtlslab-audit-") as directory:
-        yield Forge(Path(directory), ca, now=now)
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
+    with secret_files() as keep:
+        yield Forge(keep, ca, now=now)

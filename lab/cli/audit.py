@@ -65,7 +65,7 @@ def audit(
         typer.Option(
             "--client-ca-key",
             envvar="MTLSLAB_CLIENT_CA_KEY",
-            help="Its private key: mints good, odd and broken clients, in a private directory that is removed again.",
+            help="Its private key: mints good, odd and broken clients, for this audit only and valid for an hour.",
         ),
     ] = None,
     path: Annotated[

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import traceback
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
+from lab import interrupts
 from lab.cli.terminal import say, say_lines, stop_output
 from lab.errors import ExitCode, LabError, MachineError
 from lab.visible import visible
@@ -33,7 +33,7 @@ class BorderedGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         try:
-            signal.signal(signal.SIGTERM, _interrupt)
+            interrupts.listen()
             _tame_umask()
             return super().invoke(ctx)
         except LabError as error:
@@ -89,8 +89,3 @@ def _bug(error: Exception, *, debug: bool) -> typer.Exit:
     else:
         say("  Hint: run it again as: mtlslab --debug COMMAND ... and report what it prints.")
     return typer.Exit(BUG)
-
-
-def _interrupt(_signum: int, _frame: object) -> None:
-    # SIGTERM takes the same way out as Ctrl-C, so that what was begun is cleaned up.
-    raise KeyboardInterrupt

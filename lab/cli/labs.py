@@ -20,6 +20,7 @@ from lab.words import PULL, RUNTIMES, SERVICES
 if TYPE_CHECKING:
     from lab.lifecycle import UpResult
     from lab.locate import Target
+    from lab.runtime.base import ServiceStatus
     from lab.timings import Timings
 
 
@@ -135,27 +136,38 @@ def status(
 
     require_choice("--output", output, ("text", "json"))
     target = find(name, directory)
-    items = lifecycle.status(target)
-    if not items:
-        raise LabNotFoundError(f"Nothing runs of the lab {target.name!r}.", hint="Start it with: mtlslab up")
-    rows: list[dict[str, Any]] = [
+    found = lifecycle.status(target)
+    services = [
         {
-            "service": item.service,
-            "state": str(item.state),
-            "runtime": runtime,
-            "identity": item.identity,
+            **_row(runtime, item),
             "detail": item.detail,
             "exit_code": item.exit_code,
             "url": _url_of(target, item.service),
         }
-        for runtime, item in items
+        for runtime, item in found.services
     ]
-    if output == "json":
-        put_json({"schema": "mtlslab.status/1", "lab": target.name, "services": rows})
-        return
-    for row in rows:
+    twins = [{"twin": name, **_row(runtime, item)} for name, runtime, item in found.twins]
+    if (services or twins) and output == "json":
+        document = {"schema": "mtlslab.status/1", "lab": target.name, "services": services, "twins": twins}
+        put_json(document)
+    elif output == "text":
+        _print_status(services, twins)
+    if not services:
+        raise LabNotFoundError(f"Nothing runs of the lab {target.name!r}.", hint="Start it with: mtlslab up")
+
+
+def _row(runtime: str, item: ServiceStatus) -> dict[str, Any]:
+    return {"service": item.service, "state": str(item.state), "runtime": runtime, "identity": item.identity}
+
+
+def _print_status(services: list[dict[str, Any]], twins: list[dict[str, Any]]) -> None:
+    for row in services:
         detail = f" ({row['detail']})" if row["detail"] else ""
         put(f"{row['service']:<11} {row['state']}{detail}  {row['runtime']} {row['identity']}  {row['url']}")
+    for row in twins:
+        put(f"{row['twin']}: {row['service']} {row['state']}  {row['runtime']} {row['identity']}")
+    if twins:
+        say("Twins belong to verify --prove. If none is at work it was killed: mtlslab down takes them away.")
 
 
 def logs(

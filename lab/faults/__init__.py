@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from lab import pki
 from lab.faults import chains, identity, keys, trust, usage, validity
-from lab.faults.model import Fault, FaultFiles, Outcome, Parts, Severity, in_order
+from lab.faults.model import LIFETIME, Fault, FaultFiles, Outcome, Parts, Severity, in_order
 
 __all__ = ["FAULTS", "Fault", "FaultFiles", "Outcome", "Severity", "build"]
 
@@ -21,7 +21,14 @@ FAULTS = MappingProxyType({fault.name: fault for chapter in CHAPTERS for fault i
 """The zoo, by name, in the order in which it is told."""
 
 
-def build(name: str, *, client_ca: pki.Credential, server: pki.Credential, now: datetime.datetime) -> FaultFiles:
+def build(
+    name: str,
+    *,
+    client_ca: pki.Credential,
+    server: pki.Credential,
+    now: datetime.datetime,
+    lifetime: datetime.timedelta = LIFETIME,
+) -> FaultFiles:
     """Issue one credential of the zoo.
 
     Args:
@@ -29,11 +36,12 @@ def build(name: str, *, client_ca: pki.Credential, server: pki.Credential, now: 
         client_ca: the client CA with its key; one that nobody trusts will do where ``needs_client_ca`` is false.
         server: the server's own credential.
         now: the time (aware UTC).
+        lifetime: how long its certificates live at most.
 
     Raises:
         KeyError: there is no such fault.
     """
-    made = FAULTS[name].build(Parts(client_ca=client_ca, server=server, now=now, name=name))
+    made = FAULTS[name].build(Parts(client_ca, server, now, name, lifetime))
     if isinstance(made, FaultFiles):
         return made
     return FaultFiles(made.certificate_pem(), made.key_pem())

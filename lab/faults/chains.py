@@ -48,7 +48,7 @@ def intermediate_expired(parts: Parts) -> pki.Credential:
         not_before=parts.now - 30 * DAY,
         not_after=parts.now - DAY,
     )
-    return send_along(parts.leaf(issuer=middle, not_after=parts.now + 30 * DAY), middle)
+    return send_along(parts.leaf(issuer=middle, not_after=parts.end), middle)
 
 
 @fault("intermediate is no CA", rfc="RFC 5280 section 4.2.1.9", reason="invalid CA|purpose|key usage")

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from lab import pki
 
 DAY = datetime.timedelta(days=1)
+LIFETIME = 30 * DAY
 
 
 class Outcome(StrEnum):
@@ -62,12 +63,24 @@ class Parts:
         server: the server's own credential.
         now: the time (aware UTC).
         name: id of the fault; becomes the common name, so that the server's log tells which one it met.
+        lifetime: how long a certificate lives at most.
     """
 
     client_ca: pki.Credential
     server: pki.Credential
     now: datetime.datetime
     name: str
+    lifetime: datetime.timedelta = LIFETIME
+
+    @property
+    def end(self) -> datetime.datetime:
+        """The moment after which nothing that is made now is valid."""
+        return self.now + self.lifetime
+
+    def period(self, issuer: pki.Credential | None = None) -> tuple[datetime.datetime, datetime.datetime]:
+        """First and last moment of a good certificate; never past the end of its issuer's validity."""
+        first, last = pki.validity(self.now, LIFETIME.days, issuer)
+        return first, min(last, self.end)
 
     def leaf(
         self,
@@ -80,14 +93,14 @@ class Parts:
         not_after: datetime.datetime | None = None,
     ) -> pki.Credential:
         """A good client leaf of the client CA, but for what is given. EC P-256 unless a key is given, for speed."""
-        first, last = pki.validity(self.now, 30, issuer or self.client_ca)
+        first, last = self.period(issuer or self.client_ca)
         return pki.issue(
             self.subject() if subject is None else subject,
             key or pki.new_key("ec-p256"),
             pki.client_extensions([self.name]) if extensions is None else extensions,
             issuer=issuer or self.client_ca,
             not_before=not_before or first,
-            not_after=not_after or last,
+            not_after=min(not_after or last, self.end),
         )
 
     def intermediate(self, *, issuer: pki.Credential | None = None, path_length: int | None = 0) -> pki.Credential:
@@ -95,11 +108,14 @@ class Parts:
         key = pki.new_key("ec-p256")
         issuer = issuer or self.client_ca
         name = f"{self.name} intermediate" + (" 2" if issuer is not self.client_ca else "")
-        return pki.issue_ca(name, key, now=self.now, days=30, path_length=path_length, issuer=issuer)
+        first, last = self.period(issuer)
+        extensions = pki.ca_extensions(path_length)
+        subject = pki.distinguished_name(name)
+        return pki.issue(subject, key, extensions, issuer=issuer, not_before=first, not_after=last)
 
     def other_ca(self, subject: x509.Name) -> pki.Credential:
         """A CA that the server does not know."""
-        first, last = pki.validity(self.now, 30)
+        first, last = self.period()
         key = pki.new_key("ec-p256")
         return pki.issue(subject, key, pki.ca_extensions(1), issuer=None, not_before=first, not_after=last)
 

@@ -29,11 +29,11 @@ def expired_a_second_ago(parts: Parts) -> pki.Credential:
 
 @fault("not valid yet", rfc="RFC 5280 section 4.1.2.5", reason="not yet valid")
 def not_yet_valid(parts: Parts) -> pki.Credential:
-    """The certificate's validity begins tomorrow.
+    """The certificate's validity has not begun yet.
 
     Mostly a wrong clock or time zone on the CA or on the server. A careful CA dates back by some minutes.
     """
-    return parts.leaf(not_before=parts.now + DAY, not_after=parts.now + 30 * DAY)
+    return parts.leaf(not_before=min(parts.now + DAY, parts.end), not_after=parts.end)
 
 
 @fault(

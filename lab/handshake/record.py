@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import ssl
-import tempfile
-from collections.abc import Iterator
-from typing import BinaryIO, cast
+from typing import cast
 
 from lab.handshake.decode import decode
 from lab.handshake.keys import AEAD_CIPHERS, read_key_log
 from lab.handshake.model import Sender, Transcript
 from lab.probe import Attempt, request_bytes, words_of
+from lab.secretfiles import secret_files
 from lab.tls import VERSIONS, Connection, Deadline, connect
 
 _MAX_BYTES = 1 << 20  # a server that never stops talking is told no more than this
@@ -29,9 +27,11 @@ def record_handshake(what: Attempt) -> Transcript:
     log, error = "", ""
     try:
         context = _context(what)
-        with _key_log(context) as file:
+        with secret_files() as keep:
+            file = keep(b"")
+            context.keylog_filename = str(file)
             error = _talk(what, context, wire)
-            log = file.read().decode("ascii", "replace")
+            log = file.read_text("ascii", "replace")
     except (OSError, ValueError) as failure:
         error = words_of(failure)
     decoded = decode(wire.chunks, read_key_log(log))
@@ -116,15 +116,3 @@ def _context(what: Attempt) -> ssl.SSLContext:
         # An empty passphrase: OpenSSL would otherwise ask for one on the terminal.
         context.load_cert_chain(what.credential.certificate, what.credential.key, password="")
     return context
-
-
-@contextlib.contextmanager
-def _key_log(context: ssl.SSLContext) -> Iterator[BinaryIO]:
-    """The context's key log as a file to read from; it is private from birth, and its name is gone at once."""
-    descriptor, name = tempfile.mkstemp(prefix="mtlslab-keys-")
-    with os.fdopen(descriptor, "rb") as file:
-        try:
-            context.keylog_filename = name
-        finally:
-            os.unlink(name)  # both hold it open: nobody else finds the secrets, however this ends
-        yield file

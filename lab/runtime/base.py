@@ -102,6 +102,13 @@ class Runtime(Protocol):
     def status(self, lab: str) -> tuple[ServiceStatus, ...]:
         """What exists of the lab, TLS service first; empty when nothing does."""
 
+    def labs(self) -> tuple[str, ...]:
+        """Names of the labs of which anything exists here: of all that are labelled as ours, whoever started them.
+
+        Raises:
+            MachineError: the engine is out of reach.
+        """
+
     def logs(
         self, lab: str, service: str | None = None, *, follow: bool = False, tail: int | None = None
     ) -> Iterator[LogLine]:

@@ -139,6 +139,12 @@ class DockerRuntime:
         api = self.engine.api
         return tuple(containers.status(api, container) for container in containers.find(api, lab))
 
+    def labs(self) -> tuple[str, ...]:
+        """By the label of containers, volumes and networks; see ``Runtime.labs``."""
+        from lab.runtime.docker_ownership import own_labs
+
+        return own_labs(self.engine.api)
+
     def logs(
         self, lab: str, service: str | None = None, *, follow: bool = False, tail: int | None = None
     ) -> Iterator[LogLine]:

@@ -91,6 +91,29 @@ def foreign_things(api: APIClient, lab: str) -> tuple[str, ...]:
         )
 
 
+def own_labs(api: APIClient) -> tuple[str, ...]:
+    """Names of the labs that have a container, a volume or a network of their own in the engine.
+
+    Raises:
+        MachineError: the engine refuses.
+    """
+    bears = {"label": [LABEL_LAB]}
+    with engine_errors("Cannot list what runs."):
+        containers = api.containers(all=True, filters=bears)
+        volumes = api.volumes(filters=bears)["Volumes"] or ()
+        networks = api.networks(filters=bears)
+        names = {
+            *(_lab_of(one) for one in containers if is_own_container(api, _lab_of(one), one)),
+            *(_lab_of(one) for one in volumes if is_own_volume(_lab_of(one), one)),
+            *(_lab_of(one) for one in networks if is_own_network(_lab_of(one), one)),
+        }
+    return tuple(sorted(names))
+
+
+def _lab_of(thing: Summary) -> str:
+    return str(thing["Labels"][LABEL_LAB])
+
+
 def left_alone(lab: str, thing: str) -> str:
     """The sentence about a thing that bears the lab's label and is not the lab's own."""
     return f"Left alone: {thing} bears the label {LABEL_LAB}={lab} but is not the lab's."

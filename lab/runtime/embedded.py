@@ -114,6 +114,10 @@ class EmbeddedRuntime:
         found = processes.scan(lab)
         return tuple(item for name in SERVICES for item in self._status(lab, name, found.of([name])))
 
+    def labs(self) -> tuple[str, ...]:
+        """See :meth:`lab.runtime.base.Runtime.labs`."""
+        return processes.labs()
+
     def logs(
         self, lab: str, service: str | None = None, *, follow: bool = False, tail: int | None = None
     ) -> Iterator[LogLine]:

@@ -121,6 +121,13 @@ def scan_all() -> Found:
     return Found(tuple(masters), orphans)
 
 
+def labs() -> tuple[str, ...]:
+    """Names of all labs that we started, as the user that we are, and of which a process lives."""
+    found = scan_all()
+    masters, orphans = {item.mark.lab for item in found.masters}, {item.mark.lab for item in found.orphans}
+    return tuple(sorted(masters | orphans))
+
+
 def title(process: psutil.Process) -> str:
     """The command line as the process shows it.
 

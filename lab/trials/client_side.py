@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import os
 import ssl
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,11 +16,12 @@ from lab.context import FAULTS_DIRECTORY, Probe, VerifyContext
 from lab.curl import curl_command
 from lab.plan import CLIENT_CA
 from lab.probe import Attempt
+from lab.secretfiles import secret_files
 from lab.trials.authority import load_server_ca
 from lab.trials.exchange import exchange
 from lab.trials.model import Command, Trial, TrialResult
 from lab.trials.server import ADDRESS, DEFAULT_PORT, SmallServer
-from lab.trials.servers import HOST, OTHER_HOST, SERVER_CREDENTIALS, ServerFiles, ServerPaths, paths_below
+from lab.trials.servers import HOST, OTHER_HOST, SERVER_CREDENTIALS, ServerFiles, paths_below
 from lab.workspace import Workspace
 
 
@@ -85,12 +84,12 @@ def running(context: VerifyContext, name: str) -> Iterator[tuple[int, Path | Non
     Raises:
         SpecError: the lab's server CA is not there to sign.
     """
-    files = build_files(Workspace(context.directory), name)
-    with tempfile.TemporaryDirectory(prefix="mtlslab-serve-") as directory:
-        paths = paths_below(Path(directory), name)
-        _write(paths, files)
-        with SmallServer(paths.certificate, paths.key) as server:
-            yield server.port, paths.anchor
+    files = build_files(Workspace(context.issuer), name)
+    with secret_files() as keep:
+        file = keep(files.credential.certificate_pem() + files.credential.key_pem())
+        anchor = keep(files.anchor_pem()) if files.anchor else None
+        with SmallServer(file, file) as server:
+            yield server.port, anchor
 
 
 def build_files(workspace: Workspace, name: str) -> ServerFiles:
@@ -101,14 +100,6 @@ def build_files(workspace: Workspace, name: str) -> ServerFiles:
         KeyError: there is none of that name.
     """
     return SERVER_CREDENTIALS[name].build(load_server_ca(workspace), datetime.datetime.now(datetime.UTC))
-
-
-def _write(paths: ServerPaths, files: ServerFiles) -> None:
-    paths.certificate.write_bytes(files.credential.certificate_pem())
-    if paths.anchor:
-        paths.anchor.write_bytes(files.anchor_pem())
-    with os.fdopen(os.open(paths.key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(files.credential.key_pem())
 
 
 def _aimed(attempt: Attempt, port: int, anchor: Path | None) -> Attempt:

@@ -17,6 +17,7 @@ from lab.curl import curl_command
 from lab.handshake.authorities import announced_names
 from lab.plan import CLIENT_CA
 from lab.probe import Attempt, Credential
+from lab.secretfiles import secret_files
 from lab.trials.authority import load_server_ca
 from lab.trials.commands import s_client
 from lab.trials.model import TrialResult, failed
@@ -49,14 +50,16 @@ def client_of_server_ca(context: VerifyContext, _check: Check, attempt: Attempt,
     Raises:
         SpecError: the server CA is not there to sign.
     """
-    workspace = Workspace(context.directory)
-    ca, now = load_server_ca(workspace), datetime.datetime.now(datetime.UTC)
+    ca, now = load_server_ca(Workspace(context.issuer)), datetime.datetime.now(datetime.UTC)
     leaf = pki.issue_client_leaf(ca, pki.new_key("ec-p256"), CLIENT_OF_SERVER_CA, now=now, days=1)
-    path = _path(attempt)
-    workspace.write_key(f"{path}.key", leaf.key_pem())
-    workspace.write(f"{path}.crt", leaf.certificate_pem())
-    what = _with_certificate(context, attempt)
-    return TrialResult(what, probe(what))
+    with secret_files() as keep:
+        file = keep(leaf.certificate_pem() + leaf.key_pem())
+        seen = probe(dataclasses.replace(attempt, credential=Credential(file, file)))
+    if context.issuer == context.directory:  # the command that the report prints is not for twins
+        workspace, path = Workspace(context.directory), _path(attempt)
+        workspace.write_key(f"{path}.key", leaf.key_pem())
+        workspace.write(f"{path}.crt", leaf.certificate_pem())
+    return TrialResult(_with_certificate(context, attempt), seen)
 
 
 def client_of_server_ca_command(context: VerifyContext, attempt: Attempt) -> list[str]:

@@ -12,7 +12,6 @@ import hmac
 import os
 import socket
 import ssl
-import tempfile
 from collections.abc import Callable
 
 from cryptography.exceptions import InvalidTag
@@ -22,6 +21,7 @@ from lab.checks.judge import Verdict
 from lab.checks.model import Check, Result
 from lab.context import Probe, VerifyContext
 from lab.probe import Attempt, Observation, Phase, Side
+from lab.secretfiles import secret_files
 from lab.tls import ALERTS, Deadline, connect
 from lab.trials.commands import piped, s_client
 from lab.trials.hello import (
@@ -124,11 +124,12 @@ def _shake_hands(sock: socket.socket, what: Attempt, deadline: Deadline) -> _Han
     context.set_ciphers(_SUITES)
     if what.credential:
         context.load_cert_chain(what.credential.certificate, what.credential.key, password="")
-    with tempfile.NamedTemporaryFile(prefix="mtlslab-keys-") as log:
-        context.keylog_filename = log.name
+    with secret_files() as keep:
+        log = keep(b"")
+        context.keylog_filename = str(log)
         pump = _Pump(sock, context, what.host, deadline)
         pump.run(pump.tls.do_handshake)
-        words = log.read().split()
+        words = log.read_bytes().split()
     master = bytes.fromhex(words[words.index(b"CLIENT_RANDOM") + 2].decode())
     # Bytes 11 to 43 of either side's first record are the random of its hello: 5 header, 4 message header, 2 version.
     return _derive(pump, master, bytes(pump.received[11:43]) + bytes(pump.sent[11:43]))
