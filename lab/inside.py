@@ -17,11 +17,8 @@ from lab.folder import Folder, open_folder
 from lab.ownership import check_key, check_ours, check_owner
 from lab.plan import COMPOSE_FILE, CRL_DIRECTORY, RUN_DIRECTORY, SERVER_KEY, SERVICES
 from lab.refusals import no_modes, not_a_directory, not_a_file, refused
-from lab.sudo import sudo_user
+from lab.sudo import UNPRIVILEGED_ID, sudo_user
 
-# "nonroot" of the widely used minimal images: a uid that no distribution hands out. Containers of a lab that root made
-# run as this user, and the server's key belongs to it.
-UNPRIVILEGED_ID = 65532
 MAX_FILE_BYTES = 4 * 1024 * 1024
 LOG_DIRECTORY = "logs"
 # Directories of which owner and mode are asked before anything of the lab is used.

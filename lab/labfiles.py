@@ -10,7 +10,8 @@ from lab.errors import SpecError
 from lab.plan import CLIENT_CA_KEY, COMPOSE_FILE, SERVER_KEY, LabPlan, make_plan, with_fingerprints
 from lab.render import render, render_compose
 from lab.spec import LabSpec
-from lab.workspace import UNPRIVILEGED_ID, Workspace
+from lab.sudo import UNPRIVILEGED_ID
+from lab.workspace import Workspace
 
 Say = Callable[[str], None]
 

@@ -1,9 +1,12 @@
-"""Who typed ``sudo``: the user for whom root acts, as the variables SUDO_UID and SUDO_GID tell."""
+"""For whom root acts: the user who typed ``sudo``, as SUDO_UID and SUDO_GID tell, else one without rights."""
 
 from __future__ import annotations
 
 import os
 
+# "nonroot" of the widely used minimal images: a uid that no distribution hands out. Containers of a lab that root made
+# run as this user, and the server's key belongs to it.
+UNPRIVILEGED_ID = 65532
 _LARGEST_ID = 2**32 - 2  # the one above means "leave it as it is"
 
 

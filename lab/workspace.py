@@ -17,14 +17,14 @@ from pathlib import Path
 
 from lab.errors import LabNotFoundError, SpecError
 from lab.folder import PRIVATE, PUBLIC, TEMPORARY, Folder, make_directories, open_folder, remove_empty
-from lab.inside import LOG_DIRECTORY, UNPRIVILEGED_ID, check_lab, check_root, open_inside, parts_of, read_file
+from lab.inside import LOG_DIRECTORY, check_lab, check_root, open_inside, parts_of, read_file
 from lab.lablock import take_lock
 from lab.labrecord import LabRecord, parse_record
 from lab.plan import COMPOSE_FILE, CRL_DIRECTORY, RUN_DIRECTORY, SERVICES
 from lab.refusals import refused
-from lab.sudo import sudo_user
+from lab.sudo import UNPRIVILEGED_ID, sudo_user
 
-__all__ = ["UNPRIVILEGED_ID", "LabRecord", "Workspace"]
+__all__ = ["LabRecord", "Workspace"]
 
 LAB_FILE = "lab.json"
 LOCK_FILE = ".lock"

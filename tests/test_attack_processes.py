@@ -21,8 +21,7 @@ from lab.plan import MTLS_SERVICE, SERVICES, TLS_SERVICE
 from lab.runtime import processes
 from lab.runtime.marks import Mark, marked
 from lab.runtime.record import read_record
-from lab.sudo import sudo_user
-from lab.workspace import UNPRIVILEGED_ID
+from lab.sudo import UNPRIVILEGED_ID, sudo_user
 from tests.cli import Run, command, environment, mtlslab
 from tests.embedded_lab import eventually
 from tests.other_user import ALICE, MALLORY, home_of, mtlslab_as, root_only, start_as

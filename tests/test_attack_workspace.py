@@ -22,7 +22,8 @@ from lab import ownlabs
 from lab.errors import MachineError, SpecError
 from lab.folder import open_folder
 from lab.lablock import take_lock
-from lab.workspace import UNPRIVILEGED_ID, Workspace
+from lab.sudo import UNPRIVILEGED_ID
+from lab.workspace import Workspace
 from tests.cli import Run, command, environment, mtlslab
 from tests.conftest import REQUIRE_ENGINE
 from tests.embedded_lab import nginx_processes

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from lab.errors import LabError, MachineError, SpecError
-from lab.workspace import UNPRIVILEGED_ID, LabRecord, Workspace
+from lab.sudo import UNPRIVILEGED_ID
+from lab.workspace import LabRecord, Workspace
 
 
 @pytest.fixture

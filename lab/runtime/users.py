@@ -21,8 +21,7 @@ from typing import Any
 from lab.errors import MachineError
 from lab.plan import SERVER_KEY, LabPlan, Service
 from lab.runtime.marks import can_mark
-from lab.sudo import sudo_user
-from lab.workspace import UNPRIVILEGED_ID
+from lab.sudo import UNPRIVILEGED_ID, sudo_user
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PLAIN_USER = "Run mtlslab as an ordinary user, or in Docker: --runtime docker"
