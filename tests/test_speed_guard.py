@@ -40,7 +40,7 @@ main()
 """
 FOR_THE_START = {
     *("lab", "lab.cli", "lab.cli.main", "lab.cli.lazy", "lab.cli.border", "lab.cli.options"),
-    *("lab.errors", "lab.interrupts", "lab.words"),
+    *("lab.cli.terminal", "lab.errors", "lab.interrupts", "lab.visible", "lab.words"),
 }
 MAX_OTHERS = 10  # beside our own: what typer has not loaded anyway
 
