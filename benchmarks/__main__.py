@@ -9,11 +9,12 @@ import shlex
 import sys
 from pathlib import Path
 
+from mtlslab import __version__
+
 from benchmarks.figures import FIGURES, Figure, NotMeasuredError, Result
 from benchmarks.measure import ROOT, machine
 from benchmarks.places import Places, open_places
 from benchmarks.table import HEAD, row, write
-from lab import __version__
 
 PAGE = ROOT / "docs" / "performance.md"
 

@@ -14,11 +14,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from mtlslab.probe.attempt import Attempt, Credential, attempt
+from mtlslab.probe.connection import _cached_context
+
 from benchmarks.measure import NotMeasuredError, Samples, Side, alternate, environment, mtlslab, run, seconds_of
 from benchmarks.places import Places, nginx
 from benchmarks.sides import Lab, Tutorial, start_by_hand
-from lab.probe import Attempt, Credential, attempt
-from lab.tls import _cached_context
 
 CERTIFICATES = 1000
 # The openssl command line needs half a minute for a thousand; one certificate costs it as much as any other.

@@ -104,13 +104,13 @@ def run(
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
     """The environment of both sides: no setting of the person who measures, and this checkout before any other."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MTLSLAB_", "COMPOSE_"))}
-    return {**kept, "PYTHONPATH": str(ROOT), **variables}
+    return {**kept, "PYTHONPATH": str(ROOT / "lab"), **variables}
 
 
 def mtlslab(*arguments: str | Path) -> list[str]:
     """The command line of our side: the installed program if there is one beside this Python."""
     script = Path(sys.executable).with_name("mtlslab")
-    start = [str(script)] if script.exists() else [sys.executable, "-m", "lab"]
+    start = [str(script)] if script.exists() else [sys.executable, "-m", "mtlslab"]
     return [*start, *map(str, arguments)]
 
 

@@ -16,9 +16,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from mtlslab.plan.spec import DEFAULT_IMAGE
+from mtlslab.probe.attempt import Attempt, attempt
+
 from benchmarks.measure import NotMeasuredError, mtlslab, run
-from lab.probe import Attempt, attempt
-from lab.spec import DEFAULT_IMAGE
 
 TUTORIAL = Path(__file__).parent / "tutorial"
 READY_SECONDS = 60
@@ -109,8 +110,8 @@ def nginx() -> Path:
     Raises:
         NotMeasuredError: there is none.
     """
-    from lab.errors import LabError
-    from lab.runtime.nginx import find_nginx
+    from mtlslab.errors import LabError
+    from mtlslab.runtime.embedded.nginx import find_nginx
 
     try:
         return find_nginx().path

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from lab.ports import free_port
+from mtlslab.runtime.ports import free_port
 
 # A shell ignores SIGINT for what it starts in the background, and that is inherited: the programs under test must hear
 # Ctrl-C wherever the tests were started.

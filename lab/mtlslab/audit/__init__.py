@@ -1,0 +1,22 @@
+"""The audit of a server that is not ours: whether it really does mutual TLS."""
+
+from mtlslab.audit.inputs import make_request
+from mtlslab.audit.report import CLIENT_AUTH_WORDS, AuditFinding, AuditReport, ClientAuth, Offer, ServerFacts
+from mtlslab.audit.run import AuditRequest, audit
+from mtlslab.audit.target import Target, parse_target
+from mtlslab.audit.unauthorised import ClientCa
+
+__all__ = [
+    "CLIENT_AUTH_WORDS",
+    "AuditFinding",
+    "AuditReport",
+    "AuditRequest",
+    "ClientAuth",
+    "ClientCa",
+    "Offer",
+    "ServerFacts",
+    "Target",
+    "audit",
+    "make_request",
+    "parse_target",
+]

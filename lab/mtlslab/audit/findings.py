@@ -1,0 +1,231 @@
+"""What an audit looks for: from observations to findings, each with its words."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from mtlslab.audit.judge import Verdict, judge_right_client, judge_stranger, observed, sentence
+from mtlslab.audit.report import AuditFinding, Offer, ServerFacts
+from mtlslab.audit.target import Target
+from mtlslab.audit.unauthorised import BASIC, NO_CERTIFICATE, Stranger, Wanted
+from mtlslab.probe.attempt import Attempt, Credential, Observation
+from mtlslab.probe.connection import OLD_VERSIONS
+from mtlslab.probe.curl import curl_command
+from mtlslab.verify.checks.model import Result, Severity
+
+SERVER = "The server"
+RIGHT_CLIENT = "The right client"
+STRANGERS = "Strangers"
+ZOO = "Odd and broken certificates of the client CA"
+
+_HINT_STRANGER = (
+    "nginx: ssl_verify_client on; Apache: SSLVerifyClient require; Python: CERT_REQUIRED; Go: "
+    "RequireAndVerifyClientCert; Node: requestCert and rejectUnauthorized; openssl s_server: -Verify with "
+    "-verify_return_error."
+)
+_HINT_CONTROL = (
+    "Is the certificate of a CA that the server trusts, valid today and for clients? May this client see the page? "
+    "Name another one with --path."
+)
+
+
+def refuses(name: str) -> str:
+    """The id (without TLS version) of the check that a stranger is refused."""
+    return "refuses-no-certificate" if name == NO_CERTIFICATE else f"refuses-{name}"
+
+
+def of_server(
+    target: Target, first: Mapping[str, Observation], facts: ServerFacts, *, insecure: bool
+) -> Iterable[AuditFinding]:
+    """What the server shows of itself.
+
+    Args:
+        target: the server.
+        first: TLS version -> what an attempt with this version alone showed.
+        facts: what follows from it.
+        insecure: whether the client accepts any server.
+    """
+    accepted = [version for version, offer in facts.tls_versions.items() if offer is Offer.ACCEPTED]
+    yield _answers(target, first, accepted)
+    if not accepted:
+        return
+    trusted = _trusted([first[version] for version in accepted], insecure=insecure)
+    yield trusted
+    yield _no_old_version(facts)
+    if trusted.result is not Result.INCONCLUSIVE:
+        yield from (_asks(version, first[version]) for version in accepted)
+
+
+def _answers(target: Target, first: Mapping[str, Observation], accepted: list[str]) -> AuditFinding:
+    # The newest version is the one that a server most likely has something to say about.
+    telling = first[accepted[-1]] if accepted else first[max(first)]
+    spoken = f"TLS {', '.join(accepted)}"
+    return AuditFinding(
+        id="answers-tls",
+        title="answers with TLS",
+        category=SERVER,
+        severity=Severity.REQUIRED,
+        result=Result.PASS if accepted else Result.INCONCLUSIVE,
+        expected="a TLS handshake",
+        observed={"answer": spoken} if accepted else observed(telling),
+        reason=f"It speaks {spoken}." if accepted else sentence(telling),
+        hint=f"Is it the right host and port? {target.url}",
+    )
+
+
+def _trusted(seen: list[Observation], *, insecure: bool) -> AuditFinding:
+    broken = next((one for one in seen if one.verify_code is not None), None)
+    if broken is not None:
+        verdict = Verdict(Result.INCONCLUSIVE, sentence(broken))
+    elif insecure:
+        verdict = Verdict(Result.SKIP, "Not judged: --insecure accepts any server.")
+    else:
+        verdict = Verdict(Result.PASS, "Its certificate is trusted and names this host.")
+    return AuditFinding(
+        id="is-trusted",
+        title="has a certificate that the client trusts",
+        category=SERVER,
+        severity=Severity.REQUIRED,
+        result=verdict.result,
+        expected="a trusted certificate for this host",
+        observed=observed(broken) if broken is not None else {},
+        reason=verdict.reason,
+        hint="Name the CA that issued the server's certificate: --cacert FILE. In a lab: --insecure.",
+    )
+
+
+def _no_old_version(facts: ServerFacts) -> AuditFinding:
+    offers = {version: facts.tls_versions[version] for version in OLD_VERSIONS}
+    spoken = [version for version, offer in offers.items() if offer is Offer.ACCEPTED]
+    told = ", ".join(f"TLS {version}: {offer.value}" for version, offer in offers.items())
+    result = Result.PASS if set(offers.values()) == {Offer.REFUSED} else Result.SKIP
+    return AuditFinding(
+        id="refuses-old-tls",
+        title="refuses TLS 1.0 and 1.1",
+        category=SERVER,
+        severity=Severity.ADVISORY,
+        result=Result.WARN if spoken else result,
+        expected="refused",
+        observed={"answer": told},
+        reason=f"{told}.",
+        hint="RFC 8996 forbids both. nginx: ssl_protocols TLSv1.2 TLSv1.3;",
+    )
+
+
+def _asks(version: str, seen: Observation) -> AuditFinding:
+    asked = seen.certificate_requested
+    words = {
+        True: "It sends a CertificateRequest.",
+        False: "It sends no CertificateRequest; to ask later (renegotiation, post-handshake authentication) is rare.",
+        None: "The handshake did not come that far.",
+    }
+    return AuditFinding(
+        id=_versioned("asks-for-certificate", version),
+        title="asks its clients for a certificate",
+        category=SERVER,
+        severity=Severity.ADVISORY,
+        result={True: Result.PASS, False: Result.WARN, None: Result.INCONCLUSIVE}[asked],
+        expected="a CertificateRequest",
+        observed={"certificate_requested": asked, "answer": "CertificateRequest" if asked else "no CertificateRequest"},
+        reason=words[asked],
+        hint=_HINT_STRANGER,
+        tls_version=version,
+    )
+
+
+def of_right_client(
+    right: Mapping[str, Observation], attempts: Mapping[str, Attempt], *, given: Credential | None
+) -> Iterable[AuditFinding]:
+    """The positive control, for each TLS version.
+
+    Args:
+        right: TLS version -> what the right client met; empty without one.
+        attempts: TLS version -> the attempt.
+        given: the user's credential; None if there is none, or it was minted.
+    """
+    for version, what in attempts.items():
+        seen = right.get(version)
+        why = "Not judged: nobody knows whether the right client gets in without one (--cert, --key)."
+        verdict = judge_right_client(seen) if seen else Verdict(Result.SKIP, why)
+        yield AuditFinding(
+            id=_versioned("serves-right-client", version),
+            title="serves the right client" + (" (minted for this audit)" if seen and given is None else ""),
+            category=RIGHT_CLIENT,
+            severity=Severity.REQUIRED,
+            result=verdict.result,
+            expected="served",
+            observed=observed(seen, served=_meaning(verdict.result, yes=Result.PASS)) if seen else {},
+            reason=verdict.reason,
+            command=_command(what) if given is not None else (),
+            hint=_HINT_CONTROL,
+            tls_version=version,
+            duration_ms=seen.duration * 1000 if seen else 0.0,
+        )
+
+
+def of_stranger(
+    stranger: Stranger,
+    version: str,
+    what: Attempt | None,
+    seen: Observation | None,
+    right: Observation | None,
+    *,
+    insists: bool,
+) -> AuditFinding:
+    """What became of one client of the zoo.
+
+    Args:
+        stranger: who it is.
+        version: the TLS version.
+        what: the attempt; None if something is missing for it.
+        seen: what it showed; None the same.
+        right: what the right client met; None without one.
+        insists: as for ``judge_stranger``.
+    """
+    if seen is None:
+        verdict = stranger_verdict = Verdict(Result.SKIP, f"Not tried for want of {stranger.missing}.")
+    else:
+        has_certificate = stranger.credential is not None
+        stranger_verdict = judge_stranger(seen, right, has_certificate=has_certificate, insists=insists)
+        verdict = _graded(stranger, stranger_verdict)
+    wanted_refused = stranger.wanted is Wanted.REFUSED
+    return AuditFinding(
+        id=_versioned(refuses(stranger.name) if wanted_refused else f"serves-{stranger.name}", version),
+        title=f"{'refuses' if wanted_refused else 'serves'} {stranger.title}",
+        category=STRANGERS if stranger.name in BASIC else ZOO,
+        severity=stranger.severity,
+        result=verdict.result,
+        expected=stranger.wanted.value,
+        observed=observed(seen, served=_meaning(stranger_verdict.result, yes=Result.FAIL)) if seen else {},
+        reason=verdict.reason,
+        command=_command(what) if what and stranger.credential is None else (),
+        hint=_HINT_STRANGER if stranger.name in BASIC else stranger.why,
+        tls_version=version,
+        duration_ms=seen.duration * 1000 if seen else 0.0,
+    )
+
+
+def _graded(stranger: Stranger, verdict: Verdict) -> Verdict:
+    """The verdict on a stranger who must be refused, turned round for one who should be served, and softened."""
+    result = verdict.result
+    if stranger.wanted is Wanted.SERVED and result in (Result.PASS, Result.FAIL):
+        result = Result.FAIL if result is Result.PASS else Result.PASS
+    if stranger.severity is Severity.ADVISORY and result is Result.FAIL:
+        result = Result.WARN
+    return dataclasses.replace(verdict, result=result)
+
+
+def _meaning(result: Result, *, yes: Result) -> bool | None:
+    """Whether a verdict says that the client was served."""
+    return result is yes if result in (Result.PASS, Result.FAIL) else None
+
+
+def _versioned(family: str, version: str) -> str:
+    return f"{family}.tls{version.replace('.', '')}"
+
+
+def _command(what: Attempt) -> tuple[str, ...]:
+    """The curl command; none for versions that curl speaks only if its OpenSSL is talked into it."""
+    return () if what.tls_version in OLD_VERSIONS else tuple(curl_command(what, Path.cwd()))

@@ -1,0 +1,249 @@
+"""From what was observed at a foreign server to a verdict. Pure: the same facts always give the same verdict.
+
+We do not know the page of a server that is not ours. What a stranger is answered is therefore held against what the
+right client is answered, if there is a right client; without one, only what cannot be mistaken counts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from enum import StrEnum
+from typing import Any
+
+from mtlslab.probe.attempt import Observation, Phase, Side
+from mtlslab.verify.checks.model import PAGES, Result
+
+
+class Way(StrEnum):
+    """How an attempt ended. ``ANSWERED`` is an HTTP answer of which nobody can tell what it means for the client."""
+
+    SERVED = "served"
+    REFUSED_BY_ALERT = "refused-by-alert"
+    REFUSED_BY_STATUS = "refused-by-status"
+    ANSWERED = "answered"
+    CLOSED = "closed"
+    NO_ANSWER = "no-answer"
+    UNREACHABLE = "unreachable"
+    NOT_TLS = "not-tls"
+    CLIENT_REFUSES_SERVER = "client-refuses-server"
+    NO_SENSE = "no-sense"
+    LOCAL = "local"
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """A result, and the sentence that tells why."""
+
+    result: Result
+    reason: str
+
+
+# nginx's own codes for a missing and for a bad certificate; nobody else uses them, and they say nothing else.
+_NGINX_CODES = (495, 496)
+# Answers to the right client that may as well be a refusal of the page to everybody.
+_DENIALS = (400, 401, 403, 407, *_NGINX_CODES)
+_NAMES_CERTIFICATE = re.compile(
+    r"\b(client|ssl|tls)[ -]certificate|\bcertificate required|\b403\.(7|16|17)\b", re.IGNORECASE
+)
+
+
+def way_of(seen: Observation) -> Way:
+    """How an attempt ended, as far as it can be told without comparing."""
+    if seen.status is not None:
+        return Way.ANSWERED
+    if seen.verify_code is not None:
+        return Way.CLIENT_REFUSES_SERVER
+    if seen.alert_from is Side.PEER:
+        return Way.REFUSED_BY_ALERT
+    return Way.NOT_TLS if seen.preface else _way_of_silence(seen)
+
+
+def _way_of_silence(seen: Observation) -> Way:
+    if seen.closed:
+        return Way.CLOSED
+    if seen.side is Side.LOCAL:
+        return Way.NO_SENSE if seen.heard else Way.LOCAL
+    return Way.UNREACHABLE if seen.phase is Phase.CONNECT else Way.NO_ANSWER
+
+
+def judge_right_client(seen: Observation) -> Verdict:
+    """The positive control: the client that must be served."""
+    way = way_of(seen)
+    if seen.status is not None:
+        return _judge_answer_to_right_client(seen)
+    refused = (way is Way.REFUSED_BY_ALERT and seen.certificate_requested) or (way is Way.CLOSED and seen.presented)
+    return Verdict(Result.FAIL if refused else Result.INCONCLUSIVE, sentence(seen))
+
+
+def _judge_answer_to_right_client(seen: Observation) -> Verdict:
+    said = sentence(seen)
+    if says_refused(seen):
+        return Verdict(Result.FAIL, said)
+    if seen.status in _DENIALS or is_error(seen):
+        return Verdict(Result.INCONCLUSIVE, f"{said} Name a page that this client may see: --path")
+    return Verdict(Result.PASS, said)
+
+
+def judge_stranger(
+    seen: Observation, right: Observation | None, *, has_certificate: bool, insists: bool = False
+) -> Verdict:
+    """A client that must not be served.
+
+    Args:
+        seen: what the server did.
+        right: what it did with the right client on the same TLS version; None if there was none.
+        has_certificate: whether the stranger has a certificate to show.
+        insists: whether the server has told a client without a certificate, in so many words, that it wants one.
+    """
+    if has_certificate and seen.presented is False:
+        why = "the server's list of signature algorithms leaves no way to send it"
+        return Verdict(Result.INCONCLUSIVE, f"The certificate was not sent: {why}.")
+    if seen.status is not None:
+        return _judge_answer(seen, right if right and right.status is not None else None)
+    way, said = way_of(seen), sentence(seen)
+    # A refusal of everybody is no refusal of strangers: it must come after the question for a certificate, or the
+    # right client must have fared better.
+    served_right = right is not None and judge_right_client(right).result is Result.PASS
+    if way is Way.REFUSED_BY_ALERT:
+        asked = bool(seen.certificate_requested)
+        why = "" if asked or served_right else " It had not asked for a certificate: this may have another cause."
+        return Verdict(Result.INCONCLUSIVE if why else Result.PASS, said + why)
+    if way is Way.CLOSED:
+        # Node hangs up on a certificate that it does not like, and so does every server that breaks down.
+        told = served_right or (insists and seen.presented is True)
+        why = "" if told else " Without a right client to compare with, this may have another cause."
+        return Verdict(Result.PASS if told else Result.INCONCLUSIVE, said + why)
+    return Verdict(Result.INCONCLUSIVE, said)
+
+
+def _judge_answer(seen: Observation, right: Observation | None) -> Verdict:
+    said, status = sentence(seen), seen.status or 0
+    if right is not None and _same_answer(seen, right):
+        return _judge_same_answer(seen, said)
+    if 200 <= status < 300:
+        other = " It is not the page of the right client, but the status says yes." if right is not None else ""
+        return Verdict(Result.FAIL, said + other)
+    if says_refused(seen):
+        return Verdict(Result.PASS, said)
+    if right is None:
+        return Verdict(Result.INCONCLUSIVE, f"{said} {_NOT_TO_TELL}")
+    return _judge_other_answer(seen, right, said)
+
+
+def _judge_other_answer(seen: Observation, right: Observation, said: str) -> Verdict:
+    if is_error(seen) or (seen.status or 0) < 200:
+        return Verdict(Result.INCONCLUSIVE, f"{said} That is no decision about a client.")
+    if seen.status == right.status:
+        return Verdict(Result.INCONCLUSIVE, f"{said} The right client gets this status too, but another page.")
+    return Verdict(Result.PASS, f"{said} The right client gets HTTP {right.status}.")
+
+
+_NOT_TO_TELL = (
+    "That may be what everybody is answered: give a good client (--cert, --key), or name a page that exists (--path)."
+)
+
+
+def _judge_same_answer(seen: Observation, said: str) -> Verdict:
+    if seen.status in _DENIALS or is_error(seen) or (seen.status or 0) < 200:
+        return Verdict(Result.INCONCLUSIVE, f"{said} The right client is answered the same: name its page with --path.")
+    return Verdict(Result.FAIL, f"{said} That is what the right client gets.")
+
+
+def _same_answer(one: Observation, other: Observation) -> bool:
+    return (one.status, one.body, one.headers.get("location")) == (
+        other.status,
+        other.body,
+        other.headers.get("location"),
+    )
+
+
+def is_error(seen: Observation) -> bool:
+    """Whether the server answered that it could not answer."""
+    return seen.status is not None and seen.status >= 500
+
+
+def says_refused(seen: Observation) -> bool:
+    """Whether an HTTP answer can be nothing but a refusal for want of a good client certificate."""
+    if seen.status in _NGINX_CODES:
+        return True
+    if seen.status not in (400, 401, 403):
+        return False
+    if any(page in seen.body for page in PAGES.values()):
+        return True
+    return bool(seen.certificate_requested) and bool(_NAMES_CERTIFICATE.search(seen.body))
+
+
+def sentence(seen: Observation) -> str:
+    """What happened, as a sentence."""
+    where = seen.phase.value
+    if seen.status is not None:
+        return f"The server answered {_status(seen)}."
+    return {
+        Way.REFUSED_BY_ALERT: f"The server refused with the TLS alert {seen.alert}.",
+        Way.CLOSED: "The server closed the connection without an answer"
+        + (", after the client had shown what it has." if seen.presented is not None else f" ({where})."),
+        Way.NO_ANSWER: f"The server gave no answer ({where}): {seen.error}.",
+        Way.UNREACHABLE: f"The server could not be reached: {seen.error}.",
+        Way.NOT_TLS: f"The port does not speak TLS; it said {first_line(seen.preface)!r}.",
+        Way.CLIENT_REFUSES_SERVER: f"The client does not trust the server: {seen.verify_error}.",
+        Way.NO_SENSE: f"What the server said makes no sense ({where}): {seen.error}.",
+        Way.LOCAL: f"The attempt failed on this machine ({where}): {seen.error}.",
+    }[way_of(seen)]
+
+
+def short_answer(seen: Observation) -> str:
+    """The same in a few words, for a column of a table."""
+    if seen.status is not None:
+        return _status(seen)
+    way = way_of(seen)
+    if way is Way.REFUSED_BY_ALERT:
+        return f"alert {seen.alert}"
+    if way is Way.CLOSED:
+        return "connection closed"
+    return first_line(seen.preface) if way is Way.NOT_TLS else seen.verify_error or seen.error
+
+
+def _status(seen: Observation) -> str:
+    location = seen.headers.get("location")
+    if location and seen.status is not None and 300 <= seen.status < 400:
+        return f"HTTP {seen.status} to {location[:80]} (not followed)"
+    page = next((page for page in PAGES.values() if page in seen.body), seen.title)
+    # Most servers repeat the status in the title.
+    page = page.removeprefix(str(seen.status)).strip()[:80]
+    return f"HTTP {seen.status}{f' {page}' if page else ''}"
+
+
+def first_line(text: str) -> str:
+    """What a port says that does not speak TLS, cut to a column."""
+    return (text.splitlines() or [""])[0][:80]
+
+
+def observed(seen: Observation, *, served: bool | None = None) -> dict[str, Any]:
+    """The facts as reports show them; what was not seen is left out.
+
+    Args:
+        seen: what was observed.
+        served: what the verdict makes of an HTTP answer; None if nobody can tell.
+    """
+    way = way_of(seen)
+    if way is Way.ANSWERED and served is not None:
+        way = Way.SERVED if served else Way.REFUSED_BY_STATUS
+    facts = {
+        "outcome": way.value,
+        "answer": short_answer(seen),
+        "phase": seen.phase.value,
+        "side": seen.side.value,
+        "status": seen.status,
+        "title": seen.title,
+        "location": seen.headers.get("location"),
+        # Only the server's: ours says no more than that we did not like what came, which "error" tells better.
+        "alert": seen.alert if seen.alert_from is Side.PEER else None,
+        "error": seen.error,
+        "verify_code": seen.verify_code,
+        "tls_version": seen.tls_version,
+        "cipher": seen.cipher,
+        "certificate_requested": seen.certificate_requested,
+        "certificate_presented": seen.presented,
+    }
+    return {name: fact for name, fact in facts.items() if fact not in (None, "")}

@@ -1,0 +1,181 @@
+"""The clients that knock at a foreign server: what each one is, and its credential, minted for one audit.
+
+Some are signed with the real client CA's key, and servers accept them. So they lie in files for secrets, and are worth
+nothing after an hour.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+from collections.abc import Iterator
+from enum import StrEnum
+
+from cryptography import x509
+
+from mtlslab import pki
+from mtlslab.pki.faults import FAULTS, Fault, Outcome, build
+from mtlslab.pki.faults import Severity as FaultSeverity
+from mtlslab.probe.attempt import Credential
+from mtlslab.probe.secret_files import Keep, secret_files
+from mtlslab.verify.checks.model import Severity
+
+LIFETIME = datetime.timedelta(hours=1)
+
+
+class Wanted(StrEnum):
+    """What a server that is well set up does with a client."""
+
+    REFUSED = "refused"
+    SERVED = "served"
+
+
+@dataclasses.dataclass(frozen=True)
+class Stranger:
+    """A client of the zoo, as an audit sees it.
+
+    Attributes:
+        name: its id in the zoo.
+        title: what it is, as in "refuses TITLE".
+        why: what is odd about it, and what there is to learn.
+        wanted: what should become of it.
+        severity: whether anything else makes the server wrong.
+        credential: its files; None for a client without a certificate.
+        weak: whether a client of ours loads it only if told to.
+        missing: what has to be given so that it can be tried; empty if it can.
+    """
+
+    name: str
+    title: str
+    why: str
+    wanted: Wanted
+    severity: Severity
+    credential: Credential | None = None
+    weak: bool = False
+    missing: str = ""
+
+
+# Without any secret of the real CA.
+NO_CERTIFICATE = "none"
+BASIC = (NO_CERTIFICATE, "self-signed", "other-ca", "other-ca-same-name", "forged-authority-key-identifier")
+# What cannot be done from outside (publish a list, use the server's key, send what no client loads), and what depends
+# on the limits of a server's library rather than on what it checks.
+_LEFT_OUT = (
+    "revoked",
+    "server-certificate",
+    "mismatched-key",
+    "chain-too-long",
+    "ec-secp256k1",
+    "oversized-certificate",
+)
+# Where servers differ from nginx and OpenSSL without being wrong: to Go, "any" purpose is a purpose, and a client's
+# key usage is nobody's business.
+_MATTER_OF_TASTE = ("eku-any", "key-usage-without-digital-signature")
+_NEEDS_NAME = "a CA name: the server announces none, and no --client-ca-cert is given"
+_NEEDS_CERTIFICATE = "the client CA's certificate: --client-ca-cert"
+_TITLES = {
+    NO_CERTIFICATE: "a client without a certificate",
+    "self-signed": "a self-signed certificate",
+    "other-ca": "a certificate of an unknown CA",
+    "other-ca-same-name": "a certificate of an unknown CA that bears the client CA's name",
+    "forged-authority-key-identifier": "a certificate that forges the client CA's name and key identifier",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ClientCa:
+    """What is known of the CA that the server trusts for its clients.
+
+    Attributes:
+        certificate: its certificate; None if it was not given.
+        key: the same with the private key; None if that was not given.
+    """
+
+    certificate: x509.Certificate | None = None
+    key: pki.Credential | None = None
+
+
+class Forge:
+    """Mints the strangers' credentials.
+
+    Args:
+        keep: makes a file for a secret.
+        ca: the client CA.
+        now: the time (aware UTC).
+    """
+
+    def __init__(self, keep: Keep, ca: ClientCa, *, now: datetime.datetime) -> None:
+        self._keep = keep
+        self._ca = ca
+        self._now = now
+        self._dummy = self._self_made(pki.distinguished_name("nobody"))
+
+    def right_client(self) -> Credential | None:
+        """A good client of the real client CA; None without its key."""
+        return self._mint("another-client", self._ca.key) if self._ca.key else None
+
+    def basic(self, announced: tuple[x509.Name, ...]) -> tuple[Stranger, ...]:
+        """The strangers that take no secret.
+
+        Args:
+            announced: the CA names that the server announces.
+        """
+        return tuple(self._basic(name, announced) for name in BASIC)
+
+    def zoo(self) -> tuple[Stranger, ...]:
+        """The rest of the zoo, issued by the real client CA; empty without its key."""
+        if self._ca.key is None:
+            return ()
+        names = [name for name in FAULTS if name not in BASIC and name not in _LEFT_OUT]
+        return tuple(self._stranger(FAULTS[name], self._mint(name, self._ca.key)) for name in names)
+
+    def _basic(self, name: str, announced: tuple[x509.Name, ...]) -> Stranger:
+        fault, ca, missing = FAULTS[name], self._dummy, ""
+        if name == "other-ca-same-name":
+            subject = self._ca.certificate.subject if self._ca.certificate else next(iter(announced), None)
+            ca, missing = (self._self_made(subject), "") if subject is not None else (ca, _NEEDS_NAME)
+        if name == "forged-authority-key-identifier":
+            # The forger has the CA's certificate, which is public, and a key of his own.
+            certificate = self._ca.certificate
+            ca, missing = (pki.Credential(certificate, ca.key), "") if certificate else (ca, _NEEDS_CERTIFICATE)
+        if missing or name == NO_CERTIFICATE:
+            return self._stranger(fault, None, missing=missing)
+        return self._stranger(fault, self._mint(name, ca))
+
+    def _stranger(self, fault: Fault, credential: Credential | None, *, missing: str = "") -> Stranger:
+        by_design = fault.severity is FaultSeverity.ADVISORY
+        # What nginx serves by design (no EKU, any other client) had better be refused; what is merely rare, served.
+        wanted = Wanted.SERVED if fault.outcome is Outcome.SERVED and not by_design else Wanted.REFUSED
+        lenient = by_design or wanted is Wanted.SERVED or fault.name in _MATTER_OF_TASTE
+        return Stranger(
+            name=fault.name,
+            title=_TITLES.get(fault.name, f"a client of the CA: {fault.title}"),
+            why=f"{fault.wrong} {fault.lesson}",
+            wanted=wanted,
+            severity=Severity.ADVISORY if lenient else Severity.REQUIRED,
+            credential=credential,
+            weak=fault.weak,
+            missing=missing,
+        )
+
+    def _mint(self, name: str, ca: pki.Credential) -> Credential:
+        files = build(name, client_ca=ca, server=self._dummy, now=self._now, lifetime=LIFETIME)
+        file = self._keep((files.certificate or b"") + (files.key or b""))
+        return Credential(file, file)
+
+    def _self_made(self, subject: x509.Name) -> pki.Credential:
+        key = pki.new_key("ec-p256")
+        first, last = self._now - pki.BACKDATED, self._now + LIFETIME
+        return pki.issue(subject, key, pki.ca_extensions(1), issuer=None, not_before=first, not_after=last)
+
+
+@contextlib.contextmanager
+def open_forge(ca: ClientCa, *, now: datetime.datetime) -> Iterator[Forge]:
+    """A forge whose files are gone at the end, however it comes.
+
+    Raises:
+        OSError: there is no room for temporary files.
+    """
+    with secret_files() as keep:
+        yield Forge(keep, ca, now=now)

@@ -1,0 +1,145 @@
+"""Recipes for real clients: how curl, Java, a browser and others reach the lab, with and without the certificate.
+
+A recipe is one Markdown document, ``templates/clients/NAME.md.j2``, filled in for a lab: a title, then sections, in
+them prose and fenced code that can be pasted as it is. The tests run the code of every recipe that says so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from mtlslab.errors import SpecError
+from mtlslab.plan.render import template
+from mtlslab.plan.shell import shell_line
+from mtlslab.plan.spec import LabSpec
+
+_LOOPBACK_OR_ALL = ("127.0.0.1", "::1", "0.0.0.0", "::")  # noqa: S104  compared, not bound
+_FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclasses.dataclass(frozen=True)
+class Client:
+    """A client that there is a recipe for; ``tested`` says that the recipe's code is run by the tests."""
+
+    name: str
+    title: str
+    tested: bool = True
+
+
+CLIENTS = (
+    Client("curl", "curl"),
+    Client("openssl", "openssl s_client"),
+    Client("wget", "wget"),
+    Client("gnutls", "gnutls-cli"),
+    Client("python", "Python, standard library (ssl, http.client)"),
+    Client("requests", "Python requests"),
+    Client("httpx", "Python httpx"),
+    Client("node", "Node.js https"),
+    Client("java", "Java (java.net.http)"),
+    Client("chromium", "Chromium and Chrome on Linux"),
+    Client("firefox", "Firefox", tested=False),
+    Client("macos", "Safari and Chrome on macOS", tested=False),
+    Client("windows", "Edge and Chrome on Windows", tested=False),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """A piece of a section: code in a language (``sh``, ``powershell``), or prose, whose language is empty."""
+
+    language: str
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A part of a recipe under its heading; the first one, with the recipe's title, says where to type."""
+
+    title: str
+    blocks: tuple[Block, ...]
+
+    @property
+    def code(self) -> str:
+        """All code of the section, in order; ends with a line feed unless there is none."""
+        return "".join(block.text for block in self.blocks if block.language)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A recipe for one client and one lab; ``text`` is Markdown."""
+
+    client: Client
+    text: str
+
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """The same, taken apart."""
+        heads_and_bodies = re.split(r"^##? (.+)\n", self.text, flags=re.MULTILINE)[1:]
+        pairs = zip(heads_and_bodies[::2], heads_and_bodies[1::2], strict=True)
+        return tuple(Section(title, tuple(_blocks(body))) for title, body in pairs)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The recipe as JSON-ready values."""
+        return {
+            **dataclasses.asdict(self.client),
+            "sections": [dataclasses.asdict(section) for section in self.sections],
+        }
+
+
+def find_client(name: str) -> Client:
+    """The client of that name.
+
+    Raises:
+        SpecError: there is no recipe for it.
+    """
+    for client in CLIENTS:
+        if client.name == name:
+            return client
+    known = ", ".join(client.name for client in CLIENTS)
+    raise SpecError(f"There is no recipe for the client {name!r}.", hint=f"Use one of: {known}")
+
+
+def make_recipe(client: Client, spec: LabSpec, place: str) -> Recipe:
+    """The recipe for a client, filled in for a lab.
+
+    Args:
+        client: one of ``CLIENTS``.
+        spec: the lab.
+        place: its workspace, as the reader would type it.
+    """
+    # Where the lab listens on one other address only, localhost does not lead to it; the certificate names both.
+    host = "localhost" if spec.listen in _LOOPBACK_OR_ALL else spec.listen
+    authority = f"{_bracketed(host)}:{spec.mtls_port}"
+    text = template(f"clients/{client.name}.md.j2").render(
+        title=client.title,
+        lab=spec.name,
+        place=shell_line([place]),
+        host=host,
+        host_is_address=host == spec.listen,
+        port=spec.mtls_port,
+        authority=authority,
+        origin=f"https://{authority}",
+        url=f"https://{authority}/hello-world.txt",
+    )
+    return Recipe(client, text)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _blocks(body: str) -> Iterator[Block]:
+    end = 0
+    for fence in _FENCE.finditer(body):
+        yield from _prose(body[end : fence.start()])
+        yield Block(fence[1], fence[2])
+        end = fence.end()
+    yield from _prose(body[end:])
+
+
+def _prose(text: str) -> Iterator[Block]:
+    if text.strip():
+        yield Block("", text.strip())

@@ -1,0 +1,207 @@
+"""What a check is about, for a student: told from the catalogue and the zoo, without a lab and without a network."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import inspect
+from pathlib import Path
+from typing import Any
+
+from mtlslab.errors import LabError, SpecError
+from mtlslab.pki.faults import FAULTS
+from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE
+from mtlslab.plan.spec import DEFAULT_NAME, LabSpec, make_spec, reachable_address
+from mtlslab.verify.checks import Check, Outcome, Trust, families
+from mtlslab.verify.checks.model import CLIENT, PROBE, SMALL_SERVER
+from mtlslab.verify.context import VerifyContext
+from mtlslab.verify.procedures import TRIALS, command_of
+from mtlslab.verify.procedures.doors import CLIENT_OF_SERVER_CA
+from mtlslab.verify.runner import make_attempt
+from mtlslab.workspace.target import Target
+
+SCHEMA = "mtlslab.explain/1"
+NO_CREDENTIAL = "none"  # of the zoo
+
+_SERVERS = {
+    TLS_SERVICE: "the TLS server (nginx-tls)",
+    MTLS_SERVICE: "the mTLS server (nginx-mtls)",
+    SMALL_SERVER: "a small server of its own (mtlslab serve)",
+}
+_TRUSTS = {
+    Trust.SERVER_CA: "It trusts the lab's server CA (--cacert).",
+    Trust.NOBODY: "It trusts no CA that knows this server.",
+    Trust.ANYONE: "It does not check the server at all (--insecure).",
+}
+_ENDINGS = {
+    Outcome.SERVED: "The server finishes the handshake and answers 200 with the page.",
+    Outcome.REFUSED_NO_CERTIFICATE: "nginx finishes the handshake and then answers every request with HTTP 400, "
+    '"No required SSL certificate was sent" (its internal code 496). curl ends with status 0.',
+    Outcome.REFUSED_CERTIFICATE: "nginx finishes the handshake and then answers every request with HTTP 400, "
+    '"The SSL certificate error" (its internal code 495), whatever is wrong. The cause is in $ssl_client_verify and in '
+    "its log. curl ends with status 0.",
+    Outcome.CLIENT_REFUSES_SERVER: "The client does not trust the server's certificate and ends the handshake itself, "
+    "with an alert. Nothing is asked for.",
+    Outcome.REFUSED_BY_ALERT: "The server ends the handshake with a TLS alert: this is wrong at the level of the "
+    "protocol, not of the chain. There is no HTTP answer, and no line in the access log.",
+    Outcome.LOCAL: "Nothing reaches the server: the client's own TLS library refuses.",
+    Outcome.OTHER_STATUS: "The server answers with another HTTP status.",
+    Outcome.CLOSED: "The server closes the connection.",
+    Outcome.NOT_TLS: "What answers there does not speak TLS.",
+    Outcome.UNREACHABLE: "Nobody answers.",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """One page.
+
+    Attributes:
+        id: the check's id without the TLS version.
+        title: the fact that it states.
+        severity: required or advisory.
+        tried: what the client does.
+        happens: what must come of it, in words.
+        why: the lesson.
+        rfc: sections to read.
+        directive: what decides it in nginx.
+        hint: where to look when it does not hold.
+        sabotage: what to change in order to see it fail.
+        prepare: the command that issues the credential; empty where none is needed.
+        command: the command that shows it, as arguments, to be run inside the workspace.
+        run: the command that makes the check.
+    """
+
+    id: str
+    title: str
+    severity: str
+    tried: str
+    happens: str
+    why: str
+    rfc: str
+    directive: str
+    hint: str
+    sabotage: str
+    prepare: tuple[str, ...]
+    command: tuple[str, ...]
+    run: tuple[str, ...]
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The page as JSON-ready values, schema ``mtlslab.explain/1``."""
+        commands = {name: list(getattr(self, name)) for name in ("prepare", "command", "run")}
+        return {"schema": SCHEMA, **dataclasses.asdict(self), **commands}
+
+
+def explain(name: str, target: Target | None = None) -> Page:
+    """The page about a check or a credential of the zoo.
+
+    Args:
+        name: an id, with or without its TLS version, or the name of a fault.
+        target: the lab whose ports the command has; without one, or where there is no lab, the default ports.
+
+    Raises:
+        SpecError: there is no such page; the hint names those that look like it.
+    """
+    context = _context(target)
+    checks = families(crl=context.crl)
+    family = name.partition(".")[0]
+    check = checks.get(family) or _check_of_fault(family, checks)
+    if check is None:
+        near = difflib.get_close_matches(family, [*checks, *FAULTS], n=3, cutoff=0.5)
+        meant = f"Did you mean {' or '.join(near)}? " if near else ""
+        raise SpecError(f"There is no page about {name!r}.", hint=f"{meant}All of them: mtlslab explain --list")
+    return page_of(check, context)
+
+
+def page_of(check: Check, context: VerifyContext) -> Page:
+    """The page about one check, with commands for the lab in ``context``."""
+    return Page(
+        id=check.family,
+        title=check.title,
+        severity=check.severity.value,
+        tried=_tried(check),
+        happens=_happens(check),
+        why=check.why,
+        rfc=check.rfc,
+        directive=check.directive,
+        hint=check.hint,
+        sabotage=check.sabotage,
+        prepare=_prepare(check),
+        command=_command(check, context),
+        run=("mtlslab", "verify", "--only", check.family, "-v"),
+    )
+
+
+def _check_of_fault(name: str, checks: dict[str, Check]) -> Check | None:
+    """The check that is about a credential of the zoo: the mTLS server's verdict comes first."""
+    if name not in FAULTS:
+        return None
+    wanted = None if name == NO_CREDENTIAL else name
+    about = [check for check in checks.values() if check.credential == wanted and check.trial == PROBE]
+    return next((check for check in about if check.service == MTLS_SERVICE), None)
+
+
+def _tried(check: Check) -> str:
+    if check.trial != PROBE:
+        procedure = (inspect.getdoc(TRIALS[check.trial]) or "").partition("\n\n")[0]
+        return " ".join(procedure.split()) or f"Whether {check.title}."
+    versions = " and again ".join(f"on TLS {version}" for version in _versions(check))
+    return f"A client {_holding(check)} asks {_SERVERS[check.service]} for the page, {versions}. {_TRUSTS[check.trust]}"
+
+
+def _versions(check: Check) -> tuple[str, ...]:
+    return ("1.2", "1.3") if check.versions else ((check.tls_version,) if check.tls_version else ("as it likes",))
+
+
+def _holding(check: Check) -> str:
+    if check.credential is None:
+        return "without a certificate"
+    if check.credential == CLIENT:
+        return "with the lab's client certificate (certs/client.crt)"
+    return f'with the credential "{FAULTS[check.credential].title}" (certs/faults/{check.credential}.crt)'
+
+
+def _happens(check: Check) -> str:
+    if check.trial != PROBE:
+        return f"What must be seen: {check.title}."
+    expect = check.expect
+    story = _ENDINGS[expect.outcome]
+    if expect.outcome in (Outcome.REFUSED_CERTIFICATE, Outcome.REFUSED_BY_ALERT) and expect.reason:
+        story += f" Here it says, or something like it: {expect.reason.replace('|', ' / ')}."
+    if expect.by_design:
+        story += " That is what nginx does by design, so the check warns instead of failing (--strict makes it fail)."
+    return story
+
+
+def _prepare(check: Check) -> tuple[str, ...]:
+    if check.trial == CLIENT_OF_SERVER_CA:
+        return ("mtlslab", "verify", "--only", check.family)  # the trial itself issues the credential
+    if check.credential in (None, CLIENT):
+        return ()
+    return ("mtlslab", "certs", "issue", "--fault", str(check.credential))
+
+
+def _command(check: Check, context: VerifyContext) -> tuple[str, ...]:
+    # A plain attempt shows the same on each version; other procedures, and their files, may be about one of them.
+    version = check.versions[-1] if check.trial != PROBE and check.versions else None
+    attempt = make_attempt(context, dataclasses.replace(check, tls_version=version))
+    return tuple(command_of(check, context, attempt))
+
+
+def _context(target: Target | None) -> VerifyContext:
+    spec = LabSpec(name=DEFAULT_NAME)
+    directory = Path.cwd()
+    if target is not None and target.record is not None:
+        directory = target.workspace.directory
+        with contextlib.suppress(LabError):  # a damaged lab keeps nobody from reading
+            spec = make_spec(target.record.spec)
+    return VerifyContext(
+        directory=directory,
+        lab=spec.name,
+        runtime="",
+        tls_port=spec.tls_port,
+        mtls_port=spec.mtls_port,
+        address=reachable_address(spec.listen),
+        crl=spec.crl,
+    )

@@ -1,0 +1,118 @@
+"""The command ``mtlslab audit``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mtlslab.cli import options
+from mtlslab.cli.find import require_choice
+from mtlslab.cli.options import epilog
+from mtlslab.cli.reportfile import write_report
+from mtlslab.cli.terminal import put_text, shows_colour, shows_unicode
+from mtlslab.errors import ExitCode
+
+FORMATS = ("text", "json", "junit")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(
+        epilog=epilog(
+            {
+                "mtlslab audit https://localhost:8889 --cacert ca.crt": "does a stranger get in?",
+                "mtlslab audit https://[::1]:8889 --insecure": "the same, whoever the server is",
+                "mtlslab audit URL --cert c.crt --key c.key": "held against what a good client gets",
+                "mtlslab audit URL --client-ca-cert ca.crt --client-ca-key ca.key": "with the whole zoo",
+                "mtlslab audit URL --path /private -o json": "another page, for programs",
+            },
+            ExitCode.OK,
+            ExitCode.CHECK_FAILED,
+            ExitCode.USAGE,
+            ExitCode.ENVIRONMENT,
+            ExitCode.INCONCLUSIVE,
+        )
+    )(audit)
+
+
+def audit(
+    url: Annotated[str, typer.Argument(metavar="URL", help="https://HOST, with a port if it is not 443.")],
+    cacert: Annotated[
+        Path | None,
+        typer.Option("--cacert", envvar="MTLSLAB_CACERT", help="CA of the server's certificate. [those of the system]"),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", envvar="MTLSLAB_INSECURE", help="Accept any server certificate; for labs.")
+    ] = False,
+    cert: Annotated[
+        Path | None,
+        typer.Option("--cert", envvar="MTLSLAB_CERT", help="Certificate (PEM) of a client that must be served."),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", envvar="MTLSLAB_KEY", help="Its private key (PEM). [in the same file]"),
+    ] = None,
+    client_ca_cert: Annotated[
+        Path | None,
+        typer.Option(
+            "--client-ca-cert", envvar="MTLSLAB_CLIENT_CA_CERT", help="CA that the server trusts for its clients."
+        ),
+    ] = None,
+    client_ca_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--client-ca-key",
+            envvar="MTLSLAB_CLIENT_CA_KEY",
+            help="Its private key: mints good, odd and broken clients, for this audit only and valid for an hour.",
+        ),
+    ] = None,
+    path: Annotated[
+        str | None, typer.Option("--path", envvar="MTLSLAB_PATH", help="Page that the right client may see. [/]")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", envvar="MTLSLAB_TIMEOUT", help="Seconds for each attempt.")
+    ] = 5.0,
+    strict: Annotated[
+        bool, typer.Option("--strict", envvar="MTLSLAB_STRICT", help="Warnings count as failures.")
+    ] = False,
+    output: Annotated[
+        str, typer.Option("-o", "--output", envvar="MTLSLAB_OUTPUT", help="text, json or junit.")
+    ] = "text",
+    output_file: options.OutputFile = None,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", envvar="MTLSLAB_VERBOSE", help="Show the reason behind every check.")
+    ] = False,
+) -> None:
+    """Tell whether a server, whosever it is, enforces mutual TLS.
+
+    Clients without a certificate, with a self-signed one and with those of unknown CAs knock; with --cert, what they
+    get is held against what the right client gets. Exit code 6 only if nobody can tell whether a stranger gets in, or
+    the right client could not be tried. Nothing but this server is contacted; redirects are not followed.
+    """
+    require_choice("--output", output, FORMATS)
+    from mtlslab.audit import audit as run
+    from mtlslab.audit import make_request
+    from mtlslab.output.audit import render_audit
+
+    request = make_request(
+        url,
+        path=path,
+        cacert=cacert,
+        insecure=insecure,
+        cert=cert,
+        key=key,
+        client_ca_cert=client_ca_cert,
+        client_ca_key=client_ca_key,
+        timeout=timeout,
+        strict=strict,
+    )
+    report = run(request)
+    colour = shows_colour() and output_file is None
+    text = render_audit(report, output, colour=colour, unicode=shows_unicode(), verbose=verbose)
+    if output_file is None:
+        put_text(text, styled=colour)
+    else:
+        write_report(output_file, text)
+    raise typer.Exit(report.exit_code)

@@ -1,0 +1,91 @@
+"""The one border where errors become words and an exit status. Below it nobody prints and nobody exits."""
+
+from __future__ import annotations
+
+import errno
+import os
+import traceback
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from mtlslab.cli.terminal import say, say_lines, stop_output
+from mtlslab.errors import ExitCode, LabError, MachineError
+from mtlslab.lifecycle import interrupts
+from mtlslab.plan.visible import visible
+
+# sysexits(3), EX_SOFTWARE: a bug of ours is no verdict about anybody's server.
+BUG = 70
+
+
+class BorderedGroup(TyperGroup):
+    """A command group that turns every error of its commands into a message on stderr and an exit status."""
+
+    def make_context(self, *arguments: Any, **settings: Any) -> Any:
+        """Read the options that stand before a command."""
+        try:
+            return super().make_context(*arguments, **settings)
+        except Exception as error:
+            _make_visible(error)
+            raise
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            interrupts.listen()
+            _tame_umask()
+            return super().invoke(ctx)
+        except LabError as error:
+            raise _ended(error) from error
+        except KeyboardInterrupt as error:
+            say("Interrupted.")
+            raise typer.Exit(ExitCode.INTERRUPTED) from error
+        except BrokenPipeError as error:
+            # The reader of our output has gone (`mtlslab logs | head`); what Python still holds must not complain.
+            stop_output()
+            raise typer.Exit(ExitCode.OK) from error
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENOMEM):
+                raise _bug(error, debug=_debug(ctx)) from error
+            raise _ended(MachineError("The machine has run out of something.", why=str(error))) from error
+        except Exception as error:
+            if type(error).__module__.startswith("typer."):
+                _make_visible(error)
+                raise
+            raise _bug(error, debug=_debug(ctx)) from error
+
+
+def _tame_umask() -> None:
+    """No file of ours, or of what we start, is born open to others' writing or closed to ourselves."""
+    umask = os.umask(0o077)
+    os.umask(umask & 0o077 | 0o022)
+
+
+def _make_visible(error: Any) -> None:
+    """Typer itself prints its usage errors; the words of the command line in them go past our border first."""
+    message = getattr(error, "format_message", lambda: None)()
+    if isinstance(message, str):
+        error.format_message = lambda: "\n".join(map(visible, message.split("\n")))
+
+
+def _debug(ctx: Any) -> bool:
+    return bool(ctx.params.get("debug"))
+
+
+def _ended(error: LabError) -> typer.Exit:
+    say(f"Error: {error.what}")
+    if error.why:
+        say_lines(error.why.rstrip("\n"), indent="  ")
+    if error.hint:
+        say(f"  Hint: {error.hint}")
+    return typer.Exit(error.exit_code)
+
+
+def _bug(error: Exception, *, debug: bool) -> typer.Exit:
+    say(f"Error: this is a bug in mtlslab: {type(error).__name__}: {error}")
+    if debug:
+        say_lines(traceback.format_exc())
+    else:
+        say("  Hint: run it again as: mtlslab --debug COMMAND ... and report what it prints.")
+    return typer.Exit(BUG)

@@ -1,0 +1,205 @@
+"""The commands below ``mtlslab certs``: look at certificates, take them along. More in ``zoo`` and ``revocation``."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mtlslab.cli import issue as zoo
+from mtlslab.cli import options, revocation
+from mtlslab.cli.find import find, require_choice, shown
+from mtlslab.cli.options import epilog
+from mtlslab.cli.terminal import put, put_json, put_text, say
+from mtlslab.errors import ExitCode, LabError, SpecError
+from mtlslab.plan.shell import shell_line
+
+app = typer.Typer(
+    help="Look at the lab's certificates, issue more (good ones and broken ones), revoke and export them.",
+    epilog=epilog(
+        {
+            "mtlslab certs list": "all certificates of the lab",
+            "mtlslab certs issue alice": "a further client",
+            "mtlslab certs issue --fault expired": "a broken one, and the command that shows what comes of it",
+            "mtlslab certs revoke alice": "enter it into the client CA's revocation list",
+        },
+        ExitCode.OK,
+        ExitCode.USAGE,
+        ExitCode.NOT_FOUND,
+    ),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+Output = Annotated[str, typer.Option("-o", "--output", envvar="MTLSLAB_OUTPUT", help="text or json.")]
+
+
+def register(program: typer.Typer) -> None:
+    """Add the commands to the program."""
+    program.add_typer(app, name="certs")
+
+
+@app.command(
+    "list",
+    epilog=epilog(
+        {"mtlslab certs list": "one line for each certificate", "mtlslab certs list -o json": "the same for programs"},
+        ExitCode.OK,
+        ExitCode.USAGE,
+        ExitCode.NOT_FOUND,
+    ),
+)
+def list_(name: options.Name = None, directory: options.Directory = None, output: Output = "text") -> None:
+    """List the lab's certificates: what for, for which names, how many days are left.
+
+    A file that cannot be read is named after the others, and the exit status is 2.
+    """
+    require_choice("--output", output, ("text", "json"))
+    workspace = find(name, directory).workspace
+    workspace.require()
+    rows: list[dict[str, Any]] = []
+    problems: dict[str, LabError] = {}
+    for path in workspace.certificates():
+        try:
+            rows.append(_describe(path, workspace.read(path) or b""))
+        except LabError as error:
+            problems[path] = error
+    if output == "json":
+        unreadable = [{"file": path, "problem": f"{error.what} {error.why}"} for path, error in problems.items()]
+        document = {"schema": "mtlslab.certs/1", "certificates": rows, "unreadable": unreadable}
+        put_json(document)
+    else:
+        for row in rows:
+            names = ", ".join(row["sans"][:4]) or row["subject"]
+            put(f"{row['file']:<26} {', '.join(row['purposes']):<7} {row['days_left']:>5} days left  {names}")
+    if problems:
+        raise SpecError(
+            f"Cannot be read: {', '.join(problems)}.",
+            problems=tuple(f"{path}: {error.what} ({error.why})" for path, error in problems.items()),
+            hint="Mend these files, or move them away.",
+        )
+
+
+@app.command(
+    epilog=epilog(
+        {
+            "mtlslab certs show certs/server.crt": "a file of the lab",
+            "mtlslab certs show ./other.pem": "any certificate in PEM",
+            "mtlslab certs show certs/client.crt -o json": "the same for programs",
+        },
+        ExitCode.OK,
+        ExitCode.USAGE,
+    )
+)
+def show(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Certificate in PEM: a path of the lab, or any path.")],
+    name: options.Name = None,
+    directory: options.Directory = None,
+    output: Output = "text",
+) -> None:
+    """Show one certificate: subject, issuer, names, purposes, validity, fingerprints."""
+    require_choice("--output", output, ("text", "json"))
+    row = _describe(file, _content(file, name, directory))
+    if output == "json":
+        put_json({"schema": "mtlslab.cert/1", **row})
+    else:
+        put_text(row["text"])
+
+
+zoo.register(app)
+revocation.register(app)
+
+
+@app.command(
+    epilog=epilog(
+        {
+            "mtlslab certs export client": "certs/client.p12 with a random password, which is printed once",
+            "mtlslab certs export alice --password-file pw.txt": "with your own password, the file's first line",
+            "mtlslab certs export client --legacy": "for old key chains of macOS and Windows",
+        },
+        ExitCode.OK,
+        ExitCode.USAGE,
+        ExitCode.ENVIRONMENT,
+        ExitCode.NOT_FOUND,
+    )
+)
+def export(
+    credential: Annotated[str, typer.Argument(metavar="NAME", help="client, or a further client credential.")],
+    p12: Annotated[
+        bool, typer.Option("--p12", envvar="MTLSLAB_P12", help="As a PKCS #12 file. It is the only format.")
+    ] = True,
+    password_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--password-file", envvar="MTLSLAB_PASSWORD_FILE", metavar="FILE", help="Password: the file's first line."
+        ),
+    ] = None,
+    legacy: Annotated[
+        bool,
+        typer.Option("--legacy", envvar="MTLSLAB_LEGACY", help="Triple DES and SHA-1, which old programs insist on."),
+    ] = False,
+    name: options.Name = None,
+    directory: options.Directory = None,
+) -> None:
+    """Export a client's certificate, private key and CA as certs/NAME.p12, for browsers, Java and key chains.
+
+    No option takes the password itself, because every user of the machine can see command lines. It comes from
+    --password-file, else from the environment variable MTLSLAB_P12_PASSWORD, else it is made up and printed once.
+    """
+    from mtlslab.plan.paths import SERVER_CA
+    from mtlslab.workspace.export import export_p12, friendly_name, new_password
+
+    del p12  # says what is done anyway
+    given = _given_password(password_file)
+    password = new_password() if given is None else given
+    workspace = find(name, directory).workspace
+    workspace.require()
+    with workspace.lock():
+        path = export_p12(workspace, credential, password, legacy=legacy)
+        label = friendly_name(workspace, credential)
+    place = shown(workspace.directory)
+    put(f"Wrote {place}/{path}: certificate, private key and client CA; its name inside is {label!r}.")
+    if given is None:
+        put(f"Password: {password}")
+        say("The password is kept nowhere: note it now, or export again.")
+    say(f"The client must also trust the server's CA: import {place}/{SERVER_CA} as a certificate authority.")
+
+
+def _given_password(file: Path | None) -> str | None:
+    if file is None:
+        return os.environ.get("MTLSLAB_P12_PASSWORD")
+    try:
+        with file.open(encoding="utf-8") as text:
+            return text.readline(4096).rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        why = (error.strerror or "") if isinstance(error, OSError) else "it is no text (UTF-8)"
+        raise SpecError(f"Cannot read {file}.", why=why, hint="Name another --password-file.") from error
+
+
+def _content(file: str, name: str | None, directory: Path | None) -> bytes:
+    """The file below the current directory, else the one of that path inside the lab."""
+    inside = find(name, directory).workspace.directory / file
+    for path in (Path(file), inside):
+        if path.is_file():
+            try:
+                return path.read_bytes()
+            except OSError as error:
+                raise SpecError(
+                    f"Cannot read {path}.", why=error.strerror or "", hint=shell_line(["ls", "-l", path])
+                ) from error
+    raise SpecError(f"There is no file {file}.", why=f"neither here nor as {inside}", hint="mtlslab certs list")
+
+
+def _describe(file: str, content: bytes) -> dict[str, Any]:
+    from mtlslab.pki.describe import describe
+
+    try:
+        info = describe(content, now=datetime.datetime.now(datetime.UTC))
+    except ValueError as error:
+        raise SpecError(
+            f"{file} holds no certificate that can be read.", why=str(error), hint="PEM is needed."
+        ) from error
+    return {"file": file, **info.to_mapping(), "text": info.to_text()}

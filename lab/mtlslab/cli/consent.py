@@ -1,0 +1,24 @@
+"""Asks the person at the terminal whether a lab that came from elsewhere may be run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mtlslab.cli.terminal import ask, can_ask, say, say_lines
+from mtlslab.errors import SpecError
+
+
+def consent(given: bool) -> Callable[[SpecError], None]:
+    """What answers for the user: yes with ``--trust``; else the person at the terminal; else no."""
+
+    def answer(refusal: SpecError) -> None:
+        if given:
+            return
+        if not can_ask():
+            raise refusal
+        say(refusal.what)
+        say_lines(refusal.why)
+        if ask("Run it all the same? [y/N] ").lower() not in ("y", "yes"):
+            raise SpecError("Nothing was run.", hint=refusal.hint)
+
+    return answer

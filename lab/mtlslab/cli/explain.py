@@ -1,0 +1,66 @@
+"""The command ``mtlslab explain``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mtlslab.cli import options
+from mtlslab.cli.find import find, require_choice
+from mtlslab.cli.options import epilog
+from mtlslab.cli.terminal import put_json, put_text
+from mtlslab.errors import ExitCode, LabError, SpecError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(
+        epilog=epilog(
+            {
+                "mtlslab explain mtls-refuses-expired": "what is tried, what happens and why",
+                "mtlslab explain stolen-certificate": "the same, by the name of a credential of the zoo",
+                "mtlslab explain --list": "all pages",
+            },
+            ExitCode.OK,
+            ExitCode.USAGE,
+        )
+    )(explain)
+
+
+def explain(
+    id_: Annotated[
+        str | None,
+        typer.Argument(metavar="ID", show_default=False, help="Id of a check, or name of a credential of the zoo."),
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", envvar="MTLSLAB_LIST", help="List all pages.")] = False,
+    output: Annotated[str, typer.Option("-o", "--output", envvar="MTLSLAB_OUTPUT", help="text or json.")] = "text",
+    name: options.Name = None,
+    directory: options.Directory = None,
+) -> None:
+    """Explain a check: what is tried, what the server does and why, and what to change to see it fail.
+
+    Needs no lab and no network; the commands have the ports of the lab, if there is one.
+    """
+    from mtlslab import output as looks
+    from mtlslab.classroom import explain as pages
+    from mtlslab.output.page import render_page
+    from mtlslab.verify.checks import families
+
+    require_choice("--output", output, looks.LIST_FORMATS)
+    if list_:
+        put_text(looks.render_list(tuple(families().values()), output, families=True))
+        return
+    if id_ is None:
+        raise SpecError("Which check?", hint="mtlslab explain ID, or all of them: mtlslab explain --list")
+    try:
+        target = find(name, directory)
+    except LabError:
+        if name or directory:
+            raise
+        target = None  # what lies in this directory by chance keeps nobody from reading
+    page = pages.explain(id_, target)
+    if output == "json":
+        put_json(page.to_mapping())
+    else:
+        put_text(render_page(page))

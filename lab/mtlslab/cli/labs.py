@@ -1,0 +1,348 @@
+"""The commands of a lab's life: up, down, status, logs, reload, render. Parse, call, print."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mtlslab.cli import options
+from mtlslab.cli.consent import consent
+from mtlslab.cli.find import find, require_choice, shown
+from mtlslab.cli.options import epilog
+from mtlslab.cli.terminal import put, put_json, put_log_line, say
+from mtlslab.errors import ExitCode, LabNotFoundError, SpecError
+from mtlslab.plan.choices import PULL, RUNTIMES, SERVICES
+from mtlslab.plan.shell import shell_line
+
+if TYPE_CHECKING:
+    from mtlslab.lifecycle.timings import Timings
+    from mtlslab.lifecycle.up import UpResult
+    from mtlslab.runtime.base import ServiceStatus
+    from mtlslab.workspace.target import Target
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program, in the order in which a newcomer needs them."""
+    for command, examples, codes in COMMANDS:
+        app.command(epilog=epilog(examples, ExitCode.OK, ExitCode.USAGE, ExitCode.ENVIRONMENT, *codes))(command)
+
+
+def up(
+    name: options.Name = None,
+    directory: options.Directory = None,
+    runtime: Annotated[
+        str,
+        typer.Option(
+            "--runtime",
+            envvar="MTLSLAB_RUNTIME",
+            autocompletion=lambda: RUNTIMES,
+            help="auto, docker or embedded.",
+        ),
+    ] = "auto",
+    tls_port: options.TlsPort = None,
+    mtls_port: options.MtlsPort = None,
+    listen: options.Listen = None,
+    host: options.Hosts = None,
+    key_type: options.KeyType = None,
+    days: options.Days = None,
+    ca_days: options.CaDays = None,
+    client_auth: options.ClientAuth = None,
+    crl: options.Crl = None,
+    image: options.Image = None,
+    pull: Annotated[
+        str,
+        typer.Option(
+            "--pull",
+            envvar="MTLSLAB_PULL",
+            autocompletion=lambda: PULL,
+            help="Pull the image: missing, always or never.",
+        ),
+    ] = "missing",
+    nginx: Annotated[
+        Path | None,
+        typer.Option("--nginx", envvar="MTLSLAB_NGINX", help="nginx binary for the embedded runtime."),
+    ] = None,
+    wait: Annotated[
+        str, typer.Option("--wait", envvar="MTLSLAB_WAIT", help="How long to wait for both services: 60s, 2m.")
+    ] = "60s",
+    rotate_certs: options.RotateCerts = False,
+    overwrite: options.Overwrite = False,
+    trust: options.Trust = False,
+    retain: Annotated[
+        bool,
+        typer.Option(
+            "--retain", envvar="MTLSLAB_RETAIN", help="After a failure leave what was started, to inspect it."
+        ),
+    ] = False,
+    timings: Annotated[
+        bool, typer.Option("--timings", envvar="MTLSLAB_TIMINGS", help="Show where the time goes (on stderr).")
+    ] = False,
+) -> None:
+    """Issue certificates, render the files and start both nginx services; return when both answer.
+
+    What is already there is kept: valid certificates, files edited by hand, services that already run as asked.
+    """
+    from mtlslab.lifecycle import up as lifecycle
+    from mtlslab.lifecycle.timings import Timings
+
+    require_choice("--runtime", runtime, RUNTIMES)
+    require_choice("--pull", pull, PULL)
+    settings = _settings(tls_port, mtls_port, listen, host, key_type, days, ca_days, client_auth, crl, image)
+    up_options = lifecycle.UpOptions(
+        settings=settings,
+        runtime=runtime,
+        nginx=nginx,
+        pull=pull,
+        wait=_seconds(wait),
+        rotate_certs=rotate_certs,
+        overwrite=overwrite,
+        retain=retain,
+        trusts=consent(trust),
+    )
+    target = find(name, directory)
+    clock = Timings()
+    with clock.step("all"):
+        result = lifecycle.up(target, up_options, say, clock)
+    if timings:
+        _print_timings(clock)
+    _print_up(target, result)
+
+
+def down(
+    name: options.Name = None,
+    directory: options.Directory = None,
+    purge: Annotated[
+        bool, typer.Option("--purge", envvar="MTLSLAB_PURGE", help="Also remove the lab's directory.")
+    ] = False,
+) -> None:
+    """Take away all that runs of a lab; nothing there is success."""
+    from mtlslab.lifecycle import up as lifecycle
+
+    target = find(name, directory, forgive=True)
+    removed = lifecycle.down(target, purge=purge, say=say)
+    put(f"Removed: {', '.join(removed)}." if removed else f"Nothing runs of the lab {target.name!r}.")
+
+
+def status(
+    name: options.Name = None,
+    directory: options.Directory = None,
+    output: Annotated[str, typer.Option("-o", "--output", envvar="MTLSLAB_OUTPUT", help="text or json.")] = "text",
+) -> None:
+    """Show what exists of a lab; exit 4 when nothing does."""
+    from mtlslab.lifecycle import up as lifecycle
+
+    require_choice("--output", output, ("text", "json"))
+    target = find(name, directory)
+    found = lifecycle.status(target)
+    services = [
+        {
+            **_row(runtime, item),
+            "detail": item.detail,
+            "exit_code": item.exit_code,
+            "url": _url_of(target, item.service),
+        }
+        for runtime, item in found.services
+    ]
+    twins = [{"twin": name, **_row(runtime, item)} for name, runtime, item in found.twins]
+    if (services or twins) and output == "json":
+        document = {"schema": "mtlslab.status/1", "lab": target.name, "services": services, "twins": twins}
+        put_json(document)
+    elif output == "text":
+        _print_status(services, twins)
+    if not services:
+        raise LabNotFoundError(f"Nothing runs of the lab {target.name!r}.", hint="Start it with: mtlslab up")
+
+
+def _row(runtime: str, item: ServiceStatus) -> dict[str, Any]:
+    return {"service": item.service, "state": str(item.state), "runtime": runtime, "identity": item.identity}
+
+
+def _print_status(services: list[dict[str, Any]], twins: list[dict[str, Any]]) -> None:
+    for row in services:
+        detail = f" ({row['detail']})" if row["detail"] else ""
+        put(f"{row['service']:<11} {row['state']}{detail}  {row['runtime']} {row['identity']}  {row['url']}")
+    for row in twins:
+        put(f"{row['twin']}: {row['service']} {row['state']}  {row['runtime']} {row['identity']}")
+    if twins:
+        say("Twins belong to verify --prove. If none is at work it was killed: mtlslab down takes them away.")
+
+
+def logs(
+    service: Annotated[
+        str | None,
+        typer.Argument(help="nginx-tls or nginx-mtls; both when left away.", autocompletion=lambda: SERVICES),
+    ] = None,
+    name: options.Name = None,
+    directory: options.Directory = None,
+    follow: Annotated[
+        bool, typer.Option("-f", "--follow", envvar="MTLSLAB_FOLLOW", help="Go on until interrupted.")
+    ] = False,
+    tail: Annotated[
+        int | None, typer.Option("--tail", envvar="MTLSLAB_TAIL", min=0, help="Only the last N lines of each service.")
+    ] = None,
+) -> None:
+    """Print what the services wrote: nginx's messages, and one JSON line for each request."""
+    from mtlslab.lifecycle import up as lifecycle
+
+    if service is not None:
+        require_choice("SERVICE", service, SERVICES)
+    for line in lifecycle.logs(find(name, directory), service, follow=follow, tail=tail):
+        put_log_line(line.text, before="" if service else f"{line.service:<11}| ")
+
+
+def reload(name: options.Name = None, directory: options.Directory = None, trust: options.Trust = False) -> None:
+    """Apply an edited nginx.conf to the running services (nginx -t, then HUP)."""
+    from mtlslab.lifecycle import up as lifecycle
+
+    lifecycle.reload(find(name, directory), say=put, trusts=consent(trust))
+
+
+def render(
+    name: options.Name = None,
+    directory: options.Directory = None,
+    tls_port: options.TlsPort = None,
+    mtls_port: options.MtlsPort = None,
+    listen: options.Listen = None,
+    host: options.Hosts = None,
+    key_type: options.KeyType = None,
+    days: options.Days = None,
+    ca_days: options.CaDays = None,
+    client_auth: options.ClientAuth = None,
+    crl: options.Crl = None,
+    image: options.Image = None,
+    rotate_certs: options.RotateCerts = False,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Write certificates, nginx.conf and docker-compose.yml; start nothing and ask no engine."""
+    from mtlslab.lifecycle import up as lifecycle
+
+    settings = _settings(tls_port, mtls_port, listen, host, key_type, days, ca_days, client_auth, crl, image)
+    target = find(name, directory)
+    up_options = lifecycle.UpOptions(settings=settings, rotate_certs=rotate_certs, overwrite=overwrite)
+    lifecycle.write_lab(target, up_options, say)
+    place = shown(target.workspace.directory)
+    put(f"Wrote the lab {target.name!r} into {place}.")
+    put(f"Next: mtlslab up, or: {shell_line(['cd', place])} && docker compose up")
+
+
+def _settings(
+    tls_port: int | None,
+    mtls_port: int | None,
+    listen: str | None,
+    host: list[str] | None,
+    key_type: str | None,
+    days: int | None,
+    ca_days: int | None,
+    client_auth: str | None,
+    crl: bool | None,
+    image: str | None,
+) -> dict[str, Any]:
+    return {
+        "tls_port": tls_port,
+        "mtls_port": mtls_port,
+        "listen": listen,
+        "hosts": tuple(host) if host else None,
+        "key_type": key_type,
+        "days": days,
+        "ca_days": ca_days,
+        "client_auth": client_auth,
+        "crl": crl,
+        "image": image,
+    }
+
+
+def _seconds(text: str) -> float:
+    number, unit = (text[:-1], text[-1]) if text[-1:] in ("s", "m") else (text, "s")
+    if number.isascii() and number.isdigit() and 0 < int(number) <= 3600:
+        return float(number) * (60 if unit == "m" else 1)
+    raise SpecError(f"--wait {text!r} is no length of time.", hint="Examples: --wait 90s, --wait 2m")
+
+
+def _url(port: int) -> str:
+    return f"https://localhost:{port}/hello-world.txt"
+
+
+def _url_of(target: Target, service: str) -> str:
+    from mtlslab.plan.services import MTLS_SERVICE
+    from mtlslab.plan.spec import make_spec
+
+    if target.record is None:
+        return ""
+    spec = make_spec(target.record.spec)
+    return _url(spec.mtls_port if service == MTLS_SERVICE else spec.tls_port)
+
+
+def _print_up(target: Target, result: UpResult) -> None:
+    spec, place = result.spec, shown(target.workspace.directory)
+    done = f"started {', '.join(result.started)}" if result.started else "it already ran as asked"
+    put(f"The lab {target.name!r} is up in {place} ({result.runtime}; {done}).")
+    put(f"  TLS   {_url(spec.tls_port)}")
+    put(f"  mTLS  {_url(spec.mtls_port)}")
+    put()
+    put(f"Try it: {shell_line(['cd', place])}")
+    mutual = f"curl {_url(spec.mtls_port)} --cacert ./certs/server-ca.crt"
+    put(f"  {mutual} --cert ./certs/client.crt --key ./certs/client.key")
+    put("      is served: the certificate comes from the client CA")
+    put(f"  {mutual}")
+    put("      is refused with HTTP 400: no certificate")
+    put("Then: mtlslab verify")
+
+
+def _print_timings(clock: Timings) -> None:
+    for step, seconds in clock.steps:
+        say(f"{seconds * 1000:8.0f} ms  {step}")
+
+
+# Command, examples for its help, exit codes beside those that all of them have.
+COMMANDS: tuple[tuple[Callable[..., None], dict[str, str], tuple[ExitCode, ...]], ...] = (
+    (
+        up,
+        {
+            "mtlslab up": "Docker if an engine answers, else plain nginx processes",
+            "mtlslab up --runtime embedded": "no Docker at all",
+            "mtlslab up --name b --tls-port 0 --mtls-port 0": "a second lab beside the first",
+            "mtlslab up --trust": "a lab that was cloned or copied, after a look at its nginx.conf",
+            "mtlslab up --key-type ec-p256 --host lab.test": "other keys, one more name",
+        },
+        (ExitCode.NOT_READY,),
+    ),
+    (
+        down,
+        {
+            "mtlslab down": "stop and remove what runs; certificates and files stay",
+            "mtlslab down --purge": "remove the directory too",
+            "mtlslab down --name b": "the lab called b, wherever its directory is",
+        },
+        (),
+    ),
+    (
+        status,
+        {"mtlslab status": "what runs, where", "mtlslab status -o json": "the same for programs"},
+        (ExitCode.NOT_FOUND,),
+    ),
+    (
+        logs,
+        {
+            "mtlslab logs": "all lines of both services",
+            "mtlslab logs -f nginx-mtls": "follow the mTLS service",
+            "mtlslab logs --tail 5": "the last five lines of each service",
+        },
+        (ExitCode.NOT_FOUND,),
+    ),
+    (
+        reload,
+        {"mtlslab reload": "apply an edited nginx.conf; a bad edit is refused and the old one keeps running"},
+        (ExitCode.NOT_FOUND,),
+    ),
+    (
+        render,
+        {
+            "mtlslab render": "write certificates and files into ./mtls-lab, start nothing",
+            "mtlslab render --dir demo --overwrite": "render over files that were edited",
+        },
+        (),
+    ),
+)

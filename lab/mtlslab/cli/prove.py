@@ -1,0 +1,52 @@
+"""``mtlslab verify --prove``: shows that the checks bite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from mtlslab.cli.find import require_choice
+from mtlslab.cli.reportfile import write_report
+from mtlslab.cli.terminal import is_watched, put_text, say
+
+if TYPE_CHECKING:
+    from mtlslab.verify.proof.prove import Outcome
+    from mtlslab.workspace.target import Target
+
+
+def _once() -> Callable[[str], None]:
+    """Says each sentence once: what holds for one twin holds for all."""
+    said: set[str] = set()
+
+    def say_once(message: str) -> None:
+        if message not in said:
+            said.add(message)
+            say(message)
+
+    return say_once
+
+
+def run_proof(target: Target, mutants: list[str], output: str, output_file: Path | None, *, unicode: bool) -> None:
+    """Start sabotaged twins of a lab, print what the checks made of each, and end with the exit code of the proof."""
+    from mtlslab.output.proof import FORMATS, render_outcome, render_proof
+    from mtlslab.runtime.choose import Runtimes
+    from mtlslab.verify.proof.prove import prove
+
+    require_choice("--output with --prove", output, FORMATS)
+    record = target.workspace.require()
+    runtime = Runtimes(target.workspace.directory, say=_once()).choose(record.runtime or "auto")
+
+    def watch(outcome: Outcome) -> None:
+        if is_watched():
+            say(render_outcome(outcome, unicode=unicode))
+
+    proof = prove(target, runtime, mutants, observer=watch)
+    text = render_proof(proof, output, unicode=unicode)
+    if output_file is None:
+        put_text(text)
+    else:
+        write_report(output_file, text)
+    raise typer.Exit(proof.exit_code)

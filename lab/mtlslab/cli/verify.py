@@ -1,0 +1,124 @@
+"""The command ``mtlslab verify``."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mtlslab.cli import options
+from mtlslab.cli.find import find, require_choice
+from mtlslab.cli.options import epilog
+from mtlslab.cli.prove import run_proof
+from mtlslab.cli.reportfile import write_report
+from mtlslab.cli.terminal import clear_passing, is_watched, put_text, show_passing, shows_colour, shows_unicode
+from mtlslab.errors import ExitCode
+
+if TYPE_CHECKING:
+    from mtlslab.verify.report import Finding
+    from mtlslab.verify.runner import Observer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(
+        epilog=epilog(
+            {
+                "mtlslab verify": "all checks, for people",
+                "mtlslab verify -v": "with the curl command behind each check",
+                "mtlslab verify --list": "what would be checked",
+                "mtlslab verify --only mtls-refuses-expired": "one check, and the control that it depends on",
+                "mtlslab verify --strict": "warnings fail, too",
+                "mtlslab verify --prove": "do the checks bite? sabotaged twins of the lab must turn them red",
+                "mtlslab verify -o html --output-file r.html": "a page with the handshakes, message by message",
+                "mtlslab verify -o junit --output-file r.xml": "a report for a CI",
+            },
+            ExitCode.OK,
+            ExitCode.CHECK_FAILED,
+            ExitCode.USAGE,
+            ExitCode.ENVIRONMENT,
+            ExitCode.NOT_FOUND,
+            ExitCode.INCONCLUSIVE,
+        )
+    )(verify)
+
+
+def verify(
+    name: options.Name = None,
+    directory: options.Directory = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            envvar="MTLSLAB_ONLY",
+            metavar="ID",
+            help="Only this check (id, its beginning, or a pattern); repeatable.",
+        ),
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", envvar="MTLSLAB_LIST", help="List the checks, run none.")] = False,
+    output: Annotated[
+        str, typer.Option("-o", "--output", envvar="MTLSLAB_OUTPUT", help="text, short, json, junit, tap or html.")
+    ] = "text",
+    output_file: options.OutputFile = None,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", envvar="MTLSLAB_STRICT", help="Warnings fail, too: also what nginx does by design."),
+    ] = False,
+    prove: Annotated[
+        bool,
+        typer.Option("--prove", envvar="MTLSLAB_PROVE", help="Run the checks on sabotaged twins: each must be caught."),
+    ] = False,
+    mutant: Annotated[
+        list[str] | None,
+        typer.Option("--mutant", envvar="MTLSLAB_MUTANT", metavar="NAME", help="With --prove: only this; repeatable."),
+    ] = None,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", envvar="MTLSLAB_VERBOSE", help="Show the command behind every check.")
+    ] = False,
+) -> None:
+    """Prove from the outside that the mTLS server serves the right client and refuses every other.
+
+    Each check makes one real TLS connection and compares what it saw with what must be seen.
+    """
+    from mtlslab import output as looks
+    from mtlslab.verify import run as use_case
+
+    target = find(name, directory)
+    if prove:
+        run_proof(target, mutant or [], output, output_file, unicode=shows_unicode())
+    require_choice("--output", output, looks.LIST_FORMATS if list_ else looks.REPORT_FORMATS)
+    if list_:
+        put_text(looks.render_list(use_case.listed(target, only or ()), output))
+        return
+    with _progress() as observer:
+        report = use_case.verify(target, only or (), strict=strict, observer=observer)
+    pictures = use_case.record_pictures(target) if output == "html" else ()
+    colour = shows_colour() and output_file is None
+    text = looks.render_report(
+        report, output, colour=colour, unicode=shows_unicode(), verbose=verbose, pictures=pictures
+    )
+    if output_file is None:
+        put_text(text, styled=colour)
+    else:
+        write_report(output_file, text)
+    raise typer.Exit(report.exit_code)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Observer | None]:
+    """One line on stderr that counts, and is gone at the end; only where a person watches."""
+    if not is_watched():
+        yield None
+        return
+    done = itertools.count(1)
+
+    def show(finding: Finding, total: int) -> None:
+        show_passing(f"{next(done)}/{total} {finding.id}")
+
+    try:
+        yield show
+    finally:
+        clear_passing()

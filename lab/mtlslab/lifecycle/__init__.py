@@ -1,0 +1,1 @@
+"""The use cases of a lab's life: render, up, down, status, logs, reload."""

@@ -1,0 +1,68 @@
+"""Looks at the machine: what a lab could run on, and which clients are there. Changes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+from mtlslab.errors import MachineError
+from mtlslab.plan.spec import LabSpec
+from mtlslab.runtime.choose import Runtimes, problem
+from mtlslab.runtime.ports import check_ports_free
+from mtlslab.runtime.programs import find_program
+
+CLIENTS = ("curl", "openssl")
+
+
+@dataclasses.dataclass(frozen=True)
+class Sign:
+    """One thing that was looked at: what, whether it is there, what was seen, and what would help if it is not."""
+
+    subject: str
+    good: bool
+    seen: str
+    hint: str = ""
+
+
+def examine(directory: Path, spec: LabSpec) -> tuple[Sign, ...]:
+    """Runtimes, ports and clients, as a lab made here from this spec would find them."""
+    return (
+        Sign("Python", True, sys.version.split()[0]),
+        *_runtimes(directory),
+        *(_port(spec, port) for port in (spec.tls_port, spec.mtls_port)),
+        *(_client(name) for name in CLIENTS),
+    )
+
+
+def can_run(signs: tuple[Sign, ...]) -> bool:
+    """Whether a lab could run: at least one runtime is there."""
+    return any(sign.good for sign in signs if sign.subject.endswith("runtime"))
+
+
+def _runtimes(directory: Path) -> tuple[Sign, ...]:
+    runtimes = Runtimes(directory)
+    signs = []
+    for runtime in (runtimes.docker, runtimes.embedded):
+        found = problem(runtime)
+        subject = f"{runtime.name} runtime"
+        if found is None:
+            signs.append(Sign(subject, True, runtime.describe()))
+        else:
+            signs.append(Sign(subject, False, found.what, found.hint))
+    return tuple(signs)
+
+
+def _port(spec: LabSpec, port: int) -> Sign:
+    try:
+        check_ports_free(spec.listen, (port,), mtls_port=spec.mtls_port)
+    except MachineError as error:
+        return Sign(f"port {port}", False, error.what, error.hint)
+    return Sign(f"port {port}", True, f"free on {spec.listen}")
+
+
+def _client(name: str) -> Sign:
+    path = find_program(name)
+    return Sign(
+        name, path is not None, path or "not found", "" if path else f"Only needed to follow along with {name}."
+    )

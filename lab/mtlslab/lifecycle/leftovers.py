@@ -1,0 +1,93 @@
+"""Finds and ends the sabotaged twins of a lab: also those of a killed proof, and those whose directory is gone."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from mtlslab.errors import LabError
+from mtlslab.runtime.base import Runtime, ServiceStatus
+from mtlslab.workspace.directory import TWINS_DIRECTORY, Workspace
+
+_TWIN = re.compile(r"twin-[0-9a-f]{6}-[a-z0-9_-]+")
+
+
+def twin_name(lab: Workspace, name: str) -> str:
+    """The lab name of a twin: of this lab alone, whatever other labs on the machine are called."""
+    return f"{_prefix(lab)}{name}"[:40].rstrip("-_")
+
+
+def find_twins(lab: Workspace, runtime: Runtime) -> Mapping[str, tuple[ServiceStatus, ...]]:
+    """Lab name of each twin that exists in a runtime -> its services; none where a network or a volume is all there is.
+
+    Args:
+        lab: the workspace of the lab; need not exist any more.
+        runtime: where to look.
+
+    Raises:
+        MachineError: the runtime is out of reach.
+    """
+    # Those that ran before the workspace was moved are called after the old place.
+    recorded = set(_recorded(lab))
+    names = [name for name in runtime.labs() if name.startswith(_prefix(lab)) or name in recorded]
+    found = {name: runtime.status(name) for name in names}
+    return {name: items for name, items in found.items() if all(_belongs(lab, item.directory) for item in items)}
+
+
+def list_twins(lab: Workspace, runtimes: Iterable[Runtime]) -> tuple[tuple[str, str, ServiceStatus], ...]:
+    """The services of all twins of a lab, each with the twin's lab name and the name of its runtime.
+
+    Raises:
+        MachineError: a runtime is out of reach.
+    """
+    return tuple(
+        (name, runtime.name, item)
+        for runtime in runtimes
+        for name, items in find_twins(lab, runtime).items()
+        for item in items
+    )
+
+
+def end_twins(lab: Workspace, runtimes: Iterable[Runtime]) -> tuple[str, ...]:
+    """End and remove all twins of a lab in these runtimes; returns the lab names of those that were there.
+
+    Raises:
+        MachineError: a runtime is out of reach, or refuses.
+    """
+    return tuple(name for runtime in runtimes for name in find_twins(lab, runtime) if runtime.stop(name))
+
+
+def remove_twin_directories(lab: Workspace, say: Callable[[str], None]) -> None:
+    """Remove what twins have left in the workspace; a disk that is read-only is told of, and no reason to fail."""
+    if not os.path.lexists(lab.directory / TWINS_DIRECTORY):
+        return
+    try:
+        lab.remove([TWINS_DIRECTORY])
+    except LabError as error:
+        say(f"{error.what} ({error.why})")
+
+
+def _prefix(lab: Workspace) -> str:
+    return f"twin-{hashlib.sha256(str(lab.directory).encode()).hexdigest()[:6]}-"
+
+
+def _recorded(lab: Workspace) -> Iterator[str]:
+    """The lab names that the directories of twins speak of."""
+    with contextlib.suppress(OSError):
+        for directory in (lab.directory / TWINS_DIRECTORY).iterdir():
+            with contextlib.suppress(LabError, OSError):
+                record = Workspace(directory).record()
+                name = record.spec.get("name") if record else None
+                if isinstance(name, str) and _TWIN.fullmatch(name):
+                    yield name
+
+
+def _belongs(lab: Workspace, directory: Path | None) -> bool:
+    """Whether a twin that was started from a directory is one of the lab's, and not of another with such a name."""
+    if directory is None or not os.path.lexists(directory):
+        return True
+    return lab.directory in (directory, *directory.parents)

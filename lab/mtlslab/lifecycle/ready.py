@@ -1,0 +1,74 @@
+"""Waits until both endpoints of a lab finish a TLS handshake and answer HTTP."""
+
+from __future__ import annotations
+
+import time
+
+from mtlslab.errors import NotReadyError
+from mtlslab.plan.services import LabPlan, Service
+from mtlslab.plan.spec import reachable_address
+from mtlslab.probe.attempt import Attempt, Observation, attempt
+from mtlslab.runtime.base import Runtime, State
+
+POLL_SECONDS = 0.02
+# How many of a service's last lines an error shows.
+LAST_LINES = 8
+
+
+def wait_until_ready(plan: LabPlan, runtime: Runtime, *, seconds: float) -> None:
+    """Return when every service answers; any HTTP status is an answer, a 400 from the mTLS service too.
+
+    Raises:
+        NotReadyError: time is up or a service has ended; ``why`` holds its state, exit code and last log lines.
+    """
+    deadline = time.monotonic() + seconds
+    for service in plan.services:
+        _wait_for(plan, service, runtime, deadline)
+
+
+def _wait_for(plan: LabPlan, service: Service, runtime: Runtime, deadline: float) -> None:
+    next_look = time.monotonic() + 10 * POLL_SECONDS
+    while True:
+        observation = _probe(plan, service, max(0.1, min(2.0, deadline - time.monotonic())))
+        if observation.status is not None:
+            return
+        now = time.monotonic()
+        if now >= deadline:
+            raise _not_ready(plan, service, runtime, f"no answer in time ({observation.error})")
+        # Asking the engine is dearer than asking the port: look now and then whether the service is still there.
+        if now >= next_look:
+            _require_alive(plan, service, runtime)
+            next_look = now + 10 * POLL_SECONDS
+        time.sleep(POLL_SECONDS)
+
+
+def _probe(plan: LabPlan, service: Service, timeout: float) -> Observation:
+    return attempt(
+        Attempt(
+            host="localhost",
+            address=reachable_address(plan.listen),
+            port=service.port,
+            insecure=True,  # whether clients trust the server is the question of `verify`
+            timeout=timeout,
+        )
+    )
+
+
+def _require_alive(plan: LabPlan, service: Service, runtime: Runtime) -> None:
+    states = [item for item in runtime.status(plan.lab) if item.service == service.name]
+    if not any(item.state is State.RUNNING for item in states):
+        raise _not_ready(plan, service, runtime, "it does not run")
+
+
+def _not_ready(plan: LabPlan, service: Service, runtime: Runtime, cause: str) -> NotReadyError:
+    words = [f"{service.name}: {cause}"]
+    for item in runtime.status(plan.lab):
+        if item.service == service.name:
+            code = "" if item.exit_code is None else f", exit code {item.exit_code}"
+            words.append(f"{item.identity} is {item.state}{code}{f' ({item.detail})' if item.detail else ''}")
+    words += [line.text for line in runtime.logs(plan.lab, service.name, tail=LAST_LINES)]
+    return NotReadyError(
+        f"The lab {plan.lab!r} did not get ready.",
+        why="\n".join(words),
+        hint="Read more with: mtlslab up --retain, then mtlslab logs",
+    )

@@ -1,0 +1,44 @@
+"""A page of ``mtlslab explain`` for people."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+from mtlslab.plan.shell import shell_line
+
+if TYPE_CHECKING:
+    from mtlslab.classroom.explain import Page
+
+_WIDTH = 100
+_LABEL = 13
+
+
+def render_page(page: Page) -> str:
+    """The page as text that ends with a line end; commands are never wrapped, so that they can be copied."""
+    lines = [page.id, "=" * len(page.id), *textwrap.wrap(f"{page.title} ({page.severity})", _WIDTH), ""]
+    for label, text in (
+        ("tried", page.tried),
+        ("happens", page.happens),
+        ("why", page.why),
+        ("to read", page.rfc),
+        ("decided by", page.directive),
+        ("see it fail", page.sabotage),
+        ("if it fails", page.hint),
+    ):
+        lines += _labelled(label, text) if text else []
+    lines += ["", "In the directory of the lab:"]
+    lines += [f"  $ {shell_line(command)}" for command in (page.prepare, page.command, page.run) if command]
+    return "\n".join(lines) + "\n"
+
+
+def _labelled(label: str, text: str) -> list[str]:
+    margin = " " * _LABEL
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=f"{label:<{_LABEL}}",
+        subsequent_indent=margin,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -1,0 +1,92 @@
+"""A certificate with its private key: the value, and reading it back from PEM."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import NameOID
+
+from mtlslab.pki.keys import PrivateKey, key_pem, load_key
+
+
+@dataclasses.dataclass(frozen=True)
+class Credential:
+    """A certificate with its private key.
+
+    Attributes:
+        certificate: the certificate itself.
+        key: the private key; in a deliberately broken credential it need not belong to the certificate.
+        chain: further certificates to send along, each the issuer of the one before; without the root.
+    """
+
+    certificate: x509.Certificate
+    key: PrivateKey = dataclasses.field(repr=False)
+    chain: tuple[x509.Certificate, ...] = ()
+
+    def certificate_pem(self) -> bytes:
+        """PEM of the certificate and, after it, of its chain: the order of RFC 8446 section 4.4.2."""
+        return b"".join(one.public_bytes(serialization.Encoding.PEM) for one in (self.certificate, *self.chain))
+
+    def key_pem(self) -> bytes:
+        """PEM of the private key, PKCS #8 (RFC 5208) without a password."""
+        return key_pem(self.key)
+
+
+def load_credential(cert_pem: bytes, private_key_pem: bytes) -> Credential:
+    """A credential from PEM: the leaf first, its chain after it, and the private key.
+
+    Raises:
+        ValueError: in words, what is wrong: damaged PEM, a password, an unsupported key, a key of another certificate.
+    """
+    certificates = load_certificates(cert_pem)
+    key = load_key(private_key_pem)
+    if certificates[0].public_key() != key.public_key():
+        raise ValueError("the private key does not belong to the certificate")
+    return Credential(certificates[0], key, tuple(certificates[1:]))
+
+
+def load_certificates(pem: bytes) -> list[x509.Certificate]:
+    """All certificates of a PEM file, at least one.
+
+    Raises:
+        ValueError: there is none, or one is damaged.
+    """
+    try:
+        certificates = x509.load_pem_x509_certificates(pem)
+        for certificate in certificates:  # pyca reads these on demand: find damage here, not later
+            _ = certificate.extensions, certificate.subject, certificate.public_key()
+    except (
+        ValueError,
+        TypeError,
+        UnsupportedAlgorithm,
+        x509.UnsupportedGeneralNameType,
+        x509.DuplicateExtension,
+    ) as error:
+        raise ValueError(f"no readable certificate (PEM): {error}") from error
+    return certificates
+
+
+def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether ``issuer`` is the named issuer and its key made the signature; says nothing about rights or validity."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def is_ca(certificate: x509.Certificate) -> bool:
+    """Whether its basicConstraints say CA:TRUE."""
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
+
+
+def organization_of(certificate: x509.Certificate) -> str:
+    """The O of a certificate's subject; empty when there is none."""
+    found = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    return str(found[0].value) if found else ""

@@ -1,0 +1,112 @@
+"""Certificate revocation lists (RFC 5280 section 5): issued, read back, checked against their CA. In memory only."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Mapping
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from mtlslab import pki
+
+DAYS = 30
+
+
+@dataclasses.dataclass(frozen=True)
+class CrlInfo:
+    """What a CRL says.
+
+    Attributes:
+        issuer: the CA's subject as RFC 4514 text.
+        number: the CRL number, which grows with each CRL of a CA (section 5.2.3); 0 if it has none.
+        this_update: when it was made (aware UTC).
+        next_update: when it stops being valid (aware UTC); nginx then refuses every client. None if it does not say.
+        revoked: serial number -> when it was revoked (aware UTC).
+    """
+
+    issuer: str
+    number: int
+    this_update: datetime.datetime
+    next_update: datetime.datetime | None
+    revoked: Mapping[int, datetime.datetime]
+
+    def expired(self, now: datetime.datetime) -> bool:
+        """Whether it is past its next update."""
+        return self.next_update is not None and self.next_update <= now
+
+
+def issue_crl(
+    ca: pki.Credential,
+    revoked: Mapping[int, datetime.datetime],
+    *,
+    now: datetime.datetime,
+    number: int,
+    days: int = DAYS,
+) -> bytes:
+    """PEM of a new CRL.
+
+    Args:
+        ca: the CA, with its key.
+        revoked: serial number -> when it was revoked (aware UTC); empty is a CRL that revokes nothing.
+        now: the time (aware UTC); the CRL is valid from five minutes earlier, for clocks that are slow.
+        number: the CRL number; higher than that of the CA's CRL before.
+        days: until the next update.
+    """
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(ca.certificate.subject)
+        .last_update(now - pki.BACKDATED)
+        .next_update(now + datetime.timedelta(days=days))
+        .add_extension(x509.CRLNumber(number), critical=False)
+        .add_extension(pki.authority_key_identifier(ca), critical=False)
+    )
+    for serial, moment in sorted(revoked.items()):
+        builder = builder.add_revoked_certificate(
+            x509.RevokedCertificateBuilder(serial_number=serial, revocation_date=moment).build()
+        )
+    return builder.sign(ca.key, pki.signature_hash(ca.key)).public_bytes(serialization.Encoding.PEM)
+
+
+def read_crl(pem: bytes) -> CrlInfo:
+    """What a CRL says.
+
+    Raises:
+        ValueError: there is no readable CRL.
+    """
+    crl = _load(pem)
+    try:
+        number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    except x509.ExtensionNotFound:
+        number = 0
+    return CrlInfo(
+        issuer=crl.issuer.rfc4514_string(),
+        number=number,
+        this_update=crl.last_update_utc,
+        next_update=crl.next_update_utc,
+        revoked={entry.serial_number: entry.revocation_date_utc for entry in crl},
+    )
+
+
+def is_crl_of(pem: bytes, ca: x509.Certificate) -> bool:
+    """Whether a CRL names this CA as its issuer and its key made the signature.
+
+    Raises:
+        ValueError: there is no readable CRL.
+    """
+    crl = _load(pem)
+    public_key = ca.public_key()
+    if crl.issuer != ca.subject:
+        return False
+    try:
+        return crl.is_signature_valid(public_key)  # type: ignore[arg-type] # other key types raise TypeError
+    except TypeError:
+        return False
+
+
+def _load(pem: bytes) -> x509.CertificateRevocationList:
+    try:
+        return x509.load_pem_x509_crl(pem)
+    except ValueError as error:
+        raise ValueError(f"no readable CRL (PEM): {error}") from error

@@ -1,0 +1,87 @@
+"""Who it says the client is: somebody else, nobody, two at once, a thousand."""
+
+from __future__ import annotations
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from mtlslab import pki
+from mtlslab.pki.faults.model import Outcome, Parts, Severity, fault
+
+
+@fault(
+    "another client of the same CA", rfc="RFC 5280 section 6.1", outcome=Outcome.SERVED, reason="SUCCESS",
+    severity=Severity.ADVISORY,
+)  # fmt: skip
+def another_client(parts: Parts) -> pki.Credential:
+    """The client CA issued this certificate as well, to somebody else.
+
+    Authenticated is not authorised: `ssl_verify_client on` lets in everybody whom the CA knows. Who may do what
+    must be decided from `$ssl_client_s_dn` or another fact about the certificate.
+    """
+    return parts.leaf()
+
+
+@fault(
+    "empty subject", rfc="RFC 5280 section 4.1.2.6", outcome=Outcome.SERVED, reason="SUCCESS",
+    severity=Severity.ADVISORY,
+)  # fmt: skip
+def empty_subject(parts: Parts) -> pki.Credential:
+    """The subject holds nothing at all; the name is in the SAN, which is critical then, as the RFC asks.
+
+    Valid, and `$ssl_client_s_dn` is empty: a rule that compares with "" or writes the subject into a header lets
+    in a nobody.
+    """
+    usual = pki.client_extensions([parts.name])
+    extensions = [(one, critical or isinstance(one, x509.SubjectAlternativeName)) for one, critical in usual]
+    return parts.leaf(subject=x509.Name([]), extensions=extensions)
+
+
+@fault(
+    "two common names", rfc="RFC 5280 section 4.1.2.6", outcome=Outcome.SERVED, reason="SUCCESS",
+    severity=Severity.ADVISORY,
+)  # fmt: skip
+def two_common_names(parts: Parts) -> pki.Credential:
+    """The subject holds two common names, "guest" and "admin".
+
+    Valid, and which of the two counts depends on who reads it. A pattern like `CN=admin` finds what it looks for:
+    compare the whole subject, or the fingerprint.
+    """
+    names = [x509.NameAttribute(NameOID.COMMON_NAME, name) for name in ("guest", "admin")]
+    return parts.leaf(subject=x509.Name(names))
+
+
+@fault("no SAN", rfc="RFC 5280 section 4.2.1.6", outcome=Outcome.SERVED, reason="SUCCESS")
+def no_alternative_name(parts: Parts) -> pki.Credential:
+    """The certificate has a common name only, as `openssl x509 -req` makes it without an extension file.
+
+    nginx does not ask clients for a SAN; stricter verifiers do (pyca/cryptography is one).
+    """
+    usual = pki.client_extensions([parts.name])
+    return parts.leaf(extensions=[one for one in usual if not isinstance(one[0], x509.SubjectAlternativeName)])
+
+
+@fault("1,000 SANs", rfc="RFC 5280 section 4.2.1.6", outcome=Outcome.SERVED, reason="SUCCESS")
+def thousand_alternative_names(parts: Parts) -> pki.Credential:
+    """The certificate holds a thousand names, some 30 kB.
+
+    Valid. The client sends all of it in every full handshake.
+    """
+    return parts.leaf(extensions=pki.client_extensions(_many_names(1_000)))
+
+
+@fault(
+    "certificate of more than 100 KiB", rfc="RFC 8446 section 4.4.2", outcome=Outcome.ALERT, reason="",
+    alert="illegal_parameter",
+)  # fmt: skip
+def oversized_certificate(parts: Parts) -> pki.Credential:
+    """The certificate holds six thousand names and is larger than 100 KiB.
+
+    OpenSSL stops reading a certificate list of that size and ends the handshake with an alert, before it has
+    looked at the chain.
+    """
+    return parts.leaf(extensions=pki.client_extensions(_many_names(6_000)))
+
+
+def _many_names(count: int) -> list[str]:
+    return [f"client-{number:04}.example.com" for number in range(count)]

@@ -1,0 +1,258 @@
+"""What a fault is: a client credential that is broken, or odd but valid, on purpose, and what nginx is expected to do.
+
+A fault is a function that issues the credential. Its name is the id, its docstring is what a student reads: the first
+paragraph says what is wrong, the second what there is to learn.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import inspect
+from collections.abc import Callable
+from enum import StrEnum
+from types import ModuleType
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from mtlslab import pki
+
+DAY = datetime.timedelta(days=1)
+LIFETIME = 30 * DAY
+
+
+class Outcome(StrEnum):
+    """How an attempt ends, seen from the client."""
+
+    SERVED = "200"
+    NO_CERTIFICATE = "400 no certificate"
+    CERTIFICATE_ERROR = "400 certificate error"
+    ALERT = "alert"
+    LOCAL = "local"  # never leaves the client
+
+
+class Severity(StrEnum):
+    """Whether another outcome than the expected one makes a lab wrong, or is worth a warning only."""
+
+    REQUIRED = "required"
+    ADVISORY = "advisory"  # nginx accepts it by design, to many people's surprise
+
+
+@dataclasses.dataclass(frozen=True)
+class FaultFiles:
+    """What a client is given.
+
+    Attributes:
+        certificate: PEM of the leaf and the chain to send along; None to send no certificate.
+        key: PEM of the private key; None with no certificate.
+        revoke: serial number that belongs on the client CA's CRL; None for all faults but the revoked one.
+    """
+
+    certificate: bytes | None
+    key: bytes | None = dataclasses.field(repr=False)
+    revoke: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What faults are made of.
+
+    Attributes:
+        client_ca: the CA that the server trusts for clients, with its key.
+        server: the server's own credential.
+        now: the time (aware UTC).
+        name: id of the fault; becomes the common name, so that the server's log tells which one it met.
+        lifetime: how long a certificate lives at most.
+    """
+
+    client_ca: pki.Credential
+    server: pki.Credential
+    now: datetime.datetime
+    name: str
+    lifetime: datetime.timedelta = LIFETIME
+
+    @property
+    def end(self) -> datetime.datetime:
+        """The moment after which nothing that is made now is valid."""
+        return self.now + self.lifetime
+
+    def period(self, issuer: pki.Credential | None = None) -> tuple[datetime.datetime, datetime.datetime]:
+        """First and last moment of a good certificate; never past the end of its issuer's validity."""
+        first, last = pki.validity(self.now, LIFETIME.days, issuer)
+        return first, min(last, self.end)
+
+    def leaf(
+        self,
+        *,
+        issuer: pki.Credential | None = None,
+        key: pki.PrivateKey | None = None,
+        subject: x509.Name | None = None,
+        extensions: pki.Extensions | None = None,
+        not_before: datetime.datetime | None = None,
+        not_after: datetime.datetime | None = None,
+    ) -> pki.Credential:
+        """A good client leaf of the client CA, but for what is given. EC P-256 unless a key is given, for speed."""
+        first, last = self.period(issuer or self.client_ca)
+        return pki.issue(
+            self.subject() if subject is None else subject,
+            key or pki.new_key("ec-p256"),
+            pki.client_extensions([self.name]) if extensions is None else extensions,
+            issuer=issuer or self.client_ca,
+            not_before=not_before or first,
+            not_after=min(not_after or last, self.end),
+        )
+
+    def intermediate(self, *, issuer: pki.Credential | None = None, path_length: int | None = 0) -> pki.Credential:
+        """A good CA below the client CA (or below ``issuer``)."""
+        key = pki.new_key("ec-p256")
+        issuer = issuer or self.client_ca
+        name = f"{self.name} intermediate" + (" 2" if issuer is not self.client_ca else "")
+        first, last = self.period(issuer)
+        extensions = pki.ca_extensions(path_length)
+        subject = pki.distinguished_name(name)
+        return pki.issue(subject, key, extensions, issuer=issuer, not_before=first, not_after=last)
+
+    def other_ca(self, subject: x509.Name) -> pki.Credential:
+        """A CA that the server does not know."""
+        first, last = self.period()
+        key = pki.new_key("ec-p256")
+        return pki.issue(subject, key, pki.ca_extensions(1), issuer=None, not_before=first, not_after=last)
+
+    def subject(self) -> x509.Name:
+        """The usual subject of a fault."""
+        return pki.distinguished_name(self.name, pki.organization_of(self.client_ca.certificate))
+
+    def extensions(self, replaced: x509.ExtensionType) -> pki.Extensions:
+        """The extensions of a good client leaf, with one of them replaced by ``replaced``."""
+        usual = pki.client_extensions([self.name])
+        return [(replaced if type(one) is type(replaced) else one, critical) for one, critical in usual]
+
+    def hashing_ca(self) -> pki.Credential:
+        """The client CA, or an EC CA below it where its key (Ed25519) takes no choice of a hash."""
+        return self.intermediate() if isinstance(self.client_ca.key, ed25519.Ed25519PrivateKey) else self.client_ca
+
+
+def send_along(leaf: pki.Credential, *chain: pki.Credential) -> pki.Credential:
+    """The same credential with CA certificates to send along, nearest first."""
+    return dataclasses.replace(leaf, chain=tuple(one.certificate for one in chain))
+
+
+Builder = Callable[[Parts], pki.Credential | FaultFiles]
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """One entry of the zoo.
+
+    Attributes:
+        name: its id.
+        title: a few words for a table.
+        wrong: what is wrong or odd about it.
+        lesson: what there is to learn from the outcome.
+        rfc: the section that it violates or makes use of.
+        outcome: what nginx does on TLS 1.3 with ``ssl_verify_client on`` and no CRL.
+        outcome_tls12: the same on TLS 1.2 if it differs.
+        outcome_with_crl: the same with ``ssl_crl`` if it differs.
+        reason: regular expression for ``$ssl_client_verify``, loose because the words are OpenSSL's and change.
+        reason_with_crl: the same with ``ssl_crl`` if it differs.
+        alert: name of the TLS alert where that is the outcome.
+        severity: whether another outcome makes a lab wrong.
+        weak: only a client at OpenSSL's security level 0 can use it, others refuse to load it.
+        also: another outcome that is right too, for servers whose OpenSSL has another security level.
+        needs_client_ca: whether it needs the client CA's private key.
+        build: makes the credential.
+    """
+
+    name: str
+    title: str
+    wrong: str
+    lesson: str
+    rfc: str
+    outcome: Outcome
+    reason: str
+    severity: Severity
+    outcome_tls12: Outcome | None
+    outcome_with_crl: Outcome | None
+    reason_with_crl: str | None
+    alert: str
+    weak: bool
+    also: Outcome | None
+    needs_client_ca: bool
+    build: Builder = dataclasses.field(repr=False)
+
+    @property
+    def verdict(self) -> str:
+        """Whether a client with it gets in: ``served`` or ``refused``."""
+        return "served" if self.outcome is Outcome.SERVED else "refused"
+
+    @property
+    def load_fails_locally(self) -> bool:
+        """Whether the client itself refuses it, so that the server never gives a verdict."""
+        return self.outcome is Outcome.LOCAL
+
+    def expected(self, tls_version: str, *, crl: bool = False) -> frozenset[Outcome]:
+        """The outcomes that are right; ``tls_version`` is "TLSv1.2" or "TLSv1.3"."""
+        if crl and self.outcome_with_crl:
+            return frozenset({self.outcome_with_crl})
+        outcome = self.outcome_tls12 if tls_version == "TLSv1.2" and self.outcome_tls12 else self.outcome
+        return frozenset({outcome, self.also} if self.also else {outcome})
+
+    def expected_reason(self, *, crl: bool = False) -> str:
+        """Regular expression for ``$ssl_client_verify``."""
+        if not crl or (self.outcome in (Outcome.NO_CERTIFICATE, Outcome.SERVED) and not self.reason_with_crl):
+            return self.reason
+        # nginx keeps the last error, and of every chain that is broken above the leaf a CRL is missing too.
+        return self.reason_with_crl or f"{self.reason}|unable to get certificate CRL"
+
+
+_ENTERED: dict[str, list[Fault]] = {}
+
+
+def in_order(chapter: ModuleType) -> list[Fault]:
+    """The faults of one module, in the order in which they stand there."""
+    return _ENTERED[chapter.__name__]
+
+
+def fault(
+    title: str,
+    *,
+    rfc: str,
+    reason: str,
+    outcome: Outcome = Outcome.CERTIFICATE_ERROR,
+    severity: Severity = Severity.REQUIRED,
+    outcome_tls12: Outcome | None = None,
+    outcome_with_crl: Outcome | None = None,
+    reason_with_crl: str | None = None,
+    alert: str = "",
+    weak: bool = False,
+    also: Outcome | None = None,
+    needs_client_ca: bool = True,
+) -> Callable[[Builder], Builder]:
+    """Enter a function into the zoo; what the arguments mean is said at :class:`Fault`."""
+
+    def enter(build: Builder) -> Builder:
+        name = build.__name__.replace("_", "-")
+        wrong, _, lesson = (inspect.getdoc(build) or "").partition("\n\n")
+        entry = Fault(
+            name=name,
+            title=title,
+            wrong=" ".join(wrong.split()),
+            lesson=" ".join(lesson.split()),
+            rfc=rfc,
+            outcome=outcome,
+            reason=reason,
+            severity=severity,
+            outcome_tls12=outcome_tls12,
+            outcome_with_crl=outcome_with_crl,
+            reason_with_crl=reason_with_crl,
+            alert=alert,
+            weak=weak,
+            also=also,
+            needs_client_ca=needs_client_ca,
+            build=build,
+        )
+        _ENTERED.setdefault(build.__module__, []).append(entry)
+        return build
+
+    return enter

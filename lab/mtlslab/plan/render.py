@@ -1,0 +1,104 @@
+"""Turns a plan into text: nginx.conf, listen.conf and hello-world.txt for each service, and docker-compose.yml.
+
+Pure: it writes nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mtlslab.plan.paths import COMPOSE_FILE, CRL, HELLO
+from mtlslab.plan.services import CONTAINER_ROOT, CONTAINER_TMPFS, CONTAINER_TMPFS_OPTIONS, SERVICES, LabPlan, Service
+from mtlslab.plan.spec import LabSpec
+
+if TYPE_CHECKING:
+    from jinja2 import Environment, Template
+
+# The word that nginx wants for each kind of client auth (ngx_http_ssl_module, ssl_verify_client).
+_VERIFY_CLIENT = {"none": "off", "optional": "optional", "required": "on"}
+# TLS 1.2 suites of Mozilla's intermediate profile (https://wiki.mozilla.org/Security/Server_Side_TLS) but for its DHE
+# ones, which need parameters of their own for clients that are hardly left.
+_CIPHERS = tuple(
+    f"ECDHE-{authentication}-{encryption}"
+    for encryption in ("AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305")
+    for authentication in ("ECDSA", "RSA")
+)
+
+
+def template_root() -> Path:
+    """Where ``docker-compose.yml.j2`` and ``templates/`` lie: in the package once installed, else in the checkout."""
+    packaged = Path(__file__).parents[1] / "_templates"
+    return packaged if packaged.is_dir() else Path(__file__).parents[3]
+
+
+def load_templates() -> None:
+    """Load the template engine and what every lab needs of it, so that rendering takes no time later."""
+    for name in (
+        *(f"{service}.conf.j2" for service in SERVICES),
+        "listen.conf.j2",
+        f"{HELLO}.j2",
+        f"{COMPOSE_FILE}.j2",
+    ):
+        template(name)
+
+
+def render(plan: LabPlan, spec: LabSpec) -> dict[str, str]:
+    """Every file of the services (not the Compose file): path relative to the workspace -> text."""
+    files: dict[str, str] = {}
+    for service in plan.services:
+        files[service.conf] = _nginx_conf(service, spec)
+        files[f"{service.name}/{HELLO}"] = template("hello-world.txt.j2").render(service=service)
+        files[f"{service.name}/listen.conf"] = _listen(
+            f"On this machine: {plan.listen} only.", f"{_bracketed(plan.listen)}:{service.port}"
+        )
+        files[f"{service.name}/listen.container.conf"] = _listen(
+            "In a container: all of its addresses; the engine publishes the port.", str(service.port)
+        )
+    return files
+
+
+def render_compose(plan: LabPlan) -> str:
+    """The Compose file of a plan; pass a plan with fingerprints, so that the labels carry them."""
+    return template(f"{COMPOSE_FILE}.j2").render(
+        plan=plan, root=CONTAINER_ROOT, tmpfs=f"{CONTAINER_TMPFS}:{CONTAINER_TMPFS_OPTIONS}"
+    )
+
+
+def _nginx_conf(service: Service, spec: LabSpec) -> str:
+    return template(f"{service.name}.conf.j2").render(
+        service=service,
+        hello=HELLO,
+        ciphers=_CIPHERS,
+        log_token=spec.log_token,
+        verify_client=_VERIFY_CLIENT[spec.client_auth],
+        crl=CRL if spec.crl else "",
+    )
+
+
+def _listen(place: str, address: str) -> str:
+    return template("listen.conf.j2").render(place=place, address=address)
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ipaddress.ip_address(address).version == 6 else address
+
+
+def template(name: str) -> Template:
+    """A template of the package by its name, such as ``nginx-tls.conf.j2``; undefined names are errors."""
+    return _environment().get_template(name)
+
+
+@functools.cache
+def _environment() -> Environment:
+    # Imported here: `mtlslab --help` needs no template engine.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    root = template_root()
+    return Environment(  # noqa: S701  the output is nginx configuration and YAML, HTML escapes would break both
+        loader=FileSystemLoader([root, root / "templates"]),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )

@@ -1,0 +1,240 @@
+"""The plan: what must run.
+
+One truth, from which the Compose file, the Docker SDK calls and the embedded processes are derived. Paths inside the
+workspace are POSIX paths relative to it; inside a container the same tree stands below ``CONTAINER_ROOT``, so that one
+nginx.conf with relative paths serves in both places.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import stat
+from pathlib import Path
+
+from mtlslab.plan import choices as words
+from mtlslab.plan.paths import CLIENT_CA, CRL_DIRECTORY, SERVER_CERT, SERVER_KEY
+from mtlslab.plan.spec import LabSpec
+
+TLS_SERVICE, MTLS_SERVICE, SERVICES = words.TLS_SERVICE, words.MTLS_SERVICE, words.SERVICES
+CONTAINER_ROOT = "/lab"
+CONTAINER_TMPFS = f"{CONTAINER_ROOT}/run"
+CONTAINER_TMPFS_OPTIONS = "mode=1777,size=16m"
+
+
+# Labels by which what runs is found again; the Compose labels beside them are the runtime's affair.
+LABEL_LAB = "mtlslab.lab"
+LABEL_SERVICE = "mtlslab.service"
+LABEL_FINGERPRINT = "mtlslab.fingerprint"
+
+
+@dataclasses.dataclass(frozen=True)
+class Mount:
+    """A file or directory of the workspace (``source``, relative) that a container sees read-only at ``target``."""
+
+    source: str
+    target: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Service:
+    """One nginx server.
+
+    Attributes:
+        name: service name, ``nginx-tls`` or ``nginx-mtls``; also its directory in the workspace.
+        mutual: whether it asks clients for a certificate.
+        port: TCP port, the same on the host and in the container.
+        mounts: what its container sees of the workspace.
+        fingerprint: SHA-256 (hex) over definition and content of all mounted files; tells whether a running service is
+            still the one that is asked for. Empty until the files are written.
+    """
+
+    name: str
+    mutual: bool
+    port: int
+    mounts: tuple[Mount, ...]
+    fingerprint: str = ""
+
+    @property
+    def conf(self) -> str:
+        """Path of the nginx.conf relative to the workspace."""
+        return f"{self.name}/nginx.conf"
+
+    def command(self, root: str, directives: str = "daemon off;") -> list[str]:
+        """The nginx arguments that run this service with the workspace standing at ``root`` (no trailing slash)."""
+        return [*self._base(root), "-g", directives]
+
+    def test_command(self, root: str) -> list[str]:
+        """The nginx arguments that test the configuration of this service (``nginx -t``)."""
+        return [*self._base(root), "-t", "-q"]
+
+    def _base(self, root: str) -> list[str]:
+        return ["-p", f"{root}/", "-c", f"{root}/{self.conf}"]
+
+
+@dataclasses.dataclass(frozen=True)
+class HealthCheck:
+    """How the engine asks a container whether it is healthy; intervals in seconds."""
+
+    interval: int = 2
+    timeout: int = 5
+    retries: int = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """How much of the engine's machine one container may take.
+
+    Attributes:
+        memory: bytes. One nginx worker takes a few MiB: that is room for ``worker_processes auto`` on a large machine.
+        processes: processes and threads. A reload has two generations of workers for a moment.
+        log_driver: how the engine keeps what the container writes. Named, because the engine's own default may keep
+            everything, or be one from which no log can be read.
+        log_size: size of one log file, in the driver's words.
+        log_files: how many log files are kept; the oldest is removed.
+    """
+
+    memory: int = 512 * 1024 * 1024
+    processes: int = 1024
+    log_driver: str = "json-file"
+    log_size: str = "10m"
+    log_files: int = 3
+
+    @property
+    def log_options(self) -> dict[str, str]:
+        """Options of the log driver, as Docker and Compose take them."""
+        return {"max-size": self.log_size, "max-file": str(self.log_files)}
+
+
+@dataclasses.dataclass(frozen=True)
+class LabPlan:
+    """All that must run for one lab.
+
+    Attributes:
+        lab: the lab's name, also the Compose project.
+        directory: absolute path of the workspace.
+        listen: address on this machine that the ports are bound to.
+        image: container image that is really used (after the image was chosen).
+        user: ``UID:GID`` that the containers run as: the owner of the server's 0600 key.
+        services: the services, TLS first.
+        health: how the engine asks a container whether it is healthy.
+        limits: how much each container may take.
+        copied: whether the engine gets copies of the files, in a volume per service, because it cannot mount them.
+    """
+
+    lab: str
+    directory: Path
+    listen: str
+    image: str
+    user: str
+    services: tuple[Service, ...]
+    health: HealthCheck = HealthCheck()
+    limits: Limits = Limits()
+    copied: bool = False
+
+    @property
+    def network(self) -> str:
+        """Name of the lab's network; see :func:`network_name`."""
+        return network_name(self.lab)
+
+    def service(self, name: str) -> Service:
+        """The service of that name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for service in self.services:
+            if service.name == name:
+                return service
+        raise KeyError(name)
+
+    def labels(self, service: Service) -> dict[str, str]:
+        """The labels by which a service's container is found again and compared with the plan."""
+        return {LABEL_LAB: self.lab, LABEL_SERVICE: service.name, LABEL_FINGERPRINT: service.fingerprint}
+
+    def container_name(self, service: Service) -> str:
+        """Name of a service's container, as Compose names the first container of a service."""
+        return f"{self.lab}-{service.name}-1"
+
+    def volume_name(self, service: Service) -> str:
+        """Name of the volume that holds copies of a service's files; see :func:`volume_name`."""
+        return volume_name(self.lab, service.name)
+
+
+def network_name(lab: str) -> str:
+    """Name of a lab's network, as Compose names a project's default network."""
+    return f"{lab}_default"
+
+
+def volume_name(lab: str, service: str) -> str:
+    """Name of the volume with the copied files of a lab's service, as Compose names the volumes of a project."""
+    return f"{lab}_{service}"
+
+
+def make_plan(spec: LabSpec, directory: Path, *, image: str, user: str, copied: bool = False) -> LabPlan:
+    """The plan of a lab whose workspace is ``directory``; ports in ``spec`` must be settled (not 0)."""
+    return LabPlan(
+        lab=spec.name,
+        directory=directory,
+        listen=spec.listen,
+        image=image,
+        user=user,
+        services=(
+            Service(TLS_SERVICE, False, spec.tls_port, _mounts(TLS_SERVICE)),
+            Service(
+                MTLS_SERVICE,
+                True,
+                spec.mtls_port,
+                _mounts(MTLS_SERVICE, CLIENT_CA, *([CRL_DIRECTORY] if spec.crl else [])),
+            ),
+        ),
+        copied=copied,
+    )
+
+
+def with_fingerprints(plan: LabPlan) -> LabPlan:
+    """The same plan with each service's fingerprint, read from the files as they lie in the workspace.
+
+    Raises:
+        OSError: a mounted file is missing or cannot be read.
+    """
+    services = tuple(dataclasses.replace(service, fingerprint=_fingerprint(plan, service)) for service in plan.services)
+    return dataclasses.replace(plan, services=services)
+
+
+def _mounts(service: str, *more: str) -> tuple[Mount, ...]:
+    # Certificates are mounted one by one: a container has no business with the CA keys that lie beside them. The
+    # service's own directory is mounted whole: the next reload then sees a file that an editor replaced by renaming.
+    same_place = (service, SERVER_CERT, SERVER_KEY, *more)
+    return (
+        *(Mount(path, f"{CONTAINER_ROOT}/{path}") for path in same_place),
+        # nginx.conf includes listen.conf: on the host it names the listen address, in a container it must not.
+        Mount(f"{service}/listen.container.conf", f"{CONTAINER_ROOT}/{service}/listen.conf"),
+    )
+
+
+def _fingerprint(plan: LabPlan, service: Service) -> str:
+    definition = [
+        dataclasses.asdict(dataclasses.replace(service, fingerprint="")),
+        plan.image,
+        plan.user,
+        plan.listen,
+        dataclasses.asdict(plan.health),
+        dataclasses.asdict(plan.limits),
+        plan.copied,
+    ]
+    digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode())
+    for mount in service.mounts:
+        source = plan.directory / mount.source
+        files = sorted(source.iterdir()) if source.is_dir() else [source]
+        for file in files:
+            digest.update(f"\0{file.name}\0".encode())
+            digest.update(_content(file))
+    return digest.hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    # What else somebody put into a mounted directory (a FIFO, a directory, a link) counts by its name alone: reading a
+    # FIFO would wait forever, and a link leads nowhere in a container.
+    return path.read_bytes() if stat.S_ISREG(path.lstat().st_mode) else b""

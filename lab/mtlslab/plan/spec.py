@@ -1,0 +1,185 @@
+"""The spec: what the user wants, as one frozen and validated value.
+
+Input comes from flags, environment variables, lab.json and the defaults, in that order of precedence. All problems are
+reported at once, and unknown keys are refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mtlslab.errors import SpecError
+from mtlslab.plan import choices as words
+
+# The stable release line of the official image. A release line gets fixes; "latest" gets surprises.
+DEFAULT_IMAGE = "nginx:1.30"
+DEFAULT_NAME = "mtls-lab"
+KEY_TYPES, CLIENT_AUTH = words.KEY_TYPES, words.CLIENT_AUTH
+MAX_DAYS = 36500
+# A certificate with many more names outgrows what TLS clients accept (OpenSSL: 100 KiB for the whole chain).
+MAX_HOSTS = 100
+
+# A lab's name is the Compose project name (lower case letters, digits, "-" and "_", first a letter or digit), a
+# directory name, a label value and part of a command line: this pattern is safe in all four.
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+# RFC 1123 section 2.1 host names, with an optional leftmost "*" label (RFC 6125 section 6.4.3).
+_DNS_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_DNS_NAME = re.compile(rf"(?:\*\.)?{_DNS_LABEL}(?:\.{_DNS_LABEL})*")
+# An image reference as the distribution project spells it, without white space or a leading dash.
+_IMAGE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._/:@-]{0,254}")
+
+_LOG_TOKEN = re.compile(r"(?:[0-9a-f]{32})?")
+
+
+@dataclasses.dataclass(frozen=True)
+class LabSpec:
+    """What a lab is made from.
+
+    Attributes:
+        name: the lab, also the Compose project.
+        listen: the address that the ports are bound to on this machine; IPv4 or IPv6.
+        tls_port: TCP port of the service with ordinary TLS; 0 picks a free one.
+        mtls_port: TCP port of the service with mutual TLS; 0 picks a free one.
+        hosts: further names or addresses for the server certificate, beside localhost and the loopback addresses.
+        key_type: algorithm and size of every key, one of ``KEY_TYPES``.
+        days: validity of the leaves in days.
+        ca_days: validity of the CAs in days.
+        client_auth: what the mTLS service asks of its clients: none, optional or required.
+        crl: whether the mTLS service checks a certificate revocation list.
+        image: the container image with nginx.
+        log_token: 32 hexadecimal digits that begin each line of the access log; empty in a lab that has none yet. No
+            option: what a stranger gets into a log must not look like such a line, so he must not know it.
+    """
+
+    name: str = DEFAULT_NAME
+    listen: str = "127.0.0.1"
+    tls_port: int = 8888
+    mtls_port: int = 8889
+    hosts: tuple[str, ...] = ()
+    key_type: str = "rsa-2048"
+    days: int = 397
+    ca_days: int = 1000
+    client_auth: str = "required"
+    crl: bool = False
+    image: str = DEFAULT_IMAGE
+    log_token: str = ""
+
+    def __post_init__(self) -> None:
+        problems = tuple(_problems(self))
+        if problems:
+            raise SpecError("The lab cannot be made as asked.", problems=problems, hint="mtlslab up --help")
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The spec as JSON-ready values, the way lab.json holds it."""
+        return {**dataclasses.asdict(self), "hosts": list(self.hosts)}
+
+    @property
+    def server_names(self) -> tuple[str, ...]:
+        """All names of the server certificate, in order and without repeats."""
+        listen = () if ipaddress.ip_address(self.listen).is_unspecified else (self.listen,)
+        return tuple(dict.fromkeys(("localhost", "127.0.0.1", "::1", *listen, *self.hosts)))
+
+
+def make_spec(*layers: Mapping[str, Any]) -> LabSpec:
+    """Build a spec from layers of settings, weakest first; ``None`` in a layer means "not set there".
+
+    Raises:
+        SpecError: a value is out of range or of the wrong type, or a key is unknown.
+    """
+    known = {field.name for field in dataclasses.fields(LabSpec)}
+    values: dict[str, Any] = {}
+    for layer in layers:
+        unknown = sorted(str(key) for key in layer if key not in known)
+        if unknown:
+            raise SpecError(
+                "The lab cannot be made as asked.",
+                problems=tuple(f"unknown setting {key!r}" for key in unknown),
+                hint="known settings: " + ", ".join(sorted(known)),
+            )
+        values.update({key: value for key, value in layer.items() if value is not None})
+    if isinstance(values.get("hosts"), list | tuple):
+        values["hosts"] = tuple(values["hosts"])
+    return LabSpec(**values)
+
+
+def new_log_token() -> str:
+    """A token for the access log that nobody can guess."""
+    return secrets.token_hex(16)
+
+
+def is_ip_address(host: str) -> bool:
+    """Whether a host is written as an IP address, which decides the type of its SAN (RFC 5280 section 4.2.1.6)."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def check_name(name: object) -> str | None:
+    """What is wrong with a lab's name; None when nothing is."""
+    if isinstance(name, str) and _NAME.fullmatch(name):
+        return None
+    return f"name {name!r}: use 1 to 40 lower case letters, digits, '-' or '_', the first a letter or digit"
+
+
+def is_image_name(image: object) -> bool:
+    """Whether it can be the name of a container image; the registry and the engine have the last word."""
+    return isinstance(image, str) and _IMAGE.fullmatch(image) is not None
+
+
+def _problems(spec: Any) -> Iterator[str]:
+    name_problem = check_name(spec.name)
+    if name_problem:
+        yield name_problem
+    listen = spec.listen
+    if not isinstance(listen, str) or not is_ip_address(listen) or "%" in listen:
+        yield f"listen {spec.listen!r}: not an IP address (127.0.0.1 keeps the lab on this machine)"
+    yield from _port_problems(spec)
+    yield from _host_problems(spec)
+    if spec.key_type not in KEY_TYPES:
+        yield f"key type {spec.key_type!r}: use one of {', '.join(KEY_TYPES)}"
+    if spec.client_auth not in CLIENT_AUTH:
+        yield f"client auth {spec.client_auth!r}: use one of {', '.join(CLIENT_AUTH)}"
+    for label, days in (("days", spec.days), ("ca days", spec.ca_days)):
+        if type(days) is not int or not 1 <= days <= MAX_DAYS:
+            yield f"{label} {days!r}: use a whole number from 1 to {MAX_DAYS}"
+    if type(spec.crl) is not bool:
+        yield f"crl {spec.crl!r}: use true or false"
+    if not is_image_name(spec.image):
+        yield f"image {spec.image!r}: not an image name"
+    if not isinstance(spec.log_token, str) or not _LOG_TOKEN.fullmatch(spec.log_token):
+        yield f"log token {spec.log_token!r}: use 32 hexadecimal digits, or leave it out"
+
+
+def _port_problems(spec: Any) -> Iterator[str]:
+    for label, port in (("TLS port", spec.tls_port), ("mTLS port", spec.mtls_port)):
+        if type(port) is not int or not 0 <= port <= 65535:
+            yield f"{label} {port!r}: use a whole number from 0 (a free port) to 65535"
+    if spec.tls_port == spec.mtls_port != 0:
+        yield f"the TLS port and the mTLS port are both {spec.tls_port}: use two"
+
+
+def _host_problems(spec: Any) -> Iterator[str]:
+    hosts = spec.hosts
+    if not isinstance(hosts, tuple):
+        yield f"hosts {hosts!r}: use a list of names or addresses"
+        return
+    if len(hosts) > MAX_HOSTS:
+        yield f"{len(hosts)} hosts: use at most {MAX_HOSTS}, clients refuse larger certificates"
+        return
+    for host in hosts:
+        if isinstance(host, str) and is_ip_address(host) and "%" not in host:
+            continue
+        if not isinstance(host, str) or len(host) > 253 or not _DNS_NAME.fullmatch(host):
+            yield f"host {host!r}: neither a DNS name nor an IP address"
+
+
+def reachable_address(listen: str) -> str:
+    """The address to connect to for what listens on ``listen``: "all addresses" are reached over loopback."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen, listen)  # noqa: S104  read, not bound

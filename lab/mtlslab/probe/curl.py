@@ -1,0 +1,74 @@
+"""The curl command that does what a probe did, in the tutorial's style, to be typed inside the workspace."""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import re
+from pathlib import Path
+
+from mtlslab.plan.paths import WEAK_CLIENT
+from mtlslab.plan.shell import path_word
+from mtlslab.probe.attempt import Attempt
+
+_LOOPBACK_NAME = "localhost"
+_VERSION_OPTIONS = {"1.2": ("--tlsv1.2", "--tls-max", "1.2"), "1.3": ("--tlsv1.3",)}
+
+
+def curl_command(attempt: Attempt, workspace: Path) -> list[str]:
+    """The command as arguments; files below ``workspace`` are written as paths relative to it.
+
+    curl ends with status 0 on a refusal, too: nginx refuses with an HTTP answer. The page tells, or ``--fail``.
+    """
+    return [
+        *_environment(attempt),
+        "curl",
+        attempt.url,
+        *_trust(attempt, workspace),
+        *_credential(attempt, workspace),
+        *_VERSION_OPTIONS.get(attempt.tls_version or "", ()),
+        *_address(attempt),
+    ]
+
+
+def _environment(attempt: Attempt) -> list[str]:
+    # curl's --ciphers would come too late: it loads the certificate first.
+    return ["env", f"OPENSSL_CONF=./{WEAK_CLIENT}"] if attempt.weak else []
+
+
+def _trust(attempt: Attempt, workspace: Path) -> list[str]:
+    if attempt.insecure:
+        return ["--insecure"]
+    return ["--cacert", file_word(attempt.cacert, workspace)] if attempt.cacert else []
+
+
+def _credential(attempt: Attempt, workspace: Path) -> list[str]:
+    if attempt.credential is None:
+        return []
+    certificate, key = attempt.credential.certificate, attempt.credential.key
+    # What follows a colon would be a password to curl.
+    escaped = re.sub(r"[\\:]", r"\\\g<0>", file_word(certificate, workspace))
+    return ["--cert", escaped, "--key", file_word(key, workspace)]
+
+
+def _address(attempt: Attempt) -> list[str]:
+    """Where to connect, unless the host name leads there by itself."""
+    address = attempt.address
+    if address in ("", attempt.host) or (attempt.host == _LOOPBACK_NAME and _is_usual_loopback(address)):
+        return []
+    bracketed = f"[{address}]" if ":" in address else address
+    return ["--connect-to", f"{attempt.authority}:{bracketed}:{attempt.port}"]
+
+
+@functools.cache
+def _is_usual_loopback(address: str) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return parsed in (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
+
+
+def file_word(file: Path, workspace: Path) -> str:
+    """A file as an argument for a program that runs inside the workspace."""
+    return f"./{file.relative_to(workspace).as_posix()}" if file.is_relative_to(workspace) else path_word(file)

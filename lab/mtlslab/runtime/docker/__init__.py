@@ -1,0 +1,1 @@
+"""The Docker runtime: image, network, volumes and containers of a lab."""

@@ -1,0 +1,260 @@
+"""The Docker runtime: network and containers of a lab through the Docker Engine API.
+
+The SDK's low-level client is used on purpose: what the engine is told stands in ``docker_config`` in the engine's own
+words, nothing is asked twice, and independent calls are made side by side. Modules that need the SDK are imported in
+the functions that use them: a machine without an engine does not pay for them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from mtlslab.errors import LabNotFoundError, MachineError
+from mtlslab.plan.services import CONTAINER_ROOT, LabPlan, Service, with_fingerprints
+from mtlslab.plan.shell import shell_line
+from mtlslab.runtime.base import LogLine, ServiceStatus, Started
+from mtlslab.runtime.engine.connection import Engine, connect, engine_errors
+from mtlslab.runtime.engine.endpoint import find_endpoint
+
+_WORKERS = 8
+
+
+def ignore(sentence: str) -> None:
+    """A listener that does not care."""
+
+
+def engine_problem() -> str:
+    """Why no engine can be used, in one sentence; empty when one answers. Takes a few seconds at most."""
+    try:
+        connect(find_endpoint())
+    except MachineError as error:
+        return f"{error.what.rstrip('.')}: {error.why}" if error.why else error.what
+    return ""
+
+
+class DockerRuntime:
+    """Runs the services of labs as containers; connects to the engine when it is first needed.
+
+    Args:
+        pull: when to ask the registry for the image: ``missing``, ``always`` or ``never``.
+        say: told in one sentence each what a person may want to know, such as which image is used.
+        stall: seconds without progress after which a pull counts as out of reach.
+    """
+
+    name = "docker"
+
+    def __init__(self, pull: str = "missing", say: Callable[[str], None] = ignore, *, stall: float = 15.0) -> None:
+        self._pull = pull
+        self._say = say
+        self._stall = stall
+        self._image_ids: dict[str, str] = {}
+        self._made_network: dict[str, bool] = {}  # lab -> whether its network was made by this object
+
+    @functools.cached_property
+    def engine(self) -> Engine:
+        """The engine, connected.
+
+        Raises:
+            MachineError: it cannot be reached; the words tell why.
+        """
+        return connect(find_endpoint())
+
+    def describe(self) -> str:
+        """Product, version, platform and address of the engine."""
+        engine = self.engine
+        product = f"rootless {engine.product}" if engine.rootless else engine.product
+        return f"{product} {engine.version} ({engine.os}/{engine.arch}) at {engine.endpoint.url}"
+
+    def copies_files(self) -> bool:
+        """For an engine behind TCP, and for a rootless one; see ``Runtime.copies_files``."""
+        return self.engine.copies_files
+
+    def publishes_here(self) -> bool:
+        """Unless the engine's address names another machine; see ``Runtime.publishes_here``."""
+        return not self.engine.endpoint.other_machine
+
+    def prepare(self, lab: str, image: str) -> str:
+        """Image and network side by side; see ``Runtime.prepare``."""
+        from mtlslab.runtime.docker.image import choose_image
+
+        engine = self.engine
+        self._tell_about(engine)
+        try:
+            with ThreadPoolExecutor(1) as pool:
+                network = pool.submit(self._ensure_network, lab)
+                chosen = choose_image(engine, image, pull=self._pull, say=self._say, stall=self._stall)
+            network.result()
+        except BaseException:
+            self._undo(lab, [], [])
+            raise
+        self._image_ids[chosen.name] = chosen.id
+        return chosen.name
+
+    def start(self, plan: LabPlan) -> Started:
+        """Containers side by side; see ``Runtime.start``."""
+        from mtlslab.runtime.docker import containers
+
+        plan = self._settled(plan)
+        existing = containers.find(self.engine.api, plan.lab, self._say)
+        image_id = self._image_ids.get(plan.image)
+        keep = {
+            service.name: container["Id"]
+            for service in plan.services
+            for container in existing
+            if containers.is_as_asked(plan, service, container, image_id)
+        }
+        stale = [container["Id"] for container in existing if container["Id"] not in keep.values()]
+        missing = [service for service in plan.services if service.name not in keep]
+        self._replace(plan, stale, missing)
+        return Started(created=tuple(service.name for service in missing), kept=tuple(keep))
+
+    def stop(self, lab: str, services: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        """Containers side by side, then volumes and the network; says what is left alone; see ``Runtime.stop``."""
+        from mtlslab.runtime.docker import containers
+        from mtlslab.runtime.docker.network import remove_networks
+        from mtlslab.runtime.docker.ownership import foreign_things, left_alone, name_of
+        from mtlslab.runtime.docker.volumes import remove_volumes
+
+        api = self.engine.api
+        found = [c for c in containers.find(api, lab) if services is None or containers.service_of(c) in services]
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            list(pool.map(lambda container: containers.stop_and_remove(api, container["Id"]), found))
+        removed = tuple(name_of(container) for container in found) + remove_volumes(api, lab, services)
+        if services is not None:
+            return removed
+        self._made_network.pop(lab, None)
+        removed += remove_networks(api, lab)
+        for thing in foreign_things(api, lab):
+            self._say(left_alone(lab, thing))
+        return removed
+
+    def status(self, lab: str) -> tuple[ServiceStatus, ...]:
+        """See ``Runtime.status``."""
+        from mtlslab.runtime.docker import containers
+
+        api = self.engine.api
+        return tuple(containers.status(api, container) for container in containers.find(api, lab))
+
+    def labs(self) -> tuple[str, ...]:
+        """By the label of containers, volumes and networks; see ``Runtime.labs``."""
+        from mtlslab.runtime.docker.ownership import own_labs
+
+        return own_labs(self.engine.api)
+
+    def logs(
+        self, lab: str, service: str | None = None, *, follow: bool = False, tail: int | None = None
+    ) -> Iterator[LogLine]:
+        """Standard output and standard error together; see ``Runtime.logs``."""
+        from mtlslab.runtime.docker import containers
+        from mtlslab.runtime.docker.logs import follow_logs, read_logs
+
+        api = self.engine.api
+        found = {containers.service_of(container): container["Id"] for container in containers.find(api, lab)}
+        wanted = {name: identity for name, identity in found.items() if service in (None, name)}
+        with engine_errors("Cannot read the logs."):
+            yield from (follow_logs if follow else read_logs)(api, wanted, tail)
+
+    def reload(self, plan: LabPlan, service: Service) -> None:
+        """``nginx -t`` in the container, then the signal HUP, then wait for the new workers; see ``Runtime.reload``."""
+        from mtlslab.runtime.docker import containers
+        from mtlslab.runtime.docker.volumes import copy_again
+
+        api, container = self.engine.api, self._running(plan, service)
+        copy_again(api, plan, service)
+        with engine_errors(f"Cannot reload {service.name}."):
+            test = api.exec_create(container, ["nginx", *service.test_command(CONTAINER_ROOT)])["Id"]
+            said = api.exec_start(test).decode(errors="replace").strip()
+            if api.exec_inspect(test)["ExitCode"] != 0:
+                raise MachineError(
+                    f"nginx refuses the configuration of {service.name}; the old one keeps running.",
+                    why=said,
+                    hint=f"Correct {service.conf}, then: mtlslab reload",
+                )
+            old = containers.serving_workers(self.engine, container)
+            api.kill(container, signal="HUP")
+            containers.await_new_workers(self.engine, container, old)
+
+    def _tell_about(self, engine: Engine) -> None:
+        """What differs from an engine on this machine, for the person who wonders later."""
+        endpoint, machine = engine.endpoint, engine.endpoint.other_machine
+        if engine.copies_files:
+            reason = "it is rootless" if engine.rootless else "it may not see this disk"
+            self._say(f"Files: copied into volumes of the engine at {endpoint.url}, because {reason}.")
+        if machine and not endpoint.tls:
+            self._say(
+                f"WARNING: no TLS on the way to {machine}: whoever listens there learns the server's private key."
+            )
+        if machine:
+            forward = shell_line(["ssh", "-NL", "PORT:127.0.0.1:PORT", machine])
+            self._say(
+                f"WARNING: the ports are bound on {machine}, not here. Forward them ({forward}, once for each port), "
+                "or bind an address that this machine reaches: --listen"
+            )
+
+    def _running(self, plan: LabPlan, service: Service) -> str:
+        from mtlslab.runtime.docker import containers
+
+        for container in containers.find(self.engine.api, plan.lab):
+            if containers.service_of(container) == service.name and container["State"] == "running":
+                return str(container["Id"])
+        raise LabNotFoundError(
+            f"{service.name} of the lab {plan.lab!r} does not run.", hint="Start it with: mtlslab up"
+        )
+
+    def _settled(self, plan: LabPlan) -> LabPlan:
+        """The plan as this engine can run it, also if it was made without asking for its way with files."""
+        if plan.copied == self.engine.copies_files:
+            return plan
+        return with_fingerprints(dataclasses.replace(plan, copied=self.engine.copies_files))
+
+    def _replace(self, plan: LabPlan, stale: list[str], missing: list[Service]) -> None:
+        from mtlslab.runtime.docker import containers
+        from mtlslab.runtime.docker.volumes import remove_volumes
+
+        api = self.engine.api
+        created: list[str] = []
+        try:
+            self._ensure_network(plan.lab)
+            with ThreadPoolExecutor(_WORKERS) as pool:
+                # All stale containers go before any new one starts: two services may have swapped their ports.
+                list(pool.map(lambda identity: containers.remove(api, identity), stale))
+                if stale or plan.copied:  # what was copied for a container that is gone, or for one that never came
+                    remove_volumes(api, plan.lab, [service.name for service in missing])
+                list(pool.map(lambda service: self._run(plan, service, created), missing))
+        except BaseException:
+            self._undo(plan.lab, created, [service.name for service in missing] if plan.copied else [])
+            raise
+
+    def _run(self, plan: LabPlan, service: Service, created: list[str]) -> None:
+        from mtlslab.runtime.docker.containers import start
+        from mtlslab.runtime.docker.volumes import make_volume
+
+        if plan.copied:
+            make_volume(self.engine.api, plan, service)
+        start(self.engine, plan, service, created)
+
+    def _ensure_network(self, lab: str) -> None:
+        from mtlslab.runtime.docker.network import ensure_network
+
+        if lab not in self._made_network:
+            self._made_network[lab] = ensure_network(self.engine.api, lab)
+
+    def _undo(self, lab: str, created: list[str], copied: list[str]) -> None:
+        """Remove what this object made. The error that led here counts: another one must not hide it."""
+        from mtlslab.runtime.docker.containers import remove
+        from mtlslab.runtime.docker.network import remove_networks
+        from mtlslab.runtime.docker.volumes import remove_volumes
+
+        for identity in created:
+            with contextlib.suppress(MachineError):
+                remove(self.engine.api, identity)
+        if copied:
+            with contextlib.suppress(MachineError):
+                remove_volumes(self.engine.api, lab, copied)
+        if self._made_network.pop(lab, False):
+            with contextlib.suppress(MachineError):
+                remove_networks(self.engine.api, lab)

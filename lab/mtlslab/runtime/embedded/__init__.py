@@ -1,0 +1,1 @@
+"""The embedded runtime: nginx processes of the current user."""

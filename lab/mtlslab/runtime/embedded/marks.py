@@ -1,0 +1,183 @@
+"""The mark by which a lab's nginx processes are known: a sealed memory file that they inherit (Linux).
+
+Anybody can show any process title, and any name of a memory file. Nobody but root and we ourselves can make a memory
+file that belongs to us: so a process is ours when it holds one open and runs as the user that the file names. What the
+file says was written by us, cannot be changed, and stays as long as the processes do, with or without a workspace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import functools
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mtlslab.runtime.ports import PROCESS_LABEL
+
+if TYPE_CHECKING:
+    import psutil
+
+MASTER_TITLE = "nginx: master process "
+WORKER_TITLE = "nginx: worker process"
+_NAME = "mtlslab"
+_MAX_BYTES = 64 * 1024
+# Elsewhere than on Linux the title must do, of processes of our own user alone. It is the command line as `launch` made
+# it; right after exec the words in front are not there yet.
+_TITLE = re.compile(
+    rf"(?:{MASTER_TITLE})?(?P<nginx>/.+?) -p (?P<directory>/.*)/ -c (?P=directory)/(?P<service>[^/]+)/nginx\.conf"
+    rf" -g daemon off; env {PROCESS_LABEL}=(?P<lab>[a-z0-9_-]+);",
+    re.DOTALL,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mark:
+    """What a process of a lab was started as.
+
+    Attributes:
+        lab: the lab's name.
+        service: service name.
+        directory: workspace.
+        nginx: the binary.
+        uid: user that it runs as.
+        gid: group that it runs as.
+    """
+
+    lab: str
+    service: str
+    directory: Path
+    nginx: Path
+    uid: int
+    gid: int
+
+
+def can_mark() -> bool:
+    """Whether this system has memory files; where not, root could not tell its processes from those of others."""
+    return hasattr(os, "memfd_create")
+
+
+@contextlib.contextmanager
+def marked(mark: Mark) -> Iterator[tuple[int, ...]]:
+    """Make the memory file of a mark; gives the descriptors that the process must inherit."""
+    if not can_mark():  # workers of a killed master are not found there, the port check names them
+        yield ()
+        return
+    descriptor = os.memfd_create(_NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        document = {**dataclasses.asdict(mark), "directory": str(mark.directory), "nginx": str(mark.nginx)}
+        os.write(descriptor, json.dumps(document).encode())
+        os.fchmod(descriptor, 0o444)  # the process runs as another user when root starts it
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _seals())
+        yield (descriptor,)
+    finally:
+        os.close(descriptor)
+
+
+def mark_of(process: psutil.Process, title: str) -> Mark | None:
+    """The mark of a process; None when it is not ours.
+
+    Args:
+        process: any process.
+        title: its command line as it shows it.
+
+    Raises:
+        psutil.Error, OSError: it has ended, or its files are hidden from us.
+    """
+    if not can_mark():
+        return _mark_by_title(process, title)
+    uids, gids = process.uids(), process.gids()
+    if os.geteuid() not in (0, uids.effective) or not _is_in_our_namespace(process):
+        return None
+    try:
+        mark = _mark_in_files(process.pid)
+    except PermissionError:
+        # Root in a container may not look into other users' processes; with their file rights it may.
+        with _file_rights_of(uids.effective, gids.effective):
+            mark = _mark_in_files(process.pid)
+    # All three: a program with the setuid bit runs as its owner for whoever calls it, with any title.
+    return mark if mark and set(uids) == {mark.uid} else None
+
+
+def _mark_in_files(pid: int) -> Mark | None:
+    directory = f"/proc/{pid}/fd"
+    for number in os.listdir(directory):
+        with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+            path = f"{directory}/{number}"
+            if os.readlink(path).startswith(f"/memfd:{_NAME}") and _is_our_memory_file(os.stat(path)):
+                return _read(path)
+    return None
+
+
+def _is_our_memory_file(info: os.stat_result) -> bool:
+    # The device: a file of any file system can be called like a memory file where somebody has mounted it.
+    return stat.S_ISREG(info.st_mode) and (info.st_dev, info.st_uid) == (_memory_device(), os.geteuid())
+
+
+@functools.cache
+def _memory_device() -> int:
+    descriptor = os.memfd_create(_NAME)
+    try:
+        return os.fstat(descriptor).st_dev
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: str) -> Mark | None:
+    with open(path, "rb") as file:
+        if fcntl.fcntl(file, fcntl.F_GET_SEALS) & _seals() != _seals():
+            return None
+        document = json.loads(file.read(_MAX_BYTES))
+    return Mark(
+        lab=str(document["lab"]),
+        service=str(document["service"]),
+        directory=Path(document["directory"]),
+        nginx=Path(document["nginx"]),
+        uid=int(document["uid"]),
+        gid=int(document["gid"]),
+    )
+
+
+def _seals() -> int:
+    return fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+
+
+def _is_in_our_namespace(process: psutil.Process) -> bool:
+    # Root also sees the processes inside containers: a lab that runs in there is not this machine's.
+    try:
+        return os.readlink(f"/proc/{process.pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
+    except OSError:  # hidden
+        return True
+
+
+def _mark_by_title(process: psutil.Process, title: str) -> Mark | None:
+    match, own = _TITLE.fullmatch(title), os.geteuid()
+    if match is None or own == 0 or set(process.uids()) != {own}:
+        return None
+    directory, nginx = Path(match["directory"]), Path(match["nginx"])
+    # Words of a title may be the name of a file that somebody else chose: it must be that binary that runs.
+    if not os.path.samefile(process.exe(), nginx):
+        return None
+    return Mark(match["lab"], match["service"], directory, nginx, own, os.getegid())
+
+
+@contextlib.contextmanager
+def _file_rights_of(uid: int, gid: int) -> Iterator[None]:
+    """Have the file rights of another user (Linux, root, this thread alone)."""
+    import ctypes
+
+    system = ctypes.CDLL(None)
+    own = os.geteuid(), os.getegid()
+    system.setfsgid(gid)
+    system.setfsuid(uid)
+    try:
+        yield
+    finally:
+        system.setfsuid(own[0])
+        system.setfsgid(own[1])

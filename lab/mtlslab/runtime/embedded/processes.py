@@ -1,0 +1,290 @@
+"""Finds and ends the nginx processes of a lab. They are known by their mark, never by what a title says.
+
+See :mod:`.marks`. Neither a pid file nor the workspace is needed to find what a killed master left behind,
+and no pid that was written down earlier is ever signalled without a look at who it is now.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mtlslab.runtime.embedded.marks import MASTER_TITLE, WORKER_TITLE, Mark, mark_of, marked
+from mtlslab.runtime.embedded.users import User, start_as
+from mtlslab.runtime.ports import PROCESS_LABEL
+
+if TYPE_CHECKING:
+    import psutil
+
+POLL_SECONDS = 0.005
+# How long nginx may take to end after each signal: QUIT waits for connections that are being served, TERM does not.
+_PATIENCE = ((signal.SIGQUIT, 1.0), (signal.SIGTERM, 1.5), (signal.SIGKILL, 5.0))
+_RETIRED_TITLE = f"{WORKER_TITLE} is shutting down"
+# nginx writes its title over its arguments and its environment: 22 bytes more than the arguments. In an empty
+# environment the end of the title, which is the label, would be cut off.
+_ROOM_FOR_TITLE = {"MTLSLAB_ROOM": "-" * 64}
+_PASSED_ON = ("PATH", "TZ", "LD_LIBRARY_PATH")
+# Processes that this very program started: held, so that they are reaped when they end.
+_children: list[subprocess.Popen[bytes]] = []
+
+
+@dataclasses.dataclass(frozen=True)
+class Master:
+    """A master process of nginx, with what it was started as."""
+
+    process: psutil.Process
+    mark: Mark
+
+    @property
+    def service(self) -> str:
+        """The service that it runs."""
+        return self.mark.service
+
+    @property
+    def directory(self) -> Path:
+        """The workspace that it was started from."""
+        return self.mark.directory
+
+
+@dataclasses.dataclass(frozen=True)
+class Orphan:
+    """A worker process whose master was killed: it still listens on the port."""
+
+    process: psutil.Process
+    mark: Mark
+
+    @property
+    def service(self) -> str:
+        """The service that it belongs to."""
+        return self.mark.service
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """Nginx processes of labs."""
+
+    masters: tuple[Master, ...] = ()
+    orphans: tuple[Orphan, ...] = ()
+
+    def of(self, services: Iterable[str]) -> Found:
+        """Only those of the named services."""
+        names = tuple(services)
+        return Found(
+            tuple(item for item in self.masters if item.service in names),
+            tuple(item for item in self.orphans if item.service in names),
+        )
+
+    @property
+    def services(self) -> frozenset[str]:
+        """Names of the services that have any process."""
+        return frozenset(item.service for item in self.masters) | frozenset(item.service for item in self.orphans)
+
+
+def scan(lab: str) -> Found:
+    """The processes of a lab that we started, as the user that we are."""
+    found = scan_all()
+    return Found(
+        tuple(item for item in found.masters if item.mark.lab == lab),
+        tuple(item for item in found.orphans if item.mark.lab == lab),
+    )
+
+
+def scan_all() -> Found:
+    """The processes of all labs that we started, as the user that we are."""
+    import psutil
+
+    _reap()
+    masters: list[Master] = []
+    workers: list[tuple[psutil.Process, Mark, int]] = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            text = title(process)
+            # Only a first look, as anybody can show such a title: it spares us the open files of all other processes.
+            mark = mark_of(process, text) if text.startswith(WORKER_TITLE) or PROCESS_LABEL in text else None
+            if mark is None:
+                continue
+            # A master leads its session. A worker that was forked this moment still shows its master's title.
+            session = os.getsid(process.pid)
+            if session == process.pid:
+                masters.append(Master(process, mark))
+            else:
+                workers.append((process, mark, session))
+    sessions = {item.process.pid for item in masters}
+    orphans = tuple(Orphan(process, mark) for process, mark, session in workers if session not in sessions)
+    return Found(tuple(masters), orphans)
+
+
+def labs() -> tuple[str, ...]:
+    """Names of all labs that we started, as the user that we are, and of which a process lives."""
+    found = scan_all()
+    masters, orphans = {item.mark.lab for item in found.masters}, {item.mark.lab for item in found.orphans}
+    return tuple(sorted(masters | orphans))
+
+
+def title(process: psutil.Process) -> str:
+    """The command line as the process shows it.
+
+    Raises:
+        psutil.Error: it has ended, is a zombie, or is hidden from us.
+    """
+    # nginx fills the rest of the old arguments with NULs, which read as empty arguments.
+    return " ".join(process.cmdline()).rstrip()
+
+
+def is_master(process: psutil.Process) -> bool:
+    """Whether nginx has read its configuration, opened its port and become a master process."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return title(process).startswith(MASTER_TITLE)
+    return False
+
+
+def serving_workers(master: Master) -> frozenset[int]:
+    """The pids of a master's workers that take new connections, without those that are on their way out."""
+    import psutil
+
+    pids = set()
+    with contextlib.suppress(psutil.Error):
+        for child in master.process.children():
+            with contextlib.suppress(psutil.Error):
+                text = title(child)
+                if text.startswith(WORKER_TITLE) and not text.startswith(_RETIRED_TITLE):
+                    pids.add(child.pid)
+    return frozenset(pids)
+
+
+def start_time(process: psutil.Process) -> float:
+    """When a process started; together with the pid it names a process for good.
+
+    On Linux in clock ticks since the machine booted, because psutil's time moves when somebody sets the clock;
+    elsewhere in seconds since 1970.
+    """
+    try:
+        fields = Path(f"/proc/{process.pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return process.create_time()
+    return int(fields[19])  # proc(5): field 22, counted behind the name in parentheses
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it is still the same process, and no zombie."""
+    import psutil
+
+    _reap()
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def find(pid: int, started: float) -> psutil.Process | None:
+    """The process that had this pid and :func:`start_time` when they were written down; None when it has ended."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error, OSError, OverflowError):
+        process = psutil.Process(pid)
+        if start_time(process) == started and is_alive(process):
+            return process
+    return None
+
+
+def launch(
+    mark: Mark, user: User | None, command: Sequence[str], *, output: int, sockets: Sequence[int] = ()
+) -> tuple[psutil.Process, subprocess.Popen[bytes]]:
+    """Start an nginx that outlives us, in a session and process group of its own.
+
+    Args:
+        mark: what it is started as.
+        user: see :func:`mtlslab.runtime.embedded.users.start_as`.
+        command: binary and arguments.
+        output: descriptor that its output goes to.
+        sockets: descriptors on which we already listen for it.
+
+    Raises:
+        OSError, MachineError: it cannot be run.
+    """
+    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    if sockets:  # the way in which an nginx hands its sockets to the one that replaces it
+        environment["NGINX"] = "".join(f"{number};" for number in sockets)
+    with marked(mark) as inherited:
+        child = start_as(
+            user,
+            command,
+            pass_fds=(*inherited, *sockets),
+            cwd=mark.directory,
+            env={**environment, **_ROOM_FOR_TITLE},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    return adopt(child), child
+
+
+def adopt(child: subprocess.Popen[bytes]) -> psutil.Process:
+    """Hold a process that we started, so that it is no zombie when it ends before us."""
+    import psutil
+
+    _children.append(child)
+    return psutil.Process(child.pid)
+
+
+def end(found: Found) -> None:
+    """End processes: QUIT, then TERM, then KILL for what does not go.
+
+    psutil refuses to signal a pid that was given to another process meanwhile.
+    """
+    # Masters tell their workers themselves; a worker that ends before its master would be replaced by it.
+    family = [item.process for item in found.masters]
+    waiting = [*family, *(item.process for item in found.orphans)]
+    for number, patience in _PATIENCE:
+        if number == signal.SIGKILL:
+            waiting += _descendants(family)
+        for process in waiting:
+            send(process, number)
+        waiting = wait(waiting, patience)
+        if not waiting:
+            break
+    _reap()
+
+
+def _descendants(masters: Iterable[psutil.Process]) -> list[psutil.Process]:
+    import psutil
+
+    found: list[psutil.Process] = []
+    for master in masters:
+        with contextlib.suppress(psutil.Error):
+            found += master.children(recursive=True)
+    return found
+
+
+def send(process: psutil.Process, number: int) -> None:
+    """Send a signal, unless the process has ended; psutil looks whether the pid is still the same process."""
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(number)
+        if process.status() == psutil.STATUS_STOPPED:
+            process.send_signal(signal.SIGCONT)  # a stopped process takes no other signal
+
+
+def wait(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait until all have ended; returns those that have not in time."""
+    deadline = time.monotonic() + seconds
+    alive = [process for process in processes if is_alive(process)]
+    while alive and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+        alive = [process for process in alive if is_alive(process)]
+    return alive
+
+
+def _reap() -> None:
+    _children[:] = [child for child in _children if child.poll() is None]

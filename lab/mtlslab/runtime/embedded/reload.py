@@ -1,0 +1,94 @@
+"""Has a running nginx of the embedded runtime take its edited configuration."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from mtlslab.errors import MachineError
+from mtlslab.plan.services import Service
+from mtlslab.runtime.embedded import processes
+from mtlslab.runtime.embedded.launch import LAST_LINES, PATIENCE, directives, log_path, words
+from mtlslab.runtime.embedded.logfile import LogReader
+from mtlslab.runtime.embedded.processes import Master
+from mtlslab.runtime.embedded.users import User, give_stream, root_of, start_as
+
+
+def check_configuration(lab: str, service: Service, master: Master) -> None:
+    """Run ``nginx -t`` on the configuration as it lies there.
+
+    Raises:
+        MachineError: nginx refuses it; ``why`` holds its own words.
+    """
+    # With the binary, directory and user of the master that runs, as its mark tells: anything else would be another
+    # test. `nginx -t` leaves the running server's port alone and does not touch its pid file's content.
+    mark = master.mark
+    user = User(mark.uid, mark.gid) if mark.uid != os.geteuid() else None
+    root = root_of(mark.directory, user)
+    command = [str(mark.nginx), *service.test_command(root), "-g", directives(lab)]
+    try:
+        code, said = _run(command, user, mark.directory)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise MachineError(f"The configuration of {service.name} cannot be tested.", why=str(error)) from error
+    if code != 0 and not (user and _lacks_only_the_port(service, said)):
+        raise _keeps_old(service, words(said.splitlines()))
+
+
+def _lacks_only_the_port(service: Service, said: str) -> bool:
+    """Whether the test ended where it would listen on the port that root opened for the nginx that runs.
+
+    That is its last step: nginx has read and accepted the whole configuration by then.
+    """
+    problems = [line for line in said.splitlines() if "[emerg]" in line]
+    return bool(problems) and all(re.search(rf"bind\(\) to \S+:{service.port} failed \(13:", line) for line in problems)
+
+
+def _run(command: list[str], user: User | None, directory: Path) -> tuple[int, str]:
+    """Exit code and output of a command that a user runs in a directory."""
+    with tempfile.TemporaryFile() as output:
+        give_stream(output.fileno(), user)
+        child = start_as(user, command, cwd=directory, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        try:
+            code = child.wait(PATIENCE)
+        finally:
+            child.kill()
+            child.wait()
+        output.seek(0)
+        return code, output.read().decode(errors="replace")
+
+
+def apply_configuration(service: Service, master: Master) -> None:
+    """Signal HUP and wait until the old workers take no connections any more.
+
+    nginx lets them go on for 100 ms beside the new ones: whoever connects too early still meets the old configuration.
+
+    Raises:
+        MachineError: nginx did not take it after all.
+    """
+    log = LogReader(log_path(master.directory, service.name), tail=0)
+    log.lines()
+    try:
+        old = processes.serving_workers(master)
+        processes.send(master.process, signal.SIGHUP)
+        deadline = time.monotonic() + PATIENCE
+        while not (now := processes.serving_workers(master)) or now & old:
+            # Some faults show only now: `nginx -t` does not mind a port that is taken.
+            problems = [line for line in log.lines() if "[emerg]" in line]
+            if any("still could not bind" in line for line in problems) or time.monotonic() > deadline:
+                raise _keeps_old(service, problems)
+            time.sleep(processes.POLL_SECONDS)
+    finally:
+        log.close()
+
+
+def _keeps_old(service: Service, said: list[str]) -> MachineError:
+    return MachineError(
+        f"nginx refuses the configuration of {service.name}; the old one keeps running.",
+        why="\n".join(said[-LAST_LINES:]) or f"it was not taken in {PATIENCE:.0f} seconds",
+        hint=f"Mend {service.conf}, then: mtlslab reload",
+    )

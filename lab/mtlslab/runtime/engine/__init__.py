@@ -1,0 +1,1 @@
+"""A Docker Engine: where it is expected, and what it answers."""

@@ -1,0 +1,95 @@
+"""Procedures that show whether a check holds. Most checks need one attempt only: the trial ``probe``."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+
+from mtlslab.probe.attempt import Attempt
+from mtlslab.probe.curl import curl_command
+from mtlslab.probe.hello import TLS_1_0, TLS_1_1
+from mtlslab.verify.checks.model import CRL_TRIAL, PROBE, Check
+from mtlslab.verify.context import Probe, VerifyContext
+from mtlslab.verify.procedures import client_side, doors, protocol, resumption
+from mtlslab.verify.procedures.model import Command, Trial, TrialResult
+from mtlslab.verify.procedures.renegotiation import renegotiate, renegotiation_command
+from mtlslab.verify.procedures.revocation_list import list_command, look_at_list
+from mtlslab.verify.procedures.servers import SERVER_CREDENTIALS
+
+__all__ = ["TRIALS", "Trial", "TrialResult", "command_of"]
+
+
+def probe_once(_context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+    """The usual case: one attempt."""
+    return TrialResult(attempt, probe(attempt))
+
+
+def _usual_command(context: VerifyContext, attempt: Attempt) -> list[str]:
+    return curl_command(attempt, context.directory)
+
+
+# The name that a check has for it -> the procedure, and the command that shows the same.
+_PROCEDURES: dict[str, tuple[Trial, Command]] = {
+    PROBE: (probe_once, _usual_command),
+    CRL_TRIAL: (look_at_list, list_command),
+    # The client's side.
+    **{
+        f"server-{name}": (client_side.server_trial(name), client_side.serve_command(name))
+        for name in SERVER_CREDENTIALS
+    },
+    "server-common-name-only": (client_side.common_name_only, client_side.serve_command("common-name-only")),
+    "any-server": (client_side.accept_any_server, client_side.serve_command("self-signed")),
+    "client-ca-as-anchor": (client_side.with_client_ca, client_side.client_ca_command),
+    "other-name": (client_side.by_other_name, client_side.other_name_command),
+    # Other doors.
+    "by-address": (doors.by_address, doors.by_address_command),
+    "client-of-server-ca": (doors.client_of_server_ca, doors.client_of_server_ca_command),
+    "announced-authorities": (doors.announced_authorities, doors.announced_authorities_command),
+    "private-keys": (doors.private_keys, doors.private_keys_command),
+    # The protocol.
+    "plain-http": (protocol.plain_http, protocol.plain_http_command),
+    "tls10": (protocol.old_version(TLS_1_0), protocol.old_version_command(TLS_1_0)),
+    "tls11": (protocol.old_version(TLS_1_1), protocol.old_version_command(TLS_1_1)),
+    "broken-suites": (protocol.broken_suites, protocol.s_client_command("-cipher", "aNULL:eNULL:@SECLEVEL=0")),
+    "fallback": (protocol.fallback, protocol.s_client_command("-fallback_scsv")),
+    "best-version": (protocol.best_version, _usual_command),
+    "alpn-http": (protocol.choose_http_1, protocol.http_2_command),
+    "alpn-unknown": (protocol.unknown_protocol, protocol.s_client_command("-alpn", protocol.UNKNOWN_PROTOCOL)),
+    "renegotiation": (renegotiate, renegotiation_command),
+    # Resumption.
+    "ticket-of-other-server": (resumption.ticket_of_other_server, resumption.other_server_command),
+    "resume-here": (resumption.resume_here, resumption.resume_command),
+}
+
+
+def command_of(check: Check, context: VerifyContext, attempt: Attempt) -> list[str]:
+    """The command that shows the same as a check's trial, as arguments, to be run inside the workspace. Runs nothing.
+
+    Args:
+        check: the check.
+        context: the lab.
+        attempt: the attempt that the check describes.
+    """
+    return _PROCEDURES[check.trial][1](context, attempt)
+
+
+def _complete(trial: Trial) -> Trial:
+    """The same trial, with its command, and with how long all of it took unless it says so itself."""
+
+    @functools.wraps(trial)
+    def complete(context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+        begin = time.perf_counter()
+        result = trial(context, check, attempt, probe)
+        if result.command is None:
+            result = dataclasses.replace(result, command=command_of(check, context, attempt))
+        if result.seen is None or result.seen.duration:
+            return result
+        seen = dataclasses.replace(result.seen, duration=time.perf_counter() - begin)
+        return dataclasses.replace(result, seen=seen)
+
+    return complete
+
+
+TRIALS: dict[str, Trial] = {name: _complete(trial) for name, (trial, _) in _PROCEDURES.items()}
+"""By the name that a check has for it."""

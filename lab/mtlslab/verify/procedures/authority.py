@@ -1,0 +1,32 @@
+"""The lab's server CA, for the trials that have something new signed by it."""
+
+from __future__ import annotations
+
+import functools
+
+from mtlslab import pki
+from mtlslab.errors import SpecError
+from mtlslab.plan.paths import SERVER_CA, SERVER_CA_KEY
+from mtlslab.workspace.directory import Workspace
+
+
+def load_server_ca(workspace: Workspace) -> pki.Credential:
+    """The server CA with its key, as its files are now.
+
+    Raises:
+        SpecError: a file is missing or damaged, or they do not belong together.
+    """
+    try:
+        return _load(workspace.read(SERVER_CA) or b"", workspace.read_key(SERVER_CA_KEY) or b"")
+    except ValueError as error:
+        raise SpecError(
+            f"{SERVER_CA} and {SERVER_CA_KEY} cannot sign a certificate.",
+            why=str(error),
+            hint="Put the right files there, or issue everything anew: mtlslab up --rotate-certs",
+        ) from error
+
+
+@functools.lru_cache(maxsize=2)
+def _load(certificate: bytes, key: bytes) -> pki.Credential:
+    # Two dozen trials of a run ask for it, and OpenSSL checks an RSA key's numbers whenever it loads one.
+    return pki.load_credential(certificate, key)

@@ -1,0 +1,122 @@
+"""Other doors to the same server: another name, no name, another CA, and keys that lie open."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import os
+import stat
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mtlslab import pki
+from mtlslab.handshake.authorities import announced_names
+from mtlslab.plan.paths import CLIENT_CA, FAULTS_DIRECTORY
+from mtlslab.probe.attempt import Attempt, Credential
+from mtlslab.probe.curl import curl_command
+from mtlslab.probe.secret_files import secret_files
+from mtlslab.verify.checks.judge import Verdict
+from mtlslab.verify.checks.model import Check, Result
+from mtlslab.verify.context import Probe, VerifyContext
+from mtlslab.verify.procedures.authority import load_server_ca
+from mtlslab.verify.procedures.commands import s_client
+from mtlslab.verify.procedures.model import TrialResult, failed
+from mtlslab.workspace.directory import Workspace
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+CLIENT_OF_SERVER_CA = "client-of-server-ca"
+
+
+def by_address(_context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+    """The server, called by its address: no name is sent (RFC 6066 section 3)."""
+    what = _by_address(attempt)
+    return TrialResult(what, probe(what))
+
+
+def by_address_command(context: VerifyContext, attempt: Attempt) -> list[str]:
+    """The curl command with the address in the URL."""
+    return curl_command(_by_address(attempt), context.directory)
+
+
+def _by_address(attempt: Attempt) -> Attempt:
+    return dataclasses.replace(attempt, host=attempt.address or "127.0.0.1")
+
+
+def client_of_server_ca(context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+    """A client certificate that is right in everything, but issued by the server CA.
+
+    Raises:
+        SpecError: the server CA is not there to sign.
+    """
+    ca, now = load_server_ca(Workspace(context.issuer)), datetime.datetime.now(datetime.UTC)
+    leaf = pki.issue_client_leaf(ca, pki.new_key("ec-p256"), CLIENT_OF_SERVER_CA, now=now, days=1)
+    with secret_files() as keep:
+        file = keep(leaf.certificate_pem() + leaf.key_pem())
+        seen = probe(dataclasses.replace(attempt, credential=Credential(file, file)))
+    if context.issuer == context.directory:  # the command that the report prints is not for twins
+        workspace, path = Workspace(context.directory), _path(attempt)
+        workspace.write_key(f"{path}.key", leaf.key_pem())
+        workspace.write(f"{path}.crt", leaf.certificate_pem())
+    return TrialResult(_with_certificate(context, attempt), seen)
+
+
+def client_of_server_ca_command(context: VerifyContext, attempt: Attempt) -> list[str]:
+    """The curl command with the files that the trial issues."""
+    return curl_command(_with_certificate(context, attempt), context.directory)
+
+
+def _with_certificate(context: VerifyContext, attempt: Attempt) -> Attempt:
+    path = context.directory / _path(attempt)
+    return dataclasses.replace(
+        attempt, credential=Credential(path.with_name(f"{path.name}.crt"), path.with_name(f"{path.name}.key"))
+    )
+
+
+def _path(attempt: Attempt) -> str:
+    # Files for each TLS version: the two checks run side by side.
+    return f"{FAULTS_DIRECTORY}/{CLIENT_OF_SERVER_CA}-tls{(attempt.tls_version or '').replace('.', '')}"
+
+
+def announced_authorities(context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+    """The CA names in the server's CertificateRequest, compared with the subject of the lab's client CA."""
+    expected = pki.load_certificates(Workspace(context.directory).read(CLIENT_CA) or b"")[0].subject
+    seen = probe(attempt)
+    if seen.certificate_requested is None:  # it did not come that far: the usual judgement says why
+        return TrialResult(attempt, seen)
+    names = announced_names(seen.certificate_request, tls13=seen.tls_version == "1.3")
+    announced = _in_words(names, asked=seen.certificate_requested)
+    if names == (expected,):
+        verdict = Verdict(Result.PASS, f"The server asks for a certificate of {announced}.")
+    else:
+        verdict = failed(check, f"The server must name {_in_words((expected,))} and no other CA; it names {announced}.")
+    return TrialResult(attempt, seen, facts={"answer": announced, "announced": announced}, verdict=verdict)
+
+
+def _in_words(names: Sequence[x509.Name], *, asked: bool = True) -> str:
+    if not asked:
+        return "nothing: it does not ask for a certificate"
+    return "; ".join(name.rfc4514_string() for name in names) or "none: any CA"
+
+
+def announced_authorities_command(context: VerifyContext, attempt: Attempt) -> list[str]:
+    """``openssl s_client``, which lists them as "Acceptable client certificate CA names"."""
+    return s_client(attempt, context.directory)
+
+
+def private_keys(context: VerifyContext, check: Check, attempt: Attempt, _probe: Probe) -> TrialResult:
+    """The modes of the private keys in ``certs/``; no connection is made."""
+    keys = sorted((context.directory / "certs").rglob("*.key"))
+    open_ones = [path.name for path in keys if stat.S_IMODE(os.lstat(path).st_mode) & 0o077]
+    if open_ones:
+        verdict = failed(check, f"Others may read {', '.join(open_ones)}.")
+    else:
+        verdict = Verdict(Result.PASS, f"Nobody but the owner may read any of the {len(keys)} keys.")
+    answer = f"open: {', '.join(open_ones)}" if open_ones else "mode 0600"
+    return TrialResult(attempt, None, facts={"answer": answer, "open": open_ones}, verdict=verdict)
+
+
+def private_keys_command(_context: VerifyContext, _attempt: Attempt) -> list[str]:
+    """Lists the keys whose mode is another than 0600; nothing is right."""
+    return ["find", "./certs", "-name", "*.key", "!", "-perm", "600"]

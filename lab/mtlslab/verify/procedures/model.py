@@ -1,0 +1,43 @@
+"""What a trial is: a procedure that shows whether a check holds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mtlslab.probe.attempt import Attempt, Observation
+from mtlslab.verify.checks.judge import Verdict
+from mtlslab.verify.checks.model import Check, Result, Severity
+from mtlslab.verify.context import Probe, VerifyContext
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialResult:
+    """What a trial came to.
+
+    Attributes:
+        attempt: the attempt that decided; the printed command is made from it.
+        seen: what was observed there; None for a trial that looks elsewhere, and then has a verdict of its own.
+        command: the command that shows the same, as arguments; None for the curl command of ``attempt``.
+        facts: what else was seen, for the finding's ``observed``.
+        verdict: the trial's own verdict; None to compare ``seen`` with the check's expectation.
+    """
+
+    attempt: Attempt
+    seen: Observation | None
+    command: list[str] | None = None
+    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    verdict: Verdict | None = None
+
+
+Trial = Callable[[VerifyContext, Check, Attempt, Probe], TrialResult]
+"""From the lab, the check, the attempt that the check describes and the way to make one, to what came of it."""
+
+Command = Callable[[VerifyContext, Attempt], list[str]]
+"""From the lab and the attempt that the check describes to the command that shows the same, as arguments."""
+
+
+def failed(check: Check, reason: str) -> Verdict:
+    """The verdict that ``check`` does not hold: a failure, or a warning where the check is advisory."""
+    return Verdict(Result.WARN if check.severity is Severity.ADVISORY else Result.FAIL, reason)

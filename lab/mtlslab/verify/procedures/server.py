@@ -1,0 +1,73 @@
+"""A small TLS server of our own: one certificate, one page. What a client thinks of a server is seen best with it."""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from mtlslab.errors import MachineError
+
+ADDRESS = "127.0.0.1"
+DEFAULT_PORT = 8890  # next to the two of a lab
+_PATIENCE = 2.0  # seconds that a client may take for its handshake, and again for its request
+_AT_ONCE = 8  # a browser opens several connections ahead
+_PAGE = b"Hello from mtlslab serve\n"
+_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
+
+
+class SmallServer:
+    """Serves on loopback from ``with`` to the end of its block; threads and sockets are gone then.
+
+    Args:
+        certificate: PEM file of the leaf and what to send along.
+        key: PEM file of its private key.
+        port: TCP port; 0 for a free one.
+    """
+
+    def __init__(self, certificate: Path, key: Path, port: int = 0) -> None:
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate, key, password="")
+        try:
+            self._listener = socket.create_server((ADDRESS, port))
+        except OSError as error:
+            raise MachineError(
+                f"Cannot listen on port {port}.", why=error.strerror or str(error), hint="Choose another one: --port"
+            ) from error
+        self.port: int = self._listener.getsockname()[1]
+        self._stopped, self._stop = socket.socketpair()
+        self._thread = threading.Thread(target=self._serve, name="mtlslab-serve", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._stop.send(b"!")
+        self._thread.join()
+        for sock in (self._listener, self._stopped, self._stop):
+            sock.close()
+
+    def _serve(self) -> None:
+        with selectors.DefaultSelector() as selector, ThreadPoolExecutor(_AT_ONCE) as pool:
+            selector.register(self._listener, selectors.EVENT_READ)
+            selector.register(self._stopped, selectors.EVENT_READ)
+            while all(key.fileobj is self._listener for key, _ in selector.select()):
+                with contextlib.suppress(OSError):  # the client may have gone again
+                    pool.submit(self._answer, self._listener.accept()[0])
+
+    def _answer(self, connection: socket.socket) -> None:
+        # A client that does not like the certificate leaves in the middle of the handshake: that is the lesson.
+        with contextlib.suppress(OSError), connection:
+            connection.settimeout(_PATIENCE)
+            with self._context.wrap_socket(connection, server_side=True) as tls:
+                if tls.recv(8192):
+                    tls.sendall(_ANSWER % (len(_PAGE), _PAGE))

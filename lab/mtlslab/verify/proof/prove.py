@@ -1,0 +1,210 @@
+"""The use case ``verify --prove``: start sabotaged twins of a lab and require that the checks go red on each."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from mtlslab.errors import ExitCode, MachineError, SpecError
+from mtlslab.lifecycle.interrupts import undisturbed, worker_pool
+from mtlslab.lifecycle.leftovers import end_twins
+from mtlslab.pki.faults import FAULTS
+from mtlslab.plan.spec import LabSpec, make_spec
+from mtlslab.probe.attempt import Attempt, Observation, attempt
+from mtlslab.runtime.base import Runtime
+from mtlslab.runtime.choose import Runtimes
+from mtlslab.verify.checks import Result
+from mtlslab.verify.proof.mutants import MUTANTS, Mutant
+from mtlslab.verify.proof.twins import StoppedError, Twin, make_twin, running
+from mtlslab.verify.report import Report
+from mtlslab.verify.run import make_context
+from mtlslab.verify.runner import run_checks
+from mtlslab.workspace.directory import TWINS_DIRECTORY, Workspace
+from mtlslab.workspace.fault_cache import issued
+from mtlslab.workspace.target import Target
+from mtlslab.workspace.trust import refuse, require_trust
+
+SCHEMA = "mtlslab.prove/1"
+# A twin costs processor time (handshakes) and waiting (the engine); two at a time keep two cores busy.
+SIDE_BY_SIDE = 2
+
+CONTROLS = (
+    Mutant("twin", "a faithful twin: nothing is wrong", crl=False, sabotage=lambda _: None),
+    Mutant("twin-crl", "a faithful twin that checks a revocation list", crl=True, sabotage=lambda _: None),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What the checks made of one twin.
+
+    Attributes:
+        name, title: the mutant's.
+        control: whether it is a faithful twin, on which no check may fail.
+        caught_by: ids of the checks that failed.
+        checks: how many ran.
+    """
+
+    name: str
+    title: str
+    control: bool
+    caught_by: tuple[str, ...]
+    checks: int
+
+    @property
+    def good(self) -> bool:
+        """Whether the checks did right by this twin."""
+        return bool(self.caught_by) != self.control
+
+
+@dataclasses.dataclass(frozen=True)
+class Proof:
+    """All twins of one lab."""
+
+    lab: str
+    runtime: str
+    trials: tuple[Outcome, ...]
+
+    @property
+    def mutants(self) -> tuple[Outcome, ...]:
+        """The sabotaged twins."""
+        return tuple(trial for trial in self.trials if not trial.control)
+
+    @property
+    def survivors(self) -> tuple[Outcome, ...]:
+        """The sabotaged twins that no check caught."""
+        return tuple(trial for trial in self.mutants if not trial.good)
+
+    @property
+    def score(self) -> float:
+        """The share of mutants that were caught, from 0 to 1."""
+        return 1 - len(self.survivors) / len(self.mutants) if self.mutants else 0.0
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Inconclusive when a faithful twin is not green (then nothing is proved), else whether all were caught."""
+        if not self.mutants or any(trial.control and not trial.good for trial in self.trials):
+            return ExitCode.INCONCLUSIVE
+        return ExitCode.CHECK_FAILED if self.survivors else ExitCode.OK
+
+    def to_mapping(self) -> dict[str, Any]:
+        """JSON-ready values, schema ``mtlslab.prove/1``."""
+        return {
+            "schema": SCHEMA,
+            "lab": self.lab,
+            "runtime": self.runtime,
+            "success": self.exit_code is ExitCode.OK,
+            "exit_code": int(self.exit_code),
+            "score": round(self.score, 4),
+            "twins": [{**dataclasses.asdict(trial), "good": trial.good} for trial in self.trials],
+        }
+
+
+def prove(
+    target: Target, runtime: Runtime, names: Iterable[str] = (), *, observer: Callable[[Outcome], None] = lambda _: None
+) -> Proof:
+    """Run the checks on sabotaged twins of a lab, which itself is left alone.
+
+    Args:
+        target: the lab; need not run.
+        runtime: runs the twins.
+        names: of the mutants; all when empty.
+        observer: is told of every twin as it is done.
+
+    Raises:
+        LabNotFoundError: there is no such lab.
+        SpecError: there is no such mutant, or the lab came from elsewhere and is not trusted.
+        MachineError, NotReadyError: a twin does not start.
+    """
+    workspace = target.workspace
+    chosen = _chosen(names)
+    _require_here(runtime)
+    stop = threading.Event()
+    workspace.require()
+    with workspace.lock(), _no_twins_left(workspace):
+        record = workspace.require()
+        spec = make_spec(record.spec)
+        # Twins are our own, but their image is the one that the lab names.
+        require_trust(workspace, record, refuse, lambda _: None, command="up")
+
+        def trial_of(mutant: Mutant) -> Outcome:
+            trial = _trial(workspace, spec, mutant, runtime, record.image or spec.image, stop)
+            observer(trial)
+            return trial
+
+        # Issued once for the lab: a twin has no keys but the server's.
+        with issued(workspace) as issue:
+            issue(list(FAULTS))
+        with worker_pool(SIDE_BY_SIDE) as pool:
+            try:
+                trials = tuple(pool.map(trial_of, (*CONTROLS, *chosen)))
+            except BaseException:
+                stop.set()
+                raise
+    return Proof(spec.name, runtime.name, trials)
+
+
+def _require_here(runtime: Runtime) -> None:
+    if not runtime.publishes_here():
+        raise MachineError(
+            "The twins of a proof cannot be reached on another machine.",
+            why="they let strangers in, so they listen on that machine's loopback address only",
+            hint="Type the command there, or start the lab without Docker: mtlslab up --runtime embedded",
+        )
+
+
+@contextlib.contextmanager
+def _no_twins_left(workspace: Workspace) -> Iterator[None]:
+    """End what an earlier proof has left when it was killed; at the end of the block, remove the twins' directories.
+
+    To be called under the lock: a proof that is still at work holds it.
+    """
+    end_twins(workspace, Runtimes(workspace.directory).all(""))
+    try:
+        yield
+    finally:
+        with undisturbed():
+            workspace.remove([TWINS_DIRECTORY])
+
+
+def _chosen(names: Iterable[str]) -> tuple[Mutant, ...]:
+    unknown = sorted(set(names) - set(MUTANTS))
+    if unknown:
+        raise SpecError(f"There is no mutant {unknown[0]!r}.", hint=f"There are: {', '.join(MUTANTS)}")
+    return tuple(mutant for name, mutant in MUTANTS.items() if not names or name in set(names))
+
+
+def _trial(
+    workspace: Workspace, spec: LabSpec, mutant: Mutant, runtime: Runtime, image: str, stop: threading.Event
+) -> Outcome:
+    now = datetime.datetime.now(datetime.UTC)
+    try:
+        twin = make_twin(workspace, spec, mutant.name, crl=mutant.crl, now=now)
+        mutant.sabotage(twin)
+        with running(twin, runtime, image, stop):
+            report = _checked(twin, runtime, stop)
+    except FileNotFoundError as error:
+        why = f"{error.filename} has gone: was the lab's directory removed meanwhile?"
+        raise MachineError(f"The twin {mutant.name!r} could not be checked.", why=why) from error
+    caught = tuple(finding.id for finding in report.findings if finding.result is Result.FAIL)
+    control = mutant in CONTROLS
+    # A faithful twin must be green in every respect: what could not be told there proves nothing elsewhere either.
+    unsure = tuple(f.id for f in report.findings if f.result in (Result.INCONCLUSIVE, Result.SKIP)) if control else ()
+    return Outcome(mutant.name, mutant.title, control, caught + unsure, len(report.findings))
+
+
+def _checked(twin: Twin, runtime: Runtime, stop: threading.Event) -> Report:
+    spec, workspace = twin.spec, twin.workspace
+    context = make_context(Target(spec.name, workspace, workspace.record()), spec, runtime.name)
+    context = dataclasses.replace(context, lab_directory=twin.lab.directory)
+
+    def probe(what: Attempt) -> Observation:
+        if stop.is_set():
+            raise StoppedError
+        return attempt(what)
+
+    return run_checks(context, probe=probe, read_log=lambda tail: runtime.logs(spec.name, tail=tail))

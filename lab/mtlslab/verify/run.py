@@ -1,0 +1,113 @@
+"""The use case ``verify``: issue the faulty credentials that the checks need, then run the checks against a lab."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from mtlslab.plan.paths import CLIENT_CERT, CLIENT_KEY, SERVER_CA
+from mtlslab.plan.spec import LabSpec, make_spec, reachable_address
+from mtlslab.runtime.base import LogLine, Runtime
+from mtlslab.runtime.choose import Runtimes
+from mtlslab.verify.checks import Check, catalogue, select
+from mtlslab.verify.context import VerifyContext
+from mtlslab.verify.report import Report
+from mtlslab.verify.runner import Observer, run_checks
+from mtlslab.verify.server_log import ReadLog
+from mtlslab.workspace.fault_cache import issued
+from mtlslab.workspace.target import Target
+
+if TYPE_CHECKING:
+    from mtlslab.verify.pictures import Picture
+
+
+def verify(
+    target: Target, only: Sequence[str] = (), *, strict: bool = False, observer: Observer | None = None
+) -> Report:
+    """Run the checks that ``only`` means against a lab, and the positive controls that they depend on.
+
+    Args:
+        target: the lab.
+        only: ids of checks, beginnings of ids or patterns; empty for all.
+        strict: whether a warning is as bad as a failure.
+        observer: is told of each finding as it comes.
+
+    Raises:
+        LabNotFoundError: there is no such lab.
+        SpecError: ``only`` means no check, or a file of the lab is damaged.
+    """
+    workspace = target.workspace
+    record = workspace.require()
+    context = make_context(target, make_spec(record.spec), record.runtime)
+
+    with workspace.lock(), issued(workspace) as issue:
+        read_log = log_reader(target, record.runtime)
+        return run_checks(context, only, issue=issue, observer=observer, read_log=read_log, strict=strict)
+
+
+def record_pictures(target: Target) -> tuple[Picture, ...]:
+    """Real handshakes with the mTLS server of a lab, message by message, for a report that shows them.
+
+    Raises:
+        LabNotFoundError: there is no such lab.
+    """
+    from mtlslab.verify.pictures import record_examples
+
+    workspace = target.workspace
+    record = workspace.require()
+    with workspace.lock(), issued(workspace) as issue:
+        return record_examples(make_context(target, make_spec(record.spec), record.runtime), issue)
+
+
+def make_context(target: Target, spec: LabSpec, runtime: str) -> VerifyContext:
+    """A lab as the checks see it; ``runtime`` is what runs it, empty when that is not known.
+
+    Raises:
+        MachineError: what stands in place of a file that OpenSSL would read is none: it would wait for a FIFO forever.
+    """
+    for path in (SERVER_CA, CLIENT_CERT, CLIENT_KEY):
+        target.workspace.read(path)
+    return VerifyContext(
+        directory=target.workspace.directory,
+        lab=spec.name,
+        runtime=runtime or "started by hand",
+        tls_port=spec.tls_port,
+        mtls_port=spec.mtls_port,
+        address=reachable_address(spec.listen),
+        crl=spec.crl,
+        log_token=spec.log_token,
+    )
+
+
+def listed(target: Target, only: Sequence[str] = ()) -> tuple[Check, ...]:
+    """The checks that ``only`` means for a lab; there need not be one.
+
+    Raises:
+        SpecError: ``only`` means no check.
+    """
+    crl = bool(target.record and target.record.spec.get("crl"))
+    return select(catalogue(crl=crl), only)
+
+
+def log_reader(target: Target, recorded: str) -> ReadLog:
+    """Reads the ends of the services' logs in the runtime in which the lab runs; the runtime is looked for once.
+
+    Raises:
+        MachineError: the lab was started in Docker and no engine answers.
+    """
+    runtimes = Runtimes(target.workspace.directory)
+    # Docker's SDK takes long to load: without need, nobody waits for it.
+    likely = (runtimes.embedded,) if recorded == "embedded" else runtimes.all(recorded)
+    found: list[Runtime] = []
+
+    def read(tail: int) -> Iterable[LogLine]:
+        if not found:
+            found.extend(_running(target.name, likely) or _running(target.name, runtimes.all(recorded)))
+        return found[0].logs(target.name, tail=tail) if found else ()
+
+    return read
+
+
+def _running(lab: str, runtimes: Iterable[Runtime]) -> list[Runtime]:
+    """The runtimes in which there is something of the lab."""
+    return [runtime for runtime in runtimes if runtime.status(lab)]

@@ -1,0 +1,260 @@
+"""Runs the checks against a lab: positive controls first, the rest side by side, results in the catalogue's order."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from mtlslab.errors import LabError
+from mtlslab.lifecycle.interrupts import worker_pool
+from mtlslab.plan.paths import CLIENT_CERT, CLIENT_KEY, FAULTS_DIRECTORY, SERVER_CA
+from mtlslab.plan.services import SERVICES, TLS_SERVICE
+from mtlslab.probe.attempt import Attempt, Credential, attempt
+from mtlslab.verify.checks import (
+    Check,
+    Outcome,
+    Result,
+    ServerSaid,
+    Trust,
+    Verdict,
+    catalogue,
+    judge,
+    observed_mapping,
+    outcome_of,
+    select,
+    with_controls,
+)
+from mtlslab.verify.checks.model import CLIENT, PROBE
+from mtlslab.verify.context import Probe, VerifyContext
+from mtlslab.verify.procedures import TRIALS, TrialResult, command_of
+from mtlslab.verify.report import Finding, Report
+from mtlslab.verify.server_log import ReadLog, read_server_log
+
+_NOBODY_THERE = "Does it run, and on this port? mtlslab status, mtlslab logs {service}, and mtlslab up to start it."
+WORKERS = 4  # measured on two cores: 50 ms for 32 checks; 1 takes 65 ms, 8 take 70
+
+Ready = Callable[[str], None]
+"""Returns when the credential of that name is there."""
+Issue = Callable[[Sequence[str]], Ready | None]
+"""Sees to it that ``certs/faults/NAME.crt`` and ``NAME.key`` are there for each of the names, at once or when asked."""
+Observer = Callable[[Finding, int], None]
+"""Is told of each finding as it comes, and of how many there will be; not in the report's order, from one thread. What
+the server's log says is not in it yet."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shot:
+    """A check with its attempt and what came of it."""
+
+    check: Check
+    result: TrialResult
+
+
+def run_checks(
+    context: VerifyContext,
+    only: Iterable[str] = (),
+    *,
+    issue: Issue | None = None,
+    probe: Probe = attempt,
+    observer: Observer | None = None,
+    checks: Sequence[Check] | None = None,
+    read_log: ReadLog | None = None,
+    strict: bool = False,
+) -> Report:
+    """Run the checks that ``only`` means (all without one), and their positive controls.
+
+    Args:
+        context: the lab.
+        only: ids, ids without the TLS version, beginnings of ids, or patterns.
+        issue: called once, before the first probe, with the names of the faulty credentials that are needed.
+        probe: makes one attempt.
+        observer: is told of every finding at once.
+        checks: the catalogue to run from; None for the one that fits the lab.
+        read_log: reads the last lines of the services' logs; None when they cannot be had.
+        strict: whether a warning is as bad as a failure.
+
+    Raises:
+        SpecError: ``only`` means no check.
+        LabError: whatever ``issue`` raises.
+    """
+    known = catalogue(crl=context.crl) if checks is None else tuple(checks)
+    chosen = select(known, only)
+    asked_for = {check.id for check in chosen}
+    needed = with_controls(known, chosen)
+    started, begin = datetime.datetime.now(datetime.UTC), time.perf_counter()
+    ready = issue(_faults(needed)) if issue else None
+    run = _Run(context, asked_for, probe, observer or _nobody, ready)
+    run.probe_all(needed)
+    logged = run.join(read_log) if read_log else False
+    return Report(
+        lab=context.lab,
+        runtime=context.runtime,
+        started=started,
+        findings=run.findings(needed),
+        complete=len(chosen) == len(known),
+        server_log=logged,
+        strict=strict,
+        duration_ms=(time.perf_counter() - begin) * 1000,
+    )
+
+
+def credential_files(directory: Path, name: str) -> Credential:
+    """The files of a credential in the workspace ``directory``: the lab's client, or a faulty one by its name."""
+    if name == CLIENT:
+        return Credential(directory / CLIENT_CERT, directory / CLIENT_KEY)
+    faults = directory / FAULTS_DIRECTORY
+    return Credential(faults / f"{name}.crt", faults / f"{name}.key")
+
+
+def make_attempt(context: VerifyContext, check: Check) -> Attempt:
+    """The attempt that shows whether ``check`` holds, with a nonce of its own."""
+    return Attempt(
+        port=context.tls_port if check.service == TLS_SERVICE else context.mtls_port,
+        host=context.host,
+        address=context.address,
+        path=context.path,
+        tls_version=check.tls_version,
+        cacert=context.directory / SERVER_CA if check.trust is Trust.SERVER_CA else None,
+        insecure=check.trust is Trust.ANYONE,
+        credential=credential_files(context.issuer, check.credential) if check.credential else None,
+        weak=check.weak,
+        timeout=context.timeout,
+        nonce=secrets.token_hex(8),
+    )
+
+
+def _faults(checks: Iterable[Check]) -> tuple[str, ...]:
+    names = (check.credential for check in checks)
+    return tuple(dict.fromkeys(name for name in names if name and name != CLIENT))
+
+
+class _Run:
+    """The state of one run: what is decided so far, and what it was decided from."""
+
+    def __init__(
+        self,
+        context: VerifyContext,
+        asked_for: set[str],
+        probe: Probe,
+        observer: Observer,
+        ready: Ready | None,
+    ) -> None:
+        self._context = context
+        self._ready = ready
+        self._asked_for = asked_for
+        self._probe = probe
+        self._observer = observer
+        self._shots: list[_Shot] = []
+        self._decided: dict[str, Finding] = {}
+
+    def probe_all(self, checks: Sequence[Check]) -> None:
+        """Run in waves: a check is due once its positive control is decided."""
+        waiting = list(checks)
+        with worker_pool(WORKERS) as pool:
+            while waiting:
+                due = [check for check in waiting if check.depends is None or check.depends in self._decided]
+                later = {check.id for check in waiting} - {check.id for check in due}
+                self._wave(due, pool, total=len(checks))
+                waiting = [check for check in waiting if check.id in later]
+
+    def join(self, read_log: ReadLog) -> bool:
+        """Look up in the server's log what was probed, and judge again; returns whether the log said anything."""
+        answered = [shot for shot in self._shots if shot.result.seen and shot.result.seen.answered]
+        # Only a plain probe's line is worth waiting for: other trials may have talked to other servers.
+        awaited = {shot.result.attempt.nonce for shot in answered if shot.check.trial == PROBE}
+        welcome = {shot.result.attempt.nonce for shot in answered}
+        known = read_server_log(read_log, self._context.log_token, awaited, welcome)
+        for shot in answered:
+            said = known.get(shot.result.attempt.nonce)
+            if said is not None:
+                self._decided[shot.check.id] = self._judged(shot, said)
+        return bool(known)
+
+    def findings(self, checks: Iterable[Check]) -> tuple[Finding, ...]:
+        """The findings in the order of ``checks``."""
+        return tuple(self._decided[check.id] for check in checks)
+
+    def _wave(self, due: Sequence[Check], pool: ThreadPoolExecutor, *, total: int) -> None:
+        lost = {check.id for check in due if self._control_lost(check)}
+        shots = pool.map(self._shoot, (check for check in due if check.id not in lost))
+        for check in due:
+            if check.id in lost:
+                self._decide(self._skipped(check), total)
+        for shot in shots:
+            self._shots.append(shot)
+            self._decide(self._judged(shot), total)
+
+    def _control_lost(self, check: Check) -> bool:
+        return check.depends is not None and self._decided[check.depends].result not in (Result.PASS, Result.WARN)
+
+    def _shoot(self, check: Check) -> _Shot:
+        what = make_attempt(self._context, check)
+        try:
+            if self._ready and check.credential:
+                self._ready(check.credential)
+            return _Shot(check, TRIALS[check.trial](self._context, check, what, self._probe))
+        except (LabError, OSError) as error:
+            verdict = Verdict(Result.INCONCLUSIVE, f"The check could not be made: {error}.")
+            return _Shot(check, TrialResult(what, None, verdict=verdict))
+
+    def _decide(self, finding: Finding, total: int) -> None:
+        self._decided[finding.id] = finding
+        self._observer(finding, total)
+
+    def _judged(self, shot: _Shot, said: ServerSaid | None = None) -> Finding:
+        check, result, seen = shot.check, shot.result, shot.result.seen
+        observed = {**(observed_mapping(seen) if seen else {}), **result.facts}
+        if said:
+            observed["server"] = said.to_mapping()
+        command = result.command or command_of(check, self._context, result.attempt)
+        finding = self._finding(check, command, _verdict(shot, said), observed, seen.duration if seen else 0.0)
+        if seen and outcome_of(seen) is Outcome.UNREACHABLE and check.service in SERVICES:
+            return dataclasses.replace(finding, hint=_NOBODY_THERE.format(service=check.service))
+        return finding
+
+    def _skipped(self, check: Check) -> Finding:
+        verdict, what = (
+            Verdict(Result.SKIP, f"Not tried (because {check.depends})."),
+            make_attempt(self._context, check),
+        )
+        finding = self._finding(check, command_of(check, self._context, what), verdict, {}, 0.0)
+        return dataclasses.replace(finding, because=check.depends or "")
+
+    def _finding(
+        self, check: Check, command: Iterable[str], verdict: Verdict, observed: Mapping[str, object], seconds: float
+    ) -> Finding:
+        return Finding(
+            id=check.id,
+            title=check.title,
+            category=check.category,
+            service=check.service,
+            severity=check.severity.value,
+            result=verdict.result,
+            expected=check.expect.to_mapping(),
+            observed=observed,
+            reason=verdict.reason,
+            command=tuple(command),
+            why=check.why,
+            hint=check.hint,
+            tls_version=check.tls_version or "",
+            dependency=check.id not in self._asked_for,
+            duration_ms=seconds * 1000,
+        )
+
+
+def _verdict(shot: _Shot, said: ServerSaid | None) -> Verdict:
+    result = shot.result
+    if result.verdict is not None:
+        return result.verdict
+    if result.seen is None:
+        raise ValueError(f"the trial {shot.check.trial!r} has neither seen anything nor given a verdict")
+    return judge(shot.check, result.seen, said)
+
+
+def _nobody(_finding: Finding, _total: int) -> None:
+    """The observer of a run that nobody watches."""

@@ -1,0 +1,1 @@
+"""All that touches the lab's directory: files, certificates, revocation list, credentials."""

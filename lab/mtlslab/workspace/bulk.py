@@ -1,0 +1,98 @@
+"""Many client credentials at once, such as one for each student of a class: ``certs/NAME-0001.crt`` and so on.
+
+Each certificate is written after its key, both in one step. So a run that was cut short leaves no half credential, and
+the same command completes it: credentials that are there and good are kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+from collections.abc import Callable, Sequence
+
+from mtlslab import pki
+from mtlslab.errors import SpecError
+from mtlslab.plan.spec import make_spec
+from mtlslab.workspace.credentials import DIRECTORY, client_names, files_of, load_client_ca
+from mtlslab.workspace.directory import Workspace
+from mtlslab.workspace.folder import PRIVATE
+from mtlslab.workspace.issue import check_new_client
+
+MAX_COUNT = 9999  # four digits, whatever the count: a class that grows keeps its names
+
+Progress = Callable[[int, int], None]
+"""Is told how many credentials are done, and of how many."""
+
+
+@dataclasses.dataclass(frozen=True)
+class IssuedClients:
+    """Numbered client credentials.
+
+    Attributes:
+        names: all of them, in order.
+        issued: those that were issued now; the others were there and good.
+    """
+
+    names: tuple[str, ...]
+    issued: tuple[str, ...]
+
+
+def issue_clients(
+    workspace: Workspace,
+    prefix: str,
+    count: int,
+    *,
+    now: datetime.datetime,
+    key_type: str | None = None,
+    days: int | None = None,
+    overwrite: bool = False,
+    progress: Progress = lambda _done, _of: None,
+) -> IssuedClients:
+    """Issue ``count`` client credentials of the client CA, called PREFIX-0001 and so on, with keys of mode 0600.
+
+    Args:
+        workspace: that of the lab.
+        prefix: what all names begin with.
+        count: how many there shall be, 1 to ``MAX_COUNT``.
+        now: the time (aware UTC).
+        key_type: one of ``spec.KEY_TYPES``; None for the lab's own.
+        days: validity, cut off at the end of the CA's; None for the lab's own.
+        overwrite: issue also those anew that are there and good.
+        progress: is told after each credential.
+
+    Raises:
+        SpecError: a name, the count, key type or days are not possible, or the client CA is damaged.
+    """
+    if not 1 <= count <= MAX_COUNT:
+        raise SpecError(f"--count {count} is not possible.", hint=f"Take 1 to {MAX_COUNT}.")
+    names = tuple(f"{prefix}-{number:04}" for number in range(1, count + 1))
+    check_new_client(workspace, names)
+    spec = make_spec(workspace.require().spec, {"key_type": key_type, "days": days})
+    ca = load_client_ca(workspace)
+    good = frozenset[str]() if overwrite else _good(workspace, names, ca, now)
+    missing = tuple(name for name in names if name not in good)
+    # Closed at once when it ends early: keys that nobody will take are not made.
+    keys = contextlib.closing(pki.key_stream(spec.key_type, len(missing)))
+    with keys as stream, workspace.folder(DIRECTORY) as folder:
+        for done, (name, key) in enumerate(zip(missing, stream, strict=True), start=1):
+            leaf = pki.issue_client_leaf(ca, key, name, now=now, days=spec.days)
+            folder.write(f"{name}.key", leaf.key_pem(), mode=PRIVATE)
+            folder.write(f"{name}.crt", leaf.certificate_pem())
+            progress(done, len(missing))
+    return IssuedClients(names, missing)
+
+
+def _good(workspace: Workspace, names: Sequence[str], ca: pki.Credential, now: datetime.datetime) -> frozenset[str]:
+    there = frozenset(client_names(workspace))
+    return frozenset(name for name in names if name in there and _is_good(workspace, name, ca, now))
+
+
+def _is_good(workspace: Workspace, name: str, ca: pki.Credential, now: datetime.datetime) -> bool:
+    """Whether a credential is complete, of the present client CA, and has not expired."""
+    certificate, key = files_of(name)
+    try:
+        leaf = pki.load_credential(workspace.read(certificate) or b"", workspace.read_key(key) or b"").certificate
+    except ValueError:
+        return False
+    return pki.issued_by(leaf, ca.certificate) and leaf.not_valid_after_utc > now

@@ -1,0 +1,124 @@
+"""Credentials as they lie in the workspace: found by name, read, judged. Nothing is written here."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable
+
+from cryptography import x509
+
+from mtlslab import pki
+from mtlslab.errors import SpecError
+from mtlslab.plan.paths import CLIENT_CA, CLIENT_CA_KEY, SERVER_CERT, SERVER_KEY
+from mtlslab.workspace.directory import Workspace
+
+DIRECTORY = "certs"
+# Those of the lab itself; a further client can have none of these names.
+OWN_NAMES = ("server-ca", "client-ca", "server", "client")
+# A plain file name on every platform, that no shell and no option parser mistakes for something else. Room for a DNS
+# name or a mail address; a common name ends at 64 characters (RFC 5280 appendix A.1).
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
+_SUFFIXES = (".crt", ".key", ".p12", ".pem")
+
+
+def files_of(name: str) -> tuple[str, str]:
+    """Paths of the certificate and the private key of a client credential."""
+    return f"{DIRECTORY}/{name}.crt", f"{DIRECTORY}/{name}.key"
+
+
+def check_new_name(name: str) -> None:
+    """Refuse what cannot be the name of a further client.
+
+    Raises:
+        SpecError: it is no plain file name, or it belongs to the lab itself.
+    """
+    hint = "Example: mtlslab certs issue alice"
+    if not _NAME.fullmatch(name) or name.endswith("."):
+        why = "use 1 to 64 letters, digits, or . _ @ + -, the first a letter or digit: it becomes a file name"
+        raise SpecError(f"{name!r} is no name for a credential.", why=why, hint=hint)
+    # Lower case: on some file systems Client.crt is client.crt.
+    if name.lower() in OWN_NAMES:
+        raise SpecError(f"{name!r} is a credential of the lab itself.", why="it is left as it is", hint=hint)
+    if name.lower().endswith(_SUFFIXES):
+        stem = name.rpartition(".")[0]
+        raise SpecError(f"{name!r} is the name of a file.", hint=f"Leave its end away: mtlslab certs issue {stem}")
+
+
+def client_names(workspace: Workspace) -> tuple[str, ...]:
+    """Names of all client credentials: the lab's own one, then the further ones."""
+    names = [path.removeprefix(f"{DIRECTORY}/").removesuffix(".crt") for path in workspace.certificates()]
+    own = [name for name in names if name == "client"]
+    return (*own, *(name for name in names if name not in OWN_NAMES))
+
+
+def require_client(workspace: Workspace, name: str) -> None:
+    """Refuse what is not the name of a client credential in the workspace.
+
+    Raises:
+        SpecError: there is none of that name; the hint names the nearest ones.
+    """
+    known = client_names(workspace)
+    if name not in known:
+        raise unknown("client credential", name, known, see="mtlslab certs list")
+
+
+def unknown(kind: str, name: str, known: Iterable[str], *, see: str) -> SpecError:
+    """The error about a name that is not known, with those that look like it."""
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    meant = f"Did you mean {' or '.join(near)}? " if near else ""
+    return SpecError(f"There is no {kind} {name!r}.", hint=f"{meant}All of them: {see}")
+
+
+def load_client_ca(workspace: Workspace) -> pki.Credential:
+    """The client CA with its private key.
+
+    Raises:
+        SpecError: it is missing or damaged.
+    """
+    return load(workspace, CLIENT_CA, CLIENT_CA_KEY)
+
+
+def load_server(workspace: Workspace) -> pki.Credential:
+    """The server's own credential; a key that is open to others is read all the same: that is for a check to say.
+
+    Raises:
+        SpecError: it is missing or damaged.
+    """
+    return _load(workspace, SERVER_CERT, SERVER_KEY, workspace.read)
+
+
+def load(workspace: Workspace, certificate: str, key: str) -> pki.Credential:
+    """A credential from its two files.
+
+    Raises:
+        SpecError: one is missing or damaged, they do not belong together, or the key is open to others.
+    """
+    return _load(workspace, certificate, key, workspace.read_key)
+
+
+def _load(workspace: Workspace, certificate: str, key: str, read_key: Callable[[str], bytes | None]) -> pki.Credential:
+    try:
+        return pki.load_credential(workspace.read(certificate) or b"", read_key(key) or b"")
+    except ValueError as error:
+        raise _unusable(workspace, f"{certificate} and {key}", error) from error
+
+
+def load_certificates(workspace: Workspace, path: str) -> list[x509.Certificate]:
+    """The certificates of a file, leaf first.
+
+    Raises:
+        SpecError: it is missing or damaged.
+    """
+    try:
+        return pki.load_certificates(workspace.read(path) or b"")
+    except ValueError as error:
+        raise _unusable(workspace, path, error) from error
+
+
+def _unusable(workspace: Workspace, paths: str, error: ValueError) -> SpecError:
+    return SpecError(
+        f"{paths} in {workspace.directory} cannot be used.",
+        why=str(error),
+        hint="Put the right file there, or issue everything anew: mtlslab up --rotate-certs",
+    )

@@ -1,0 +1,195 @@
+"""The labs that were made by this account, or trusted by it: a register in the user's state directory.
+
+A lab is a program: its nginx.conf can load code and write files. One that came from elsewhere (cloned, unpacked,
+copied) is told from our own by the register, because what lies in the lab itself could not say so: it is copied too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import fcntl
+import json
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mtlslab.workspace.folder import PRIVATE, TEMPORARY, Folder, make_directories, open_folder
+from mtlslab.workspace.ownership import OTHERS_MAY_WRITE
+
+REGISTER = "labs.json"
+SCHEMA = "mtlslab.labs/1"
+_LOCK_FILE = ".lock"
+_DIRECTORY_MODE = 0o700
+_MAX_BYTES = 4 * 1024 * 1024
+# A lab that was moved is not where the register says, and known all the same: so the youngest of those that have
+# vanished are kept.
+_VANISHED_KEPT = 20
+_LOCK_TRIES, _LOCK_PAUSE = 100, 0.02  # two seconds: nobody holds the register for longer than a moment
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnLab:
+    """What tells a lab from its copies.
+
+    Attributes:
+        id: from its lab.json.
+        inode: of its directory.
+        born: when its lock file was made (ctime in ns), which nobody can set.
+        directory: where it was when it was last seen; does not tell it from others, because a lab may be moved.
+    """
+
+    id: str
+    inode: int
+    born: int
+    directory: str
+
+    def is_same(self, other: OwnLab) -> bool:
+        """Whether the other is the same lab, wherever it lies now."""
+        return (self.id, self.inode, self.born) == (other.id, other.inode, other.born)
+
+
+def is_own(lab: OwnLab) -> bool:
+    """Whether a lab is in the register; a register that is damaged or missing holds none."""
+    return any(known.is_same(lab) for place in _places() for known in _read_in(place))
+
+
+def enter(lab: OwnLab) -> None:
+    """Enter a lab into the register.
+
+    Raises:
+        OSError: no register can be written; why, for the last place that was tried.
+    """
+    _change(lambda known: [*(item for item in known if not item.is_same(lab)), lab])
+
+
+def strike_out(lab: OwnLab) -> None:
+    """Take a lab out of the register, because it is removed; what cannot be written stays."""
+    if is_own(lab):
+        with contextlib.suppress(OSError):
+            _change(lambda known: [item for item in known if not item.is_same(lab)])
+
+
+def _places() -> tuple[Path, ...]:
+    """Where the register may lie, the best place first (XDG Base Directory Specification, ``XDG_STATE_HOME``)."""
+    state, runtime = os.environ.get("XDG_STATE_HOME", ""), os.environ.get("XDG_RUNTIME_DIR", "")
+    places = [Path(state)] if os.path.isabs(state) else []
+    places += [Path(home, ".local/state") for home in _homes()]
+    places += [Path(runtime)] if os.path.isabs(runtime) else []
+    # Without a home there is at least a place until the next start of the machine.
+    return (*(place / "mtlslab" for place in places), Path(tempfile.gettempdir(), f"mtlslab-{os.geteuid()}"))
+
+
+def _homes() -> Iterator[str]:
+    import pwd
+
+    homes = [os.environ.get("HOME", "")]
+    with contextlib.suppress(KeyError):  # a user without an entry, as in many containers
+        homes.append(pwd.getpwuid(os.geteuid()).pw_dir)
+    return (home for home in dict.fromkeys(homes) if os.path.isabs(home) and os.path.isdir(home))
+
+
+def _change(edit: Callable[[Sequence[OwnLab]], Sequence[OwnLab]]) -> None:
+    """Change the register in the first place where one can be written.
+
+    Raises:
+        OSError: there is none; why, for the last place that was tried.
+    """
+    problem = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+    for place in _places():
+        try:
+            with _open_place(place) as folder, _locked(folder):
+                _remove_rests(folder)
+                _write(folder, edit(_read(folder)))
+        except OSError as error:
+            problem = error
+        else:
+            return
+    raise problem
+
+
+@contextlib.contextmanager
+def _open_place(place: Path) -> Iterator[Folder]:
+    # With sudo, HOME may still be the other user's: nothing of root's is left there.
+    above = next(path for path in (place, *place.parents) if path.exists())
+    if above.stat().st_uid not in (os.geteuid(), 0):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(above))
+    make_directories(place, _DIRECTORY_MODE)
+    with open_folder(place) as folder:
+        if not _is_private(folder.info()):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(place))
+        yield folder
+
+
+@contextlib.contextmanager
+def _locked(folder: Folder) -> Iterator[None]:
+    descriptor = folder.open_lock(_LOCK_FILE)
+    try:
+        for _ in range(_LOCK_TRIES):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(_LOCK_PAUSE)
+            except OSError:  # a disk that knows no locks: an entry may be lost, and costs a question
+                break
+        else:
+            raise TimeoutError(errno.ETIMEDOUT, "the register is locked", str(folder.path))
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _read_in(place: Path) -> tuple[OwnLab, ...]:
+    try:
+        with open_folder(place) as folder:
+            return _read(folder) if _is_private(folder.info()) else ()
+    except OSError:
+        return ()
+
+
+def _read(folder: Folder) -> tuple[OwnLab, ...]:
+    """What the register in a directory holds; nothing when it is missing, damaged, or not ours."""
+    try:
+        with folder.reading(REGISTER) as descriptor:
+            info = os.fstat(descriptor)
+            if not stat.S_ISREG(info.st_mode) or not _is_private(info) or info.st_size > _MAX_BYTES:
+                return ()
+            document = json.loads(os.read(descriptor, _MAX_BYTES))
+        return tuple(_own_lab(item) for item in document["labs"]) if document["schema"] == SCHEMA else ()
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ()
+
+
+def _own_lab(item: dict[str, Any]) -> OwnLab:
+    return OwnLab(str(item["id"]), int(item["inode"]), int(item["born"]), str(item["directory"]))
+
+
+def _write(folder: Folder, labs: Sequence[OwnLab]) -> None:
+    vanished = [lab for lab in labs if not _is_where_it_was(lab)]
+    forgotten = vanished[: max(0, len(vanished) - _VANISHED_KEPT)]
+    document = {"schema": SCHEMA, "labs": [dataclasses.asdict(lab) for lab in labs if lab not in forgotten]}
+    folder.write(REGISTER, (json.dumps(document, indent=1) + "\n").encode(), mode=PRIVATE)
+
+
+def _is_where_it_was(lab: OwnLab) -> bool:
+    try:
+        return os.stat(lab.directory).st_ino == lab.inode
+    except (OSError, ValueError):
+        return False
+
+
+def _remove_rests(folder: Folder) -> None:
+    """Remove what a program that was killed left half-written; to be called under the lock."""
+    for name in folder.names():
+        if name.startswith(TEMPORARY):
+            folder.remove(name)
+
+
+def _is_private(info: os.stat_result) -> bool:
+    return info.st_uid == os.geteuid() and not info.st_mode & OTHERS_MAY_WRITE

@@ -1,0 +1,71 @@
+"""What ``lab.json`` holds, and how it is written down."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mtlslab.errors import SpecError
+from mtlslab.plan.spec import is_image_name
+
+LAB_SCHEMA = "mtlslab.lab/1"
+
+
+@dataclasses.dataclass(frozen=True)
+class LabRecord:
+    """What lab.json holds.
+
+    Attributes:
+        spec: the settings as JSON-ready values, not yet validated.
+        runtime: name of the runtime that the lab was last started with; empty when it was only rendered.
+        image: container image that was last used; empty when unknown.
+        files: path of each rendered file -> SHA-256 (hex) of what was rendered last, and before that.
+        id: random, made with the lab; empty in labs of earlier versions. See :mod:`mtlslab.workspace.own_labs`.
+    """
+
+    spec: Mapping[str, Any]
+    runtime: str = ""
+    image: str = ""
+    files: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    id: str = ""
+
+    def to_json(self) -> bytes:
+        """The content of ``lab.json``."""
+        document = {"schema": LAB_SCHEMA, **dataclasses.asdict(self)}
+        return (json.dumps(document, indent=2, default=list) + "\n").encode()
+
+
+def new_lab_id() -> str:
+    """A random id (128 bits, hexadecimal)."""
+    return secrets.token_hex(16)
+
+
+def parse_record(content: bytes, path: Path) -> LabRecord:
+    """What the content of a ``lab.json`` says; ``path`` is where it lies, for messages.
+
+    Raises:
+        SpecError: it is damaged or not ours.
+    """
+    try:
+        document = json.loads(content)
+        if document["schema"] != LAB_SCHEMA:
+            raise ValueError(f"schema {document['schema']!r}, expected {LAB_SCHEMA!r}")  # noqa: TRY301  one answer for all damage
+        if document["image"] and not is_image_name(document["image"]):
+            raise ValueError(f"image {document['image']!r}: not an image name")  # noqa: TRY301  the same
+        return LabRecord(
+            spec=dict(document["spec"]),
+            runtime=str(document["runtime"]),
+            image=str(document["image"]),
+            files={str(path): tuple(map(str, hashes)) for path, hashes in document["files"].items()},
+            id=str(document.get("id", "")),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise SpecError(
+            f"{path} is damaged.",
+            why=f"{type(error).__name__}: {error}",
+            hint="Mend it, or take the lab away with: mtlslab down --purge",
+        ) from error

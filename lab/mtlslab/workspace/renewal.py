@@ -1,0 +1,284 @@
+"""Which certificate files an `up` has to write, given those that lie in the workspace. Pure: no file is touched.
+
+- Nothing is replaced while chain, key, names and validity hold.
+- A leaf is re-issued, and it is said why, when it is missing, damaged, expired or about to expire, or does not fit the
+  spec any more. Its private key is kept; only a changed key type makes a new one.
+- A CA is never replaced, and neither is a leaf of somebody else's CA nor an unreadable private key: that is for a
+  person to decide, with ``--rotate-certs``.
+
+Files are written in the order of ``PkiUpdate.files``, each key before its certificate and each CA before its leaf.
+Wherever that is cut short, the next renewal completes it: a key without a certificate gets one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import ipaddress
+from collections.abc import Mapping, Sequence
+
+from cryptography import x509
+
+from mtlslab import pki
+from mtlslab.errors import SpecError
+from mtlslab.plan.paths import (
+    CLIENT_CA,
+    CLIENT_CA_KEY,
+    CLIENT_CERT,
+    CLIENT_KEY,
+    SERVER_CA,
+    SERVER_CA_KEY,
+    SERVER_CERT,
+    SERVER_KEY,
+)
+from mtlslab.plan.spec import LabSpec, is_ip_address
+
+RENEW_BEFORE = datetime.timedelta(hours=24)
+CLIENT_NAME = "client"
+ROTATE_HINT = "Put the right file there, or issue everything anew: mtlslab up --rotate-certs"
+
+
+@dataclasses.dataclass(frozen=True)
+class PkiUpdate:
+    """What has to be written.
+
+    Attributes:
+        files: path in the workspace -> PEM, in the order in which to write; only what changed.
+        messages: what was done and why, one sentence each, for the person at the terminal.
+    """
+
+    files: Mapping[str, bytes]
+    messages: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Side:
+    """One half of the PKI: a CA and its leaf."""
+
+    role: str
+    ca: str
+    ca_key: str
+    leaf: str
+    leaf_key: str
+
+
+@dataclasses.dataclass(frozen=True)
+class _Authority:
+    """A CA as it lies in the workspace; its private key may be kept elsewhere as long as nothing is to be issued."""
+
+    certificates: tuple[x509.Certificate, ...]
+    key: pki.PrivateKey | None
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        return self.certificates[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reissue:
+    """A leaf must be issued: why (empty when there is nothing to say), and whether with a new key."""
+
+    reason: str
+    new_key: bool = False
+
+
+_SIDES = (
+    _Side("server", SERVER_CA, SERVER_CA_KEY, SERVER_CERT, SERVER_KEY),
+    _Side("client", CLIENT_CA, CLIENT_CA_KEY, CLIENT_CERT, CLIENT_KEY),
+)
+PKI_FILES = tuple(path for side in _SIDES for path in (side.ca_key, side.ca, side.leaf_key, side.leaf))
+
+
+def renew_pki(spec: LabSpec, existing: Mapping[str, bytes], now: datetime.datetime) -> PkiUpdate:
+    """Bring the certificates of a lab up to date.
+
+    Args:
+        spec: what the lab should be.
+        existing: path -> content of those of ``PKI_FILES`` that exist; empty issues everything.
+        now: the time (aware UTC).
+
+    Raises:
+        SpecError: a file is damaged, foreign or expired in a way that only a person can decide about.
+    """
+    renewal = _Renewal(spec, existing, now)
+    for side in _SIDES:
+        renewal.settle_leaf(side, renewal.settle_ca(side))
+    return PkiUpdate(renewal.files, tuple(renewal.messages))
+
+
+def make_keys_ahead(spec: LabSpec) -> None:
+    """Begin to make the keys that a lab without any will need; returns at once."""
+    pki.make_ahead(spec.key_type, len(PKI_FILES) // 2)
+
+
+class _Renewal:
+    """The state of one run: what will be written, what will be said, and keys that were made in advance."""
+
+    def __init__(self, spec: LabSpec, existing: Mapping[str, bytes], now: datetime.datetime) -> None:
+        self.spec = spec
+        self.existing = existing
+        self.now = now
+        self.files: dict[str, bytes] = {}
+        self.messages: list[str] = []
+        pairs = [pair for side in _SIDES for pair in ((side.ca_key, side.ca), (side.leaf_key, side.leaf))]
+        self.spare_keys = pki.new_keys(spec.key_type, sum(not {*pair} & {*existing} for pair in pairs))
+
+    # --- the CA
+
+    def settle_ca(self, side: _Side) -> _Authority:
+        """The CA that is there, after a close look; a new one if there was none."""
+        if side.ca not in self.existing:
+            return self._issue_ca(side)
+        try:
+            certificates = pki.load_certificates(self.existing[side.ca])
+        except ValueError as error:
+            raise SpecError(f"{side.ca} cannot be used.", why=str(error), hint=ROTATE_HINT) from error
+        self._refuse_unusable_ca(side, certificates[0])
+        key = self._existing_key(side.ca_key)
+        if key and key.public_key() != certificates[0].public_key():
+            raise SpecError(f"{side.ca_key} is not the private key of {side.ca}.", hint=ROTATE_HINT)
+        return _Authority(tuple(certificates), key)
+
+    def _issue_ca(self, side: _Side) -> _Authority:
+        if side.leaf in self.existing:
+            raise SpecError(
+                f"{side.ca} is missing, but {side.leaf} is there.",
+                why="no other CA can take the place of the one that issued it",
+                hint=ROTATE_HINT,
+            )
+        key = self._existing_key(side.ca_key)
+        if key:
+            self.messages.append(f"Issued a new {side.ca}: {side.ca_key} was there without it.")
+        key = key or self._new_key(side.ca_key)
+        ca = pki.issue_lab_ca(side.role, self.spec, key, now=self.now)
+        self.files[side.ca] = ca.certificate_pem()
+        return _Authority((ca.certificate,), key)
+
+    def _refuse_unusable_ca(self, side: _Side, ca: x509.Certificate) -> None:
+        if not pki.is_ca(ca):
+            raise SpecError(f"{side.ca} is no CA certificate.", why="it does not say CA:TRUE", hint=ROTATE_HINT)
+        if ca.not_valid_after_utc <= self.now:
+            why = f"it was valid until {_time(ca.not_valid_after_utc)}"
+            raise SpecError(f"{side.ca} has expired.", why=why, hint=ROTATE_HINT)
+        if ca.not_valid_before_utc > self.now:
+            why = f"it is valid from {_time(ca.not_valid_before_utc)}, the clock says {_time(self.now)}"
+            raise SpecError(f"{side.ca} is not valid yet.", why=why, hint=f"Set the clock. {ROTATE_HINT}")
+        if ca.not_valid_after_utc - self.now < RENEW_BEFORE:
+            self.messages.append(
+                f"{side.ca} expires at {_time(ca.not_valid_after_utc)}. Everything anew: mtlslab up --rotate-certs"
+            )
+
+    # --- the leaf
+
+    def settle_leaf(self, side: _Side, ca: _Authority) -> None:
+        """Leave a leaf alone that is good, issue one otherwise."""
+        key = self._existing_key(side.leaf_key)
+        reissue = self._judge(side, ca, key)
+        if reissue is None:
+            return
+        if ca.key is None:
+            raise SpecError(
+                f"{side.leaf} must be issued, but {side.ca_key} is missing.", why=reissue.reason, hint=ROTATE_HINT
+            )
+        if key is None or reissue.new_key:
+            key = self._new_key(side.leaf_key)
+        self.files[side.leaf] = self._issue_leaf(side, pki.Credential(ca.certificate, ca.key), key).certificate_pem()
+        if reissue.reason:
+            self.messages.append(f"Issued a new {side.leaf}: {reissue.reason}.")
+
+    def _issue_leaf(self, side: _Side, ca: pki.Credential, key: pki.PrivateKey) -> pki.Credential:
+        if side.role == "server":
+            return pki.issue_server_leaf(ca, key, self.spec.server_names, now=self.now, days=self.spec.days)
+        return pki.issue_client_leaf(ca, key, CLIENT_NAME, now=self.now, days=self.spec.days)
+
+    def _judge(self, side: _Side, ca: _Authority, key: pki.PrivateKey | None) -> _Reissue | None:
+        if side.leaf not in self.existing:
+            return _Reissue("" if side.ca in self.files else "there was none")
+        try:
+            leaf, *chain = pki.load_certificates(self.existing[side.leaf])
+        except ValueError as error:
+            return _Reissue(f"the old one was damaged ({error})")
+        if not _leads_to(leaf, chain, ca.certificates):
+            raise SpecError(f"{side.leaf} was not issued by the CA in {side.ca}.", hint=ROTATE_HINT)
+        if key is None:
+            return _Reissue(f"{side.leaf_key} was missing")
+        if key.public_key() != leaf.public_key():
+            return _Reissue(f"{side.leaf_key} did not belong to the old one")
+        reason = self._validity_problem((leaf, *chain), ca.certificate)
+        # What the lab issued has to fit the spec. What a person put there is theirs to shape.
+        ours = self._is_ours(side, leaf, ca.certificate)
+        reason = reason or (self._name_problem(leaf, ours=ours) if side.role == "server" else "")
+        if ours and pki.key_type_of(key) != self.spec.key_type:
+            asked = f"its key was {pki.key_type_of(key)}, now it is {self.spec.key_type} (the CA keeps its own)"
+            return _Reissue(reason or asked, new_key=True)
+        return _Reissue(reason) if reason else None
+
+    def _is_ours(self, side: _Side, leaf: x509.Certificate, ca: x509.Certificate) -> bool:
+        """Whether names say that the lab issued both the CA and the leaf."""
+        lab = pki.organization_of(ca)
+        common_name = CLIENT_NAME if side.role == "client" else self.spec.server_names[0]
+        return ca.subject == pki.lab_ca_name(side.role, lab) and leaf.subject == pki.distinguished_name(
+            common_name, lab
+        )
+
+    def _validity_problem(self, certificates: Sequence[x509.Certificate], ca: x509.Certificate) -> str:
+        first = min(certificates, key=lambda one: one.not_valid_after_utc)
+        end = first.not_valid_after_utc
+        if end <= self.now:
+            return f"the old one expired at {_time(end)}"
+        if max(one.not_valid_before_utc for one in certificates) > self.now:
+            return "the old one was not valid yet"
+        # A leaf made for a day is not "about to expire" all day long, and none can be prolonged past its CA's end.
+        margin = min(RENEW_BEFORE, (end - first.not_valid_before_utc) / 3)
+        if end - self.now < margin and end < ca.not_valid_after_utc:
+            return f"the old one would expire at {_time(end)}"
+        return ""
+
+    def _name_problem(self, leaf: x509.Certificate, *, ours: bool) -> str:
+        # A server certificate that a person made need not name every loopback address; what was asked for, it must.
+        wanted = self.spec.server_names if ours else ("localhost", *self.spec.hosts)
+        missing = [name for name in wanted if not _covers(leaf, name)]
+        return f"the old one was not valid for {', '.join(missing)}" if missing else ""
+
+    # --- keys
+
+    def _existing_key(self, path: str) -> pki.PrivateKey | None:
+        if path not in self.existing:
+            return None
+        try:
+            return pki.load_key(self.existing[path])
+        except ValueError as error:
+            raise SpecError(f"{path} cannot be used.", why=str(error), hint=ROTATE_HINT) from error
+
+    def _new_key(self, path: str) -> pki.PrivateKey:
+        key = self.spare_keys.pop() if self.spare_keys else pki.new_key(self.spec.key_type)
+        self.files[path] = pki.key_pem(key)
+        return key
+
+
+def _leads_to(leaf: x509.Certificate, chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate]) -> bool:
+    """Whether signatures lead from the leaf over the chain to one of the anchors."""
+    current, rest = leaf, list(chain)
+    while not any(pki.issued_by(current, anchor) for anchor in anchors):
+        parent = next((one for one in rest if pki.issued_by(current, one)), None)
+        if parent is None:
+            return False
+        rest.remove(parent)
+        current = parent
+    return True
+
+
+def _covers(leaf: x509.Certificate, name: str) -> bool:
+    """Whether a server certificate is valid for a name or an address (RFC 6125 section 6.4)."""
+    try:
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return False
+    if is_ip_address(name):
+        return ipaddress.ip_address(name) in names.get_values_for_type(x509.IPAddress)
+    found = {one.lower() for one in names.get_values_for_type(x509.DNSName)}
+    return bool(found & {name.lower(), "*." + name.lower().partition(".")[2]})
+
+
+def _time(moment: datetime.datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"

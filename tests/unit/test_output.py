@@ -1,0 +1,406 @@
+"""Every format tells the same report: aligned text for people, JSON for programs, JUnit for CI.
+
+After a wanted change of the looks: ``UPDATE_GOLDEN=1 python -m pytest tests/test_output.py``, then read the difference.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import io
+import json
+import os
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import junitparser
+import pytest
+from mtlslab.errors import ExitCode, SpecError
+from mtlslab.output import LIST_FORMATS, REPORT_FORMATS, render_list, render_report
+from mtlslab.probe.attempt import Attempt, Observation, Phase, Side
+from mtlslab.verify.checks import Check, Outcome, Result, ServerSaid, Trust, catalogue
+from mtlslab.verify.checks.model import PAGES, PROBE
+from mtlslab.verify.context import VerifyContext
+from mtlslab.verify.report import SCHEMA as REPORT_SCHEMA
+from mtlslab.verify.report import Finding, Report
+from mtlslab.verify.runner import run_checks
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+STARTED = datetime.datetime(2030, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+CONTEXT = VerifyContext(Path("/labs/one"), "lecture", "embedded", 8888, 8889)
+Answer = Callable[[Check], Observation]
+
+
+CHECKS = tuple(check for check in catalogue() if check.trial == PROBE)
+"""What goldens show: the checks of one plain attempt; those with procedures of their own look the same in a report."""
+TOTAL = len(CHECKS)
+WARNED = sum(check.expect.by_design for check in CHECKS)
+MUTUAL = [check for check in CHECKS if check.service == "nginx-mtls"]
+
+
+def as_expected(check: Check) -> Observation:
+    """What a lab in order answers; measured durations are replaced by fixed ones."""
+    facts: dict[str, Any] = {"tls_version": check.tls_version or "", "duration": 0.002, "heard": True}
+    outcome = check.expect.outcome
+    if outcome is Outcome.CLIENT_REFUSES_SERVER:
+        words = "unable to get local issuer certificate"
+        return Observation(Phase.HANDSHAKE, Side.LOCAL, words, "unknown_ca", Side.LOCAL, False, 20, words, **facts)
+    if outcome is Outcome.LOCAL:
+        return Observation(Phase.LOAD, Side.LOCAL, "key values mismatch", duration=0.001)
+    facts["certificate_requested"] = check.service == "nginx-mtls"
+    if outcome is Outcome.REFUSED_BY_ALERT:
+        return Observation(Phase.READ, Side.PEER, "tlsv1 alert", check.expect.reason, Side.PEER, **facts)
+    if outcome is Outcome.SERVED:
+        headers = {"x-ssl-client-verify": "SUCCESS"} if check.service == "nginx-mtls" else {}
+        return Observation(Phase.DONE, status=200, headers=headers, **facts)
+    page = PAGES[outcome]
+    verify = "NONE" if outcome is Outcome.REFUSED_NO_CERTIFICATE else f"FAILED:{_words(check.expect.reason)}"
+    headers = {"x-ssl-client-verify": verify}
+    return Observation(Phase.DONE, status=400, title=f"400 {page}", body=page, headers=headers, **facts)
+
+
+def _words(pattern: str) -> str:
+    """Words that a pattern matches: the first of its alternatives."""
+    first = re.sub(r"\((\w+)\|[^)]*\)", r"\1", pattern).split("|")[0].replace(".", " ")
+    assert re.search(pattern, first), pattern
+    return first
+
+
+def optional(check: Check) -> Observation:
+    """A server with ``ssl_verify_client optional``."""
+    if check.expect.outcome is not Outcome.REFUSED_NO_CERTIFICATE or check.credential:
+        return as_expected(check)
+    return dataclasses.replace(
+        as_expected(check), status=200, title="", body="Hello", headers={"x-ssl-client-verify": "NONE"}
+    )
+
+
+def stopped(check: Check) -> Observation:
+    """An mTLS server that is not there."""
+    if check.service == "nginx-mtls":
+        return Observation(Phase.CONNECT, error="Connection refused", duration=0.001)
+    return as_expected(check)
+
+
+def report_of(answer: Answer = as_expected, *only: str) -> Report:
+    checks = {(c.service, c.tls_version, c.credential, c.trust): c for c in reversed(CHECKS)}
+
+    def probe(what: Attempt) -> Observation:
+        service = "nginx-mtls" if what.port == 8889 else "nginx-tls"
+        trust = Trust.ANYONE if what.insecure else Trust.SERVER_CA if what.cacert else Trust.NOBODY
+        credential = what.credential.certificate.stem if what.credential else None
+        return answer(checks[service, what.tls_version, credential, trust])
+
+    report = run_checks(CONTEXT, only, probe=probe, checks=CHECKS)
+    return dataclasses.replace(report, started=STARTED, duration_ms=64.0)
+
+
+def with_reason(report: Report, reason: str, answer: str) -> Report:
+    """The same report with its first check failed for that reason."""
+    failed = dataclasses.replace(
+        report.findings[0], result=Result.FAIL, reason=reason, observed={"outcome": "not-tls", "answer": answer}
+    )
+    return dataclasses.replace(report, findings=(failed, *report.findings[1:]))
+
+
+def same_as_golden(name: str, text: str) -> bool:
+    file = GOLDEN / name
+    if os.environ.get("UPDATE_GOLDEN") == "1":
+        file.write_text(text, encoding="utf-8")
+    return text == file.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "look"),
+    [
+        ("verify-good.txt", as_expected, {}),
+        ("verify-optional.txt", optional, {}),
+        ("verify-stopped.txt", stopped, {}),
+        ("verify-optional-ascii.txt", optional, {"unicode": False}),
+        ("verify-good-verbose.txt", as_expected, {"verbose": True}),
+    ],
+)
+def test_the_text_is_as_it_was_looked_at(name: str, answer: Answer, look: dict[str, Any]) -> None:
+    assert same_as_golden(name, render_report(report_of(answer), "text", **look))
+
+
+@pytest.mark.parametrize("fmt", ["json", "junit"])
+def test_the_machine_formats_are_as_they_were_looked_at(fmt: str) -> None:
+    report = report_of(optional, "mtls-refuses-no-certificate", "tls-serves-with-ca")
+    assert same_as_golden(f"verify-optional.{'json' if fmt == 'json' else 'xml'}", render_report(report, fmt))
+
+
+def test_the_list_is_as_it_was_looked_at() -> None:
+    assert same_as_golden("verify-list.txt", render_list(CHECKS))
+
+
+# --- text
+
+
+@pytest.mark.parametrize(
+    ("report", "sentence"),
+    [
+        (
+            report_of(),
+            f'lab "lecture" enforces mTLS: {TOTAL - WARNED} checks passed, {WARNED} warnings (by design).',
+        ),
+        (
+            dataclasses.replace(report_of(), strict=True),
+            (
+                f'lab "lecture" does not pass --strict: {WARNED} warnings (by design)'
+                " (mtls-accepts-eku-none, mtls-accepts-key-usage-key-agreement,"
+                " mtls-accepts-ca-with-digital-signature and 4 more)."
+            ),
+        ),
+        (
+            report_of(optional),
+            (
+                f'lab "lecture" does NOT enforce mTLS: 4 of {TOTAL} checks failed'
+                " (mtls-refuses-no-certificate, mtls-refuses-no-certificate-insecure)."
+            ),
+        ),
+        (
+            report_of(stopped),
+            (
+                'could not tell whether lab "lecture" enforces mTLS:'
+                f" 2 checks without an answer, {len(MUTUAL) - 2} not tried (mtls-serves-client-certificate)."
+            ),
+        ),
+        (
+            with_reason(report_of(), "x", "x"),
+            f'lab "lecture" is NOT as it should be: 1 of {TOTAL} checks failed (tls-serves-with-ca).',
+        ),
+        (
+            report_of(as_expected, "tls-serves-with-ca"),
+            'lab "lecture": 2 checks passed. That is a selection; whether it enforces mTLS takes all checks.',
+        ),
+    ],
+    ids=["good", "strict", "optional", "stopped", "tls only", "selection"],
+)
+def test_everything_ends_in_one_sentence(report: Report, sentence: str) -> None:
+    assert render_report(report).splitlines()[-1] == sentence
+
+
+def test_columns_are_aligned() -> None:
+    rows = [line for line in render_report(report_of()).splitlines() if line.startswith("  ✓")]
+    assert len({re.search(r" TLS 1\.", line).start() for line in rows}) == 1  # type: ignore[union-attr]
+
+
+def test_colour_is_only_there_when_asked_for() -> None:
+    assert "\x1b" not in render_report(report_of(optional))
+    coloured = render_report(report_of(optional), colour=True)
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == render_report(report_of(optional))
+    assert "\x1b" in coloured
+
+
+def test_ascii_is_all_that_a_poor_stream_gets() -> None:
+    hostile = with_reason(report_of(), "caf\u00e9 \u2713", "\u2713")
+    render_report(hostile, unicode=False).encode("ascii")
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_a_servers_words_cannot_steer_the_terminal(colour: bool) -> None:
+    hostile = with_reason(report_of(), "\x1b]0;owned\x07", "\x1b[2J\r\n")
+    text = render_report(hostile, colour=colour)
+    assert "\x1b]" not in text
+    assert "\x1b[2J" not in text
+    assert "\x07" not in text
+
+
+def test_verbose_shows_the_command_of_every_check() -> None:
+    report = report_of()
+    text = render_report(report, verbose=True)
+    assert text.count("curl https://") == len(report.findings)
+    assert all(finding.id in text for finding in report.findings)
+
+
+def test_a_control_that_nobody_asked_for_is_marked() -> None:
+    text = render_report(report_of(as_expected, "mtls-refuses-expired.tls12"))
+    assert "with a certificate of the client CA (needed by the others)" in text
+
+
+# --- JSON
+
+
+def test_json_is_one_document_with_the_documented_keys() -> None:
+    document = json.loads(render_report(report_of(optional), "json"))
+    assert document["schema"] == "mtlslab.verify/1"
+    assert (document["success"], document["exit_code"]) == (False, 1)
+    assert document["summary"] == {
+        "pass": TOTAL - WARNED - 4,
+        "fail": 4,
+        "warn": WARNED,
+        "skip": 0,
+        "inconclusive": 0,
+    }
+    wanted = {
+        "id",
+        "title",
+        "category",
+        "severity",
+        "result",
+        "expected",
+        "observed",
+        "reason",
+        "command",
+        "hint",
+        "duration_ms",
+    }
+    assert all(wanted <= set(check) for check in document["checks"])
+
+
+def test_json_keeps_every_character_of_a_servers_words() -> None:
+    hostile = with_reason(report_of(), "\x1b\x00\u2713", "x")
+    assert json.loads(render_report(hostile, "json"))["checks"][0]["reason"] == "\x1b\x00\u2713"
+
+
+SCHEMA = json.loads((resources.files("mtlslab.output") / "schemas/verify-1.json").read_text())
+
+
+def problems(document: object) -> list[str]:
+    validator = jsonschema.Draft202012Validator(SCHEMA, format_checker=jsonschema.FormatChecker())
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(document)]
+
+
+def test_the_schema_is_one_and_names_the_version_that_reports_name() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA["properties"]["schema"]["const"] == REPORT_SCHEMA
+
+
+@pytest.mark.parametrize("answer", [as_expected, optional, stopped])
+def test_every_report_is_valid_by_the_schema(answer: Answer) -> None:
+    assert problems(json.loads(render_report(report_of(answer), "json"))) == []
+
+
+def test_the_servers_view_is_valid_by_the_schema() -> None:
+    said = ServerSaid("400", "NONE", "CN=x", "CN=y", "01", "ab", "TLSv1.3", "X", session_reused=True)
+    finding = dataclasses.replace(report_of().findings[0], observed={"server": said.to_mapping()})
+    assert problems(dataclasses.replace(report_of(), findings=(finding,)).to_mapping()) == []
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda document: document.pop("summary"),
+        lambda document: document.update(more=1),
+        lambda document: document.update(checks=[]),
+        lambda document: document["checks"][0].update(result="maybe"),
+        lambda document: document["checks"][0]["expected"].update(outcome="fine"),
+        lambda document: document["checks"][0]["observed"].update(server={"verify": 1}),
+    ],
+    ids=["missing key", "unknown key", "no checks", "unknown result", "unknown outcome", "wrong type"],
+)
+def test_the_schema_refuses_what_is_no_report(spoil: Callable[[dict[str, Any]], object]) -> None:
+    document = json.loads(render_report(report_of(), "json"))
+    spoil(document)
+    assert problems(document) != []
+
+
+# --- JUnit
+
+
+def parsed(report: Report) -> junitparser.JUnitXml:
+    return junitparser.JUnitXml.fromroot(ET.fromstring(render_report(report, "junit")))  # noqa: S314 - our own XML
+
+
+def test_junit_tells_failures_errors_and_skips_apart() -> None:
+    xml = parsed(report_of(stopped))
+    assert (xml.tests, xml.failures, xml.errors, xml.skipped) == (TOTAL, 0, 2, len(MUTUAL) - 2)
+    xml = parsed(report_of(optional))
+    assert (xml.tests, xml.failures, xml.errors, xml.skipped) == (TOTAL, 4, 0, 0)
+    assert sum(suite.tests for suite in xml) == TOTAL
+    kinds = {type(result) for suite in xml for case in suite for result in case.result}
+    assert kinds == {junitparser.Failure}
+
+
+def test_junit_counts_warnings_as_failures_only_where_they_fail_the_run() -> None:
+    assert parsed(report_of()).failures == 0
+    assert parsed(dataclasses.replace(report_of(), strict=True)).failures == WARNED
+
+
+def test_junit_has_the_attributes_that_its_schema_requires() -> None:
+    root = ET.fromstring(render_report(report_of(optional), "junit"))  # noqa: S314 - our own XML
+    for suite in root.iter("testsuite"):
+        assert {
+            "name",
+            "tests",
+            "failures",
+            "errors",
+            "skipped",
+            "time",
+            "timestamp",
+            "hostname",
+            "id",
+            "package",
+        } <= set(suite.keys())
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", suite.get("timestamp", ""))
+        assert [child.tag for child in suite] == ["properties", *["testcase"] * int(suite.get("tests", "0"))]
+    for case in root.iter("testcase"):
+        assert {"name", "classname", "time"} <= set(case.keys())
+        assert re.fullmatch(r"\d+\.\d{3}", case.get("time", ""))
+        assert [child.tag for child in case][-1] == "system-out"
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x1b", "\ufffe", "\ud800", '<&">]]>'])
+def test_no_character_of_a_server_makes_the_xml_invalid(character: str) -> None:
+    xml = render_report(with_reason(report_of(), f"it said {character}", character), "junit")
+    tree = ET.parse(io.BytesIO(xml.encode("utf-8")))  # noqa: S314 - our own XML
+    failure = tree.getroot().find(".//failure")
+    assert failure is not None
+    assert failure.get("message", "").startswith("it said")
+
+
+# --- all formats
+
+
+@pytest.mark.parametrize("fmt", REPORT_FORMATS)
+def test_every_format_names_the_failed_check_and_ends_with_a_line_end(fmt: str) -> None:
+    text = render_report(report_of(optional), fmt)
+    assert "mtls-refuses-no-certificate" in text
+    assert text.endswith("\n")
+    assert not text.endswith("\n\n")
+
+
+@pytest.mark.parametrize("fmt", ["html", "tap", "short"])
+def test_the_other_formats_are_wired(fmt: str) -> None:
+    assert fmt in REPORT_FORMATS
+
+
+@pytest.mark.parametrize("fmt", LIST_FORMATS)
+def test_the_list_names_every_check(fmt: str) -> None:
+    text = render_list(catalogue(), fmt)
+    assert all(check.id in text and check.title in text for check in catalogue())
+
+
+def test_an_unknown_format_is_an_error_that_names_the_known_ones() -> None:
+    for render in (lambda: render_report(report_of(), "yaml"), lambda: render_list(catalogue(), "yaml")):
+        with pytest.raises(SpecError) as caught:
+            render()
+        assert "json" in caught.value.hint
+
+
+# --- the exit status
+
+
+@pytest.mark.parametrize(
+    ("results", "code"),
+    [
+        ((Result.PASS,), ExitCode.OK),
+        ((Result.PASS, Result.WARN), ExitCode.OK),
+        ((Result.PASS, Result.FAIL), ExitCode.CHECK_FAILED),
+        ((Result.INCONCLUSIVE, Result.SKIP, Result.FAIL), ExitCode.CHECK_FAILED),
+        ((Result.PASS, Result.INCONCLUSIVE), ExitCode.INCONCLUSIVE),
+        ((Result.PASS, Result.SKIP), ExitCode.INCONCLUSIVE),
+        ((), ExitCode.INCONCLUSIVE),
+    ],
+)
+def test_the_exit_status_follows_from_the_results(results: tuple[Result, ...], code: ExitCode) -> None:
+    finding = report_of().findings[0]
+    findings: tuple[Finding, ...] = tuple(dataclasses.replace(finding, result=result) for result in results)
+    report = Report("lecture", "embedded", STARTED, findings)
+    assert (report.exit_code, report.success) == (code, code is ExitCode.OK)

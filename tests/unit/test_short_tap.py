@@ -1,0 +1,151 @@
+"""The formats ``short`` and ``tap`` tell the same report as the others.
+
+After a wanted change: ``UPDATE_GOLDEN=1 python -m pytest tests/test_short_tap.py``, then read the difference.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from mtlslab.output import render_report
+from mtlslab.output.short import render_short
+from mtlslab.output.tap import render_tap
+from mtlslab.output.text import Look, closing_sentence
+from mtlslab.verify.checks import Result
+from mtlslab.verify.report import Report
+
+from tests.support.report_values import GOOD, MIXED, other
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+HOSTILE = "\x1b[2J\nok 99 - forged\u2028\x85# SKIP \\\n  ...\r'\": {"
+
+
+def agrees_with(name: str, text: str) -> bool:
+    """Whether the text is what the golden file holds, which is rewritten on request."""
+    file = GOLDEN / name
+    if os.environ.get("UPDATE_GOLDEN") == "1":
+        file.write_text(text, encoding="utf-8")
+    return file.read_text(encoding="utf-8") == text
+
+
+def hostile(result: Result) -> Report:
+    finding = other("hostile", result, HOSTILE, observed={"client_subject": HOSTILE}, title="a title\nnot ok 1 - two")
+    return dataclasses.replace(GOOD, findings=(finding,))
+
+
+@pytest.mark.parametrize(("name", "report"), [("good", GOOD), ("mixed", MIXED)])
+def test_short_is_golden(name: str, report: Report) -> None:
+    assert agrees_with(f"short-{name}.txt", render_short(report, Look()))
+
+
+@pytest.mark.parametrize(("name", "report"), [("good", GOOD), ("mixed", MIXED)])
+def test_tap_is_golden(name: str, report: Report) -> None:
+    assert agrees_with(f"tap-{name}.tap", render_tap(report))
+
+
+def test_short_is_one_line_for_each_check_that_is_not_passed_and_one_more() -> None:
+    lines = render_short(MIXED, Look()).splitlines()
+    assert len(lines) == 4 + 1
+    assert lines[-1] == closing_sentence(MIXED)
+
+
+def test_short_has_nothing_but_ascii_where_the_terminal_has_not() -> None:
+    text = render_short(MIXED, Look(unicode=False))
+    assert text.isascii()
+    assert "FAIL mtls-refuses-no-certificate.tls12: " in text
+
+
+def test_short_paints_marks_only_where_there_is_colour() -> None:
+    assert "\x1b" in render_short(MIXED, Look(colour=True))
+    assert "\x1b" not in render_short(MIXED, Look())
+
+
+@pytest.mark.parametrize("result", [Result.FAIL, Result.WARN, Result.SKIP, Result.INCONCLUSIVE])
+def test_a_hostile_server_adds_no_line_to_short(result: Result) -> None:
+    lines = render_short(hostile(result), Look()).splitlines()
+    assert len(lines) == 2
+    assert all(line.isprintable() for line in lines)
+
+
+@dataclasses.dataclass
+class Point:
+    ok: bool
+    number: int
+    description: str
+    skipped: bool
+    diagnostics: dict[str, object] | None = None
+
+
+LINE = re.compile(r"(not )?ok (\d+) - ((?:\\.|[^\\#])*)(# SKIP .*)?")
+
+
+def read_tap(text: str) -> list[Point]:
+    """A strict reader of the part of TAP 14 that a flat test document needs."""
+    version, *lines = text.splitlines()
+    assert version == "TAP version 14"
+    plan = [line for line in lines if line.startswith("1..")]
+    points: list[Point] = []
+    block: list[str] | None = None
+    for line in lines:
+        if block is not None and line == "  ...":
+            points[-1].diagnostics = yaml.safe_load("\n".join(block))
+            block = None
+        elif block is not None:
+            block.append(line)
+        elif line == "  ---":
+            assert points[-1].diagnostics is None
+            block = []
+        elif not line.startswith(("#", "1..")):
+            found = LINE.fullmatch(line)
+            assert found, f"not TAP: {line!r}"
+            points.append(Point(not found[1], int(found[2]), found[3].strip(), bool(found[4])))
+    assert block is None
+    assert plan == [f"1..{len(points)}"]
+    assert [point.number for point in points] == list(range(1, len(points) + 1))
+    return points
+
+
+def test_tap_knows_what_is_ok() -> None:
+    """A pass and a warning are ok, a skipped check says so, and "could not tell" is never ok."""
+    points = read_tap(render_tap(MIXED))
+    assert [(point.ok, point.skipped) for point in points] == [
+        (True, False),
+        (False, False),
+        (False, False),
+        (True, True),
+        (True, False),
+    ]
+
+
+def test_tap_tells_of_a_warning_in_a_comment() -> None:
+    assert "# warning: The server served it; issue #1 \\ of every PKI." in render_tap(MIXED).splitlines()
+
+
+def test_tap_explains_what_is_not_ok() -> None:
+    unknown, failed = (point.diagnostics for point in read_tap(render_tap(MIXED)) if not point.ok)
+    assert unknown is not None
+    assert failed is not None
+    assert unknown["result"] == "inconclusive"
+    assert failed["reason"] == MIXED.findings[2].reason
+    assert failed["expected"] == {"outcome": "refused-no-certificate", "status": 400}
+    assert str(failed["command"]).startswith("curl https://localhost:8889/")
+
+
+@pytest.mark.parametrize("result", list(Result))
+def test_a_hostile_server_forges_no_test_point(result: Result) -> None:
+    points = read_tap(render_tap(hostile(result)))
+    assert len(points) == 1
+    assert points[0].skipped is (result is Result.SKIP)
+
+
+@pytest.mark.parametrize("fmt", ["short", "tap", "html"])
+def test_each_format_is_chosen_by_name_and_fits_an_ascii_stream(fmt: str) -> None:
+    finding = other("foreign", Result.FAIL, "Zertifikat ungültig", observed={"client_subject": "CN=Zoë"})
+    report = dataclasses.replace(GOOD, findings=(finding,))
+    assert "foreign" in render_report(report, fmt)
+    assert render_report(report, fmt, unicode=False).isascii()
