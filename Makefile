@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo down install test bench lint format lock clean
+.PHONY: help demo down install quick test bench lint format lock clean
 
 help: ## List what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -27,7 +27,10 @@ down: $(INSTALLED) ## Stop and remove what the demo started; its files stay
 
 install: $(INSTALLED) ## Install into .venv exactly what constraints.txt pins, each file checked by its hash
 
-test: $(INSTALLED) ## Run the tests; JOBS=4 processes, ARGS='-k verify' for pytest
+quick: $(INSTALLED) ## Run the tests that start no nginx and no engine; half a minute on two cores
+	@$(BIN)/python -m pytest -n $(JOBS) tests/unit $(ARGS)
+
+test: $(INSTALLED) ## Run all tests; JOBS=4 processes, ARGS='-k verify' for pytest
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 bench: $(INSTALLED) ## Measure against the shell way; ARGS='--only up --runs 3', ARGS=--write for docs/performance.md

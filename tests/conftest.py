@@ -17,6 +17,7 @@ from mtlslab.runtime.ports import free_port
 # Ctrl-C wherever the tests were started.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+TESTS = Path(__file__).parent
 REQUIRE_ENGINE = os.environ.get("MTLSLAB_REQUIRE_ENGINE") == "1"
 
 
@@ -94,6 +95,14 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(key, raising=False)
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test of tests/nginx or tests/engine has that marker: where it lies says what it needs."""
+    for item in items:
+        room = item.path.relative_to(TESTS).parts[0]
+        if room in ("nginx", "engine"):
+            item.add_marker(room)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -2,7 +2,7 @@
 
 Whatever comes in: no traceback, no file outside the directory of the lab, and what is accepted means the same to nginx
 and to Compose as to the person who typed it. The inputs are the same in every run; for new ones, and more of them:
-FUZZ=20 pytest tests/test_fuzz.py
+FUZZ=20 pytest tests/hardening/test_fuzz.py
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ import pytest
 from mtlslab.pki import load_credential
 from mtlslab.plan.paths import CLIENT_CA, CLIENT_CERT, SERVER_CA, SERVER_CERT
 
-from tests.support.cli import environment, mtlslab
+from tests.support.cli import ROOT, environment, mtlslab
 
-DRIVER = Path(__file__).parents[1] / "kill_up.py"
+DRIVER = ROOT / "tests/support/kill_up.py"
 # The steps are dealt out to several tests, so that these run side by side.
 HANDS = 4
 # What a test records under this name is printed at the end of the run (see conftest.py).

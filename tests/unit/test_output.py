@@ -1,6 +1,6 @@
 """Every format tells the same report: aligned text for people, JSON for programs, JUnit for CI.
 
-After a wanted change of the looks: ``UPDATE_GOLDEN=1 python -m pytest tests/test_output.py``, then read the difference.
+After a wanted change: ``UPDATE_GOLDEN=1 python -m pytest tests/unit/test_output.py``, then read the difference.
 """
 
 from __future__ import annotations

@@ -141,7 +141,6 @@ def inside(far: Engine, plan: LabPlan, service: Service) -> dict[str, tarfile.Ta
         return {member.name.removeprefix("lab").strip("/"): member for member in tar}
 
 
-@pytest.mark.engine
 def test_the_engine_behind_tcp_really_does_not_see_this_disk(far: Engine, plan: LabPlan) -> None:
     mount = {"Type": "bind", "Source": str(plan.directory), "Target": CONTAINER_ROOT}
     config = {"Image": plan.image, "HostConfig": {"Mounts": [mount]}}
@@ -149,7 +148,6 @@ def test_the_engine_behind_tcp_really_does_not_see_this_disk(far: Engine, plan: 
         far.api.create_container_from_config(config, None)  # type: ignore[no-untyped-call]
 
 
-@pytest.mark.engine
 def test_up_verify_and_down_work_on_an_engine_that_does_not_see_this_disk(
     far: Engine, tmp_path: Path, lab_name: str
 ) -> None:
@@ -171,7 +169,6 @@ def test_up_verify_and_down_work_on_an_engine_that_does_not_see_this_disk(
     assert of_lab(far, lab_name) == []
 
 
-@pytest.mark.engine
 def test_nothing_but_the_plans_mounts_is_copied_and_only_the_user_of_nginx_may_read_the_key(
     far: Engine, running: LabPlan
 ) -> None:
@@ -193,7 +190,6 @@ def test_nothing_but_the_plans_mounts_is_copied_and_only_the_user_of_nginx_may_r
         ]
 
 
-@pytest.mark.engine
 def test_reload_copies_the_edited_files_first(far: Engine, runtime: DockerRuntime, running: LabPlan) -> None:
     change(running, "nginx-tls/hello-world.txt", "Hello", "Good day")
     change(running, "nginx-mtls/nginx.conf", "ssl_verify_depth 1;", "ssl_verify_depth one;")
@@ -205,7 +201,6 @@ def test_reload_copies_the_edited_files_first(far: Engine, runtime: DockerRuntim
     wait_for_answers(running)
 
 
-@pytest.mark.engine
 def test_only_a_changed_service_is_replaced_and_its_old_copy_is_gone(
     far: Engine, runtime: DockerRuntime, running: LabPlan
 ) -> None:
@@ -219,7 +214,6 @@ def test_only_a_changed_service_is_replaced_and_its_old_copy_is_gone(
     assert "nginx-tls/stray.conf" not in inside(far, running, running.services[0])
 
 
-@pytest.mark.engine
 def test_a_start_that_fails_leaves_no_copy_of_the_key(far: Engine, runtime: DockerRuntime, plan: LabPlan) -> None:
     runtime.prepare(plan.lab, plan.image)
     with socket.create_server(("127.0.0.1", plan.services[1].port)), pytest.raises(MachineError, match="is taken by"):
@@ -227,7 +221,6 @@ def test_a_start_that_fails_leaves_no_copy_of_the_key(far: Engine, runtime: Dock
     assert of_lab(far, plan.lab) == []
 
 
-@pytest.mark.engine
 def test_a_file_that_cannot_be_copied_is_named(far: Engine, runtime: DockerRuntime, plan: LabPlan) -> None:
     runtime.prepare(plan.lab, plan.image)
     (plan.directory / CLIENT_CA).unlink()
@@ -237,7 +230,6 @@ def test_a_file_that_cannot_be_copied_is_named(far: Engine, runtime: DockerRunti
     assert of_lab(far, plan.lab) == []
 
 
-@pytest.mark.engine
 def test_a_volume_of_somebody_else_is_named_and_left_alone(far: Engine, runtime: DockerRuntime, plan: LabPlan) -> None:
     name = plan.volume_name(plan.services[0])
     far.api.create_volume(name)
@@ -251,7 +243,6 @@ def test_a_volume_of_somebody_else_is_named_and_left_alone(far: Engine, runtime:
         far.api.remove_volume(name)
 
 
-@pytest.mark.engine
 def test_compose_knows_the_copies_starts_services_on_them_and_removes_them(far: Engine, running: LabPlan) -> None:
     (running.directory / "docker-compose.yml").write_text(render_compose(running))
     ran = [one["Id"] for one in far.api.containers(filters={"label": [f"{LABEL_LAB}={running.lab}"]})]
@@ -278,7 +269,6 @@ def compose(far: Engine, plan: LabPlan, *arguments: str) -> list[str]:
     return ended.stdout.splitlines()
 
 
-@pytest.mark.engine
 def test_a_lab_goes_from_mounted_files_to_copies_and_back(
     engine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lab_name: str, free_ports: tuple[int, int]
 ) -> None:

@@ -24,7 +24,6 @@ from mtlslab.runtime.docker.runtime import DockerRuntime
 
 from tests.support.docker_lab import local_engine, local_image
 
-pytestmark = pytest.mark.engine
 CLOSED = "127.0.0.1:1/x:1"  # nobody listens on port 1
 
 

@@ -11,8 +11,6 @@ from mtlslab.errors import MachineError, SpecError
 from mtlslab.runtime.embedded.nginx import find_nginx
 from mtlslab.runtime.embedded.runtime import EmbeddedRuntime
 
-pytestmark = pytest.mark.nginx
-
 
 def script(path: Path, text: str) -> Path:
     """An executable shell script; stands in for binaries that cannot be had here."""

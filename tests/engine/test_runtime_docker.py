@@ -20,7 +20,6 @@ from mtlslab.runtime.docker.runtime import DockerRuntime, engine_problem
 
 from tests.support.docker_lab import change, local_engine, make_lab, wait_for_answers
 
-pytestmark = pytest.mark.engine
 BOTH = (TLS_SERVICE, MTLS_SERVICE)
 
 

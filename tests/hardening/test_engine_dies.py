@@ -24,6 +24,7 @@ import pytest
 from tests.conftest import REQUIRE_ENGINE
 from tests.support.bridge import own_bridge
 from tests.support.cli import Run, mtlslab
+from tests.support.other_user import MALLORY, mtlslab_as
 
 pytestmark = pytest.mark.engine
 PATIENCE = 60
@@ -235,13 +236,11 @@ def test_an_engine_that_dies_under_a_running_up_leaves_a_lab_that_the_next_up_me
 
 
 def test_a_user_without_rights_to_the_socket_is_told_what_would_help(own: Engine, tmp_path: Path) -> None:
-    from tests.test_faults_disk import as_nobody
-
     socket = own.directory / "docker.sock"
     own.directory.chmod(0o711)
     socket.chmod(0o660)
     for words in (("up", "--runtime", "docker"), ("up", "--runtime", "docker", "--pull", "never")):
-        refused = as_nobody(*words, "--dir", "/mtlslab-nobody", DOCKER_HOST=own.host)
+        refused = mtlslab_as(MALLORY, *words, "--dir", "/mtlslab-nobody", cwd="/", DOCKER_HOST=own.host)
         assert refused.code == 3, refused
         assert "you may not use the socket" in refused.err
         assert "--runtime embedded" in refused.err

@@ -163,7 +163,6 @@ def test_a_port_of_a_container_is_named_as_such_also_to_who_may_not_see_its_sock
         runtime.stop(lab_name)
 
 
-@pytest.mark.nginx
 def test_a_port_of_an_embedded_lab_names_the_lab(
     tmp_path: Path, lab_name: str, free_ports: tuple[int, int], nginx_binary: Path
 ) -> None:

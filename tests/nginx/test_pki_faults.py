@@ -23,8 +23,6 @@ from mtlslab.pki.describe import describe
 from mtlslab.pki.faults import FAULTS, Fault, FaultFiles, Outcome, Severity
 from mtlslab.plan.spec import LabSpec
 
-pytestmark = pytest.mark.nginx
-
 VERSIONS = ("TLSv1.2", "TLSv1.3")
 SPEC = LabSpec(key_type="ec-p256")
 CONF = """

@@ -1,6 +1,6 @@
 """The formats ``short`` and ``tap`` tell the same report as the others.
 
-After a wanted change: ``UPDATE_GOLDEN=1 python -m pytest tests/test_short_tap.py``, then read the difference.
+After a wanted change: ``UPDATE_GOLDEN=1 python -m pytest tests/unit -k short_tap``, then read the difference.
 """
 
 from __future__ import annotations

@@ -32,8 +32,6 @@ from tests.support.embedded_lab import (
     nginx_processes,
 )
 
-pytestmark = pytest.mark.nginx
-
 
 @pytest.fixture
 def plan(tmp_path: Path, lab_name: str, free_ports: tuple[int, int]) -> LabPlan:

@@ -23,8 +23,6 @@ from mtlslab.runtime.embedded.runtime import EmbeddedRuntime
 from tests.support.cli import environment
 from tests.support.embedded_lab import eventually, get, is_served, make_lab, nginx_processes
 
-pytestmark = pytest.mark.nginx
-
 
 @pytest.fixture
 def plan(tmp_path: Path, lab_name: str, free_ports: tuple[int, int]) -> LabPlan:

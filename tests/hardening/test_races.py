@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.support.cli import Run, command, environment, mtlslab
+from tests.support.cli import ROOT, Run, command, environment, mtlslab
 
 EMBEDDED = ("--runtime", "embedded", "--tls-port", "0", "--mtls-port", "0", "--key-type", "ec-p256")
 DOCKER = ("--runtime", "docker", *EMBEDDED[2:])
@@ -115,7 +115,7 @@ def test_purges_at_the_same_moment_as_ups_end_well(place: Path, lab_name: str) -
 
 def interrupted(number: int, kind: str, step: int, arguments: tuple[str, ...], place: Path) -> str:
     """Run `up` and interrupt it at a step; the step's name, empty when `up` had fewer."""
-    driver = str(Path(__file__).parents[1] / "kill_up.py")
+    driver = str(ROOT / "tests/support/kill_up.py")
     words = [sys.executable, "-c", INTERRUPTED_UP, str(int(number)), driver, kind, str(step), *arguments]
     done = subprocess.run(words, cwd=place, env=environment(), capture_output=True, text=True, check=False, timeout=60)
     names = [line.removeprefix("STEP ") for line in done.stderr.splitlines() if line.startswith("STEP ")]

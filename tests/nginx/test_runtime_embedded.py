@@ -17,7 +17,6 @@ from mtlslab.runtime.ports import free_port
 
 from tests.support.embedded_lab import edit, get, is_served, listens, make_lab, master_of, nginx_processes
 
-pytestmark = pytest.mark.nginx
 ROOT = Path(__file__).parents[2]
 
 

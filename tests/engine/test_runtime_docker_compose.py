@@ -17,7 +17,6 @@ from mtlslab.runtime.docker.runtime import DockerRuntime
 
 from tests.support.docker_lab import make_lab, wait_for_answers
 
-pytestmark = pytest.mark.engine
 # What belongs to Compose alone: its version, its own hash, and two labels that it keeps for itself.
 COMPOSE_ONLY = {f"{COMPOSE}.{key}" for key in ("version", "config-hash", "image", "depends_on")}
 

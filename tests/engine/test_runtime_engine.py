@@ -216,7 +216,6 @@ def create_context(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, h
     assert json.loads((tmp_path / "config/config.json").read_text())["currentContext"] == name
 
 
-@pytest.mark.engine
 def test_an_engine_behind_tcp_is_used(
     engine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lab_name: str, free_ports: tuple[int, int]
 ) -> None:
@@ -243,14 +242,12 @@ def use(plan: LabPlan) -> None:
         runtime.stop(plan.lab)
 
 
-@pytest.mark.engine
 def test_an_engine_behind_a_context_is_used(engine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with relay_to_engine() as port:
         create_context(monkeypatch, tmp_path, "relay", f"tcp://127.0.0.1:{port}")
         assert DockerRuntime().describe().endswith(f"at tcp://127.0.0.1:{port}")
 
 
-@pytest.mark.engine
 def test_an_engine_that_wants_mutual_tls_is_used(
     engine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lab_name: str, free_ports: tuple[int, int]
 ) -> None:
@@ -281,9 +278,9 @@ def test_an_engine_that_wants_mutual_tls_is_used(
 
 def test_a_machine_without_an_engine_does_not_pay_for_the_sdk(tmp_path: Path) -> None:
     program = (
-        "import sys; from mtlslab.runtime.engine import endpoint as docker_endpoint\n"
-        "from mtlslab.runtime.docker.runtime import engine_problem\n"
-        f"docker_endpoint.DEFAULT_URL = 'unix://{tmp_path}/nowhere.sock'\n"
+        "import sys; from mtlslab.runtime.docker.runtime import engine_problem\n"
+        "from mtlslab.runtime.engine import endpoint\n"
+        f"endpoint.DEFAULT_URL = 'unix://{tmp_path}/nowhere.sock'\n"
         "assert engine_problem(); assert 'docker' not in sys.modules and 'requests' not in sys.modules"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
