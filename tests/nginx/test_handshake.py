@@ -10,6 +10,7 @@ import ssl
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,11 +22,14 @@ from mtlslab.pki import load_credential
 from mtlslab.pki.faults import build
 from mtlslab.probe.attempt import Attempt, Credential
 from mtlslab.probe.attempt import attempt as probe
+from mtlslab.probe.connection import connect
 from mtlslab.verify.pictures import THIEF, examples, record_examples
 from mtlslab.verify.runner import credential_files
 
 from tests.support.verify_lab import NOW, RunningLab, alerting_server, make_lab, tcp_server
 
+Recorded = tuple[list[tuple[Sender, bytes]], dict[str, bytes]]
+"""The bytes that went over the wire, and the secrets that open them."""
 VERSIONS = ("1.2", "1.3")
 HELLOS_12 = ["ClientHello", "ServerHello", "Certificate", "ServerKeyExchange", "CertificateRequest", "ServerHelloDone"]
 HELLOS_13 = [
@@ -258,8 +262,12 @@ def test_a_closed_port_leaves_no_messages_and_a_reason(lab: RunningLab, free_por
     assert transcript.ending == "no answer: Connection refused"
 
 
+def hears_a_byte(connection: socket.socket) -> None:
+    connection.recv(1)
+
+
 def test_a_server_that_hangs_up_leaves_the_clients_half(lab: RunningLab) -> None:
-    with tcp_server(lambda connection: connection.recv(1) and None) as port:
+    with tcp_server(hears_a_byte) as port:
         transcript = record_handshake(attempt(lab, None, None, port))
     assert names(transcript) == ["ClientHello"]
     assert transcript.ending.startswith("no answer: ")
@@ -284,13 +292,12 @@ def test_the_secrets_leave_no_file_behind(lab: RunningLab, tmp_path: Path, monke
     """Not even for a moment in which the program could be killed: the name is gone before anything is sent."""
     left_while_connecting = []
 
-    def connect(*arguments: object) -> socket.socket:
+    def connecting(*arguments: Any) -> socket.socket:
         left_while_connecting.append(list(tmp_path.iterdir()))
-        return real(*arguments)
+        return connect(*arguments)
 
-    real = record.connect
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(record, "connect", connect)
+    monkeypatch.setattr(record, "connect", connecting)
     assert record_handshake(attempt(lab)).ending == "served with HTTP 200"
     assert left_while_connecting == [[]]
     assert list(tmp_path.iterdir()) == []
@@ -316,7 +323,7 @@ def test_a_transcript_goes_into_json(lab: RunningLab) -> None:
 
 
 @pytest.fixture(scope="module", params=VERSIONS)
-def recorded(lab: RunningLab, request: pytest.FixtureRequest) -> tuple[list[tuple[Sender, bytes]], dict[str, bytes]]:
+def recorded(lab: RunningLab, request: pytest.FixtureRequest) -> Recorded:
     """The bytes and the secrets of a real attempt."""
     kept = []
 
@@ -330,7 +337,7 @@ def recorded(lab: RunningLab, request: pytest.FixtureRequest) -> tuple[list[tupl
     return kept[0]
 
 
-def test_without_the_secrets_encrypted_records_stay_closed(recorded: tuple[list, dict]) -> None:
+def test_without_the_secrets_encrypted_records_stay_closed(recorded: Recorded) -> None:
     """What the recorder shows beyond that is really the work of the secrets."""
     chunks, secrets = recorded
     closed, opened = decode(chunks, {}), decode(chunks, secrets)
@@ -339,7 +346,7 @@ def test_without_the_secrets_encrypted_records_stay_closed(recorded: tuple[list,
     assert "encrypted record" not in [message.name for message in opened.messages]
 
 
-def test_no_damaged_byte_makes_it_stumble(recorded: tuple[list, dict]) -> None:
+def test_no_damaged_byte_makes_it_stumble(recorded: Recorded) -> None:
     chunks, secrets = recorded
     for index, (sender, data) in enumerate(chunks):
         for position in range(0, len(data), max(1, len(data) // 60)):
@@ -349,7 +356,7 @@ def test_no_damaged_byte_makes_it_stumble(recorded: tuple[list, dict]) -> None:
             assert decoded.messages
 
 
-def test_no_early_end_makes_it_stumble(recorded: tuple[list, dict]) -> None:
+def test_no_early_end_makes_it_stumble(recorded: Recorded) -> None:
     chunks, secrets = recorded
     for index, (sender, data) in enumerate(chunks):
         for length in range(0, len(data), max(1, len(data) // 30)):

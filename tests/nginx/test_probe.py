@@ -9,7 +9,9 @@ import socket
 import ssl
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -34,7 +36,7 @@ def running_lab(nginx_binary: Path, tmp_path_factory: pytest.TempPathFactory) ->
         yield lab
 
 
-def to_mtls(lab: RunningLab, name: str | None = "client", **changes: object) -> Attempt:
+def to_mtls(lab: RunningLab, name: str | None = "client", **changes: Any) -> Attempt:
     """An attempt at the mTLS server with that credential, trusting the server CA."""
     credential = credential_files(lab.directory, name) if name else None
     base = Attempt(port=lab.context.mtls_port, address="127.0.0.1", cacert=lab.directory / "certs/server-ca.crt")
@@ -202,7 +204,7 @@ def test_a_server_that_never_answers_is_given_up_and_nobodys_refusal() -> None:
     assert seen.error == "no answer within 0.2 s"
 
 
-def _over_tls(lab: RunningLab, *answers: bytes) -> object:
+def _over_tls(lab: RunningLab, *answers: bytes) -> AbstractContextManager[int]:
     """A TLS server that answers every request with these bytes and leaves."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(lab.directory / "certs/server.crt", lab.directory / "certs/server.key")
@@ -216,7 +218,7 @@ def _over_tls(lab: RunningLab, *answers: bytes) -> object:
     return tcp_server(answer)
 
 
-def _get(port: int, **changes: object) -> Attempt:
+def _get(port: int, **changes: Any) -> Attempt:
     return dataclasses.replace(Attempt(port=port, address="127.0.0.1", insecure=True), **changes)
 
 

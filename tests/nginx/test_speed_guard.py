@@ -23,6 +23,7 @@ import typer
 from mtlslab.cli.lazy import COMMANDS
 from mtlslab.cli.main import app
 from mtlslab.probe import attempt as probe
+from mtlslab.probe.connection import connect
 from mtlslab.verify import run as verify
 from mtlslab.workspace.target import locate
 
@@ -177,7 +178,6 @@ def running(tmp_path: Path, lab_name: str, nginx_binary: Path) -> Iterator[Path]
 def test_a_check_that_needs_one_attempt_makes_one_connection(running: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No connection to see whether the server is there, none to try again; what does not load makes none."""
     made: Counter[int] = Counter()
-    connect = probe.connect
 
     def counting(address: str, port: int, deadline: Any) -> socket.socket:
         made[port] += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from typing import Any
 
 from mtlslab.verify.checks import Result
 from mtlslab.verify.report import Finding, Report
@@ -29,10 +30,13 @@ CONTROL = Finding(
 )
 
 
-def other(name: str, result: Result, reason: str, **changes: object) -> Finding:
+def other(name: str, result: Result, reason: str, **changes: Any) -> Finding:
     """A finding like ``CONTROL``, but for what is given."""
     family, _, version = name.partition(".tls1")
-    facts = {"title": f"the fact that {family} states", "tls_version": f"1.{version}" if version else ""}
+    facts: dict[str, Any] = {
+        "title": f"the fact that {family} states",
+        "tls_version": f"1.{version}" if version else "",
+    }
     return dataclasses.replace(CONTROL, id=name, result=result, reason=reason, **{**facts, **changes})
 
 

@@ -21,6 +21,7 @@ from mtlslab.output.text import closing_sentence
 from mtlslab.plan.visible import visible
 from mtlslab.verify.checks import Result
 from mtlslab.verify.pictures import Picture
+from mtlslab.verify.report import Finding
 
 from tests.support.report_values import GOOD, MIXED, other
 
@@ -97,7 +98,7 @@ def test_the_verdict_is_the_sentence_of_all_formats(page: Page) -> None:
 
 
 @pytest.mark.parametrize("finding", MIXED.findings, ids=lambda finding: finding.id)
-def test_everything_about_a_check_is_told(page: Page, finding: object) -> None:
+def test_everything_about_a_check_is_told(page: Page, finding: Finding) -> None:
     for text in (finding.title, finding.reason, finding.why, finding.hint, finding.family, *finding.command):
         assert " ".join(visible(text).split()) in page.words
     assert finding.id in {attributes.get("id") for attributes in page.all("section")}

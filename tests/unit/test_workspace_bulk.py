@@ -117,9 +117,14 @@ def test_the_command_says_how_many_and_where(workspace: Workspace) -> None:
 
 
 def test_keys_that_nobody_takes_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = []
+    made: list[str] = []
     make = keys.new_key
-    monkeypatch.setattr(keys, "new_key", lambda kind: made.append(kind) or make("rsa-1024"))
+
+    def counted(kind: str) -> keys.PrivateKey:
+        made.append(kind)
+        return make("rsa-1024")
+
+    monkeypatch.setattr(keys, "new_key", counted)
     stream = keys.key_stream("rsa-2048", 500)
     next(stream)
     stream.close()

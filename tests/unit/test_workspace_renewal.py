@@ -32,16 +32,16 @@ SPEC = LabSpec(key_type="ec-p256")
 
 
 @pytest.fixture(scope="module")
-def files() -> Mapping[str, bytes]:
+def files() -> dict[str, bytes]:
     """A lab's certificate files as the first `up` writes them."""
-    return renew_pki(SPEC, {}, NOW).files
+    return dict(renew_pki(SPEC, {}, NOW).files)
 
 
-def credential(files: Mapping[str, bytes], certificate: str) -> pki.Credential:
+def credential(files: dict[str, bytes], certificate: str) -> pki.Credential:
     return pki.load_credential(files[certificate], files[certificate.replace(".crt", ".key")])
 
 
-def assert_complete(files: Mapping[str, bytes], spec: LabSpec = SPEC) -> None:
+def assert_complete(files: dict[str, bytes], spec: LabSpec = SPEC) -> None:
     """All eight files are there, belong together, and a further renewal leaves them alone."""
     assert set(files) == set(PKI_FILES)
     for ca, leaf in ((SERVER_CA, SERVER_CERT), (CLIENT_CA, CLIENT_CERT)):
@@ -53,17 +53,17 @@ def test_nothing_there_issues_everything_and_says_nothing() -> None:
     update = renew_pki(SPEC, {}, NOW)
     assert update.messages == ()
     assert tuple(update.files) == PKI_FILES
-    assert_complete(update.files)
+    assert_complete(dict(update.files))
 
 
-def test_a_good_lab_is_left_alone(files: Mapping[str, bytes]) -> None:
+def test_a_good_lab_is_left_alone(files: dict[str, bytes]) -> None:
     update = renew_pki(SPEC, files, NOW + 300 * DAY)
     assert update.files == {}
     assert update.messages == ()
 
 
 @pytest.mark.parametrize("written", range(len(PKI_FILES)))
-def test_a_run_cut_short_after_any_file_is_completed_by_the_next(files: Mapping[str, bytes], written: int) -> None:
+def test_a_run_cut_short_after_any_file_is_completed_by_the_next(files: dict[str, bytes], written: int) -> None:
     half = {path: files[path] for path in PKI_FILES[:written]}
     update = renew_pki(SPEC, half, NOW)
     assert not set(update.files) & set(half), "what was written stays"
@@ -72,7 +72,7 @@ def test_a_run_cut_short_after_any_file_is_completed_by_the_next(files: Mapping[
 
 @pytest.mark.parametrize("renewed", [("days", 1), ("key_type", "ec-p384")])
 def test_a_renewal_cut_short_between_key_and_certificate_is_completed(
-    files: Mapping[str, bytes], renewed: tuple[str, object]
+    files: dict[str, bytes], renewed: tuple[str, object]
 ) -> None:
     """The new key lies beside the old certificate: the certificate is issued for the key that is there."""
     spec = dataclasses.replace(SPEC, **dict([renewed]))  # type: ignore[arg-type]
@@ -84,12 +84,12 @@ def test_a_renewal_cut_short_between_key_and_certificate_is_completed(
     assert_leaves_good(after | dict(second.files))
 
 
-def assert_leaves_good(files: Mapping[str, bytes]) -> None:
+def assert_leaves_good(files: dict[str, bytes]) -> None:
     assert credential(files, SERVER_CERT)
     assert credential(files, CLIENT_CERT)
 
 
-def test_an_expired_leaf_is_issued_again_for_the_same_key_and_says_so(files: Mapping[str, bytes]) -> None:
+def test_an_expired_leaf_is_issued_again_for_the_same_key_and_says_so(files: dict[str, bytes]) -> None:
     later = NOW + 400 * DAY
     update = renew_pki(SPEC, files, later)
     assert set(update.files) == {SERVER_CERT, CLIENT_CERT}
@@ -101,7 +101,7 @@ def test_an_expired_leaf_is_issued_again_for_the_same_key_and_says_so(files: Map
     assert renewed.certificate.not_valid_after_utc > later + 300 * DAY
 
 
-def test_a_leaf_is_issued_again_a_day_before_it_expires(files: Mapping[str, bytes]) -> None:
+def test_a_leaf_is_issued_again_a_day_before_it_expires(files: dict[str, bytes]) -> None:
     end = credential(files, CLIENT_CERT).certificate.not_valid_after_utc
     assert renew_pki(SPEC, files, end - 1.01 * DAY).files == {}
     update = renew_pki(SPEC, files, end - 0.99 * DAY)
@@ -125,7 +125,7 @@ def test_a_leaf_that_ends_with_its_ca_is_not_issued_again_and_the_person_is_told
     assert all("--rotate-certs" in message for message in update.messages)
 
 
-def test_a_further_host_issues_the_server_certificate_again(files: Mapping[str, bytes]) -> None:
+def test_a_further_host_issues_the_server_certificate_again(files: dict[str, bytes]) -> None:
     spec = dataclasses.replace(SPEC, hosts=("lab.example", "192.0.2.7"))
     update = renew_pki(spec, files, NOW)
     assert set(update.files) == {SERVER_CERT}
@@ -133,12 +133,12 @@ def test_a_further_host_issues_the_server_certificate_again(files: Mapping[str, 
     assert_complete(files | dict(update.files), spec)
 
 
-def test_a_host_taken_back_keeps_the_certificate(files: Mapping[str, bytes]) -> None:
+def test_a_host_taken_back_keeps_the_certificate(files: dict[str, bytes]) -> None:
     wide = renew_pki(dataclasses.replace(SPEC, hosts=("lab.example",)), {}, NOW).files
     assert renew_pki(SPEC, wide, NOW).files == {}
 
 
-def test_another_key_type_makes_new_leaves_with_new_keys_under_the_same_cas(files: Mapping[str, bytes]) -> None:
+def test_another_key_type_makes_new_leaves_with_new_keys_under_the_same_cas(files: dict[str, bytes]) -> None:
     spec = dataclasses.replace(SPEC, key_type="ed25519")
     update = renew_pki(spec, files, NOW)
     assert set(update.files) == {SERVER_KEY, SERVER_CERT, CLIENT_KEY, CLIENT_CERT}
@@ -155,7 +155,7 @@ def test_another_key_type_makes_new_leaves_with_new_keys_under_the_same_cas(file
     ],
 )
 def test_a_missing_leaf_file_is_made_again(
-    files: Mapping[str, bytes], missing: set[str], written: set[str], reason: str
+    files: dict[str, bytes], missing: set[str], written: set[str], reason: str
 ) -> None:
     rest = {path: content for path, content in files.items() if path not in missing}
     update = renew_pki(SPEC, rest, NOW)
@@ -164,21 +164,21 @@ def test_a_missing_leaf_file_is_made_again(
     assert_complete(rest | dict(update.files))
 
 
-def test_a_damaged_leaf_certificate_is_made_again_for_the_same_key(files: Mapping[str, bytes]) -> None:
+def test_a_damaged_leaf_certificate_is_made_again_for_the_same_key(files: dict[str, bytes]) -> None:
     update = renew_pki(SPEC, {**files, CLIENT_CERT: files[CLIENT_CERT][:200]}, NOW)
     assert set(update.files) == {CLIENT_CERT}
     assert "was damaged" in update.messages[0]
     assert_complete(files | dict(update.files))
 
 
-def test_a_lone_ca_key_gets_its_certificate_and_says_so(files: Mapping[str, bytes]) -> None:
+def test_a_lone_ca_key_gets_its_certificate_and_says_so(files: dict[str, bytes]) -> None:
     update = renew_pki(SPEC, {CLIENT_CA_KEY: files[CLIENT_CA_KEY]}, NOW)
     assert CLIENT_CA_KEY not in update.files
     assert update.messages == ("Issued a new certs/client-ca.crt: certs/client-ca.key was there without it.",)
     assert_complete({CLIENT_CA_KEY: files[CLIENT_CA_KEY]} | dict(update.files))
 
 
-def test_a_ca_whose_key_is_kept_elsewhere_is_fine_as_long_as_nothing_is_issued(files: Mapping[str, bytes]) -> None:
+def test_a_ca_whose_key_is_kept_elsewhere_is_fine_as_long_as_nothing_is_issued(files: dict[str, bytes]) -> None:
     without = {path: content for path, content in files.items() if path not in (SERVER_CA_KEY, CLIENT_CA_KEY)}
     assert renew_pki(SPEC, without, NOW).files == {}
     with pytest.raises(SpecError, match=r"certs/server.crt must be issued, but certs/server-ca.key is missing"):
@@ -202,7 +202,7 @@ def encrypted(pem: bytes) -> bytes:
     ],
 )
 def test_a_damaged_ca_or_an_unreadable_key_is_never_replaced(
-    files: Mapping[str, bytes], path: str, damage: object, words: str
+    files: dict[str, bytes], path: str, damage: object, words: str
 ) -> None:
     with pytest.raises(SpecError, match=words) as caught:
         renew_pki(SPEC, {**files, path: damage(files[path])}, NOW)  # type: ignore[operator]
@@ -220,7 +220,7 @@ def test_a_damaged_ca_or_an_unreadable_key_is_never_replaced(
     ],
 )
 def test_files_in_the_wrong_place_are_named_and_left(
-    files: Mapping[str, bytes], swap: Mapping[str, str], words: str
+    files: dict[str, bytes], swap: Mapping[str, str], words: str
 ) -> None:
     swapped = {**files, **{path: files[source] for path, source in swap.items()}}
     with pytest.raises(SpecError, match=words) as caught:
@@ -228,20 +228,20 @@ def test_files_in_the_wrong_place_are_named_and_left(
     assert "--rotate-certs" in caught.value.hint
 
 
-def test_an_expired_ca_and_one_from_the_future_are_named(files: Mapping[str, bytes]) -> None:
+def test_an_expired_ca_and_one_from_the_future_are_named(files: dict[str, bytes]) -> None:
     with pytest.raises(SpecError, match=r"server-ca\.crt has expired"):
         renew_pki(SPEC, files, NOW + 1001 * DAY)
     with pytest.raises(SpecError, match=r"server-ca\.crt is not valid yet"):
         renew_pki(SPEC, files, NOW - DAY)
 
 
-def test_a_ca_certificate_that_vanished_is_not_replaced_under_its_leaf(files: Mapping[str, bytes]) -> None:
+def test_a_ca_certificate_that_vanished_is_not_replaced_under_its_leaf(files: dict[str, bytes]) -> None:
     rest = {path: content for path, content in files.items() if path not in (CLIENT_CA, CLIENT_CA_KEY)}
     with pytest.raises(SpecError, match=r"client-ca\.crt is missing"):
         renew_pki(SPEC, rest, NOW)
 
 
-def test_a_leaf_that_a_person_put_there_with_its_chain_stays(files: Mapping[str, bytes]) -> None:
+def test_a_leaf_that_a_person_put_there_with_its_chain_stays(files: dict[str, bytes]) -> None:
     """Its key type and subject are theirs; it only has to be valid and to lead to the CA."""
     key = pki.new_key("ec-p384")
     middle = pki.issue_ca("team CA", key, now=NOW, days=100, issuer=credential(files, CLIENT_CA))
@@ -278,7 +278,7 @@ def test_certificates_made_by_the_tutorials_openssl_commands_stay(tmp_path: Path
 # --- describe
 
 
-def test_a_certificate_is_described_as_openssl_describes_it(files: Mapping[str, bytes], tmp_path: Path) -> None:
+def test_a_certificate_is_described_as_openssl_describes_it(files: dict[str, bytes], tmp_path: Path) -> None:
     info = certs.describe(files[SERVER_CERT], now=NOW)
     (tmp_path / "crt").write_bytes(files[SERVER_CERT])
     command = ["openssl", "x509", "-in", "crt", "-noout", "-serial", "-fingerprint", "-subject", "-nameopt", "RFC2253"]
@@ -293,13 +293,11 @@ def test_a_certificate_is_described_as_openssl_describes_it(files: Mapping[str, 
 
 
 @pytest.mark.parametrize(("path", "purposes"), [(SERVER_CA, ("CA",)), (CLIENT_CA, ("CA",)), (CLIENT_CERT, ("client",))])
-def test_purposes_say_what_a_certificate_is_for(
-    files: Mapping[str, bytes], path: str, purposes: tuple[str, ...]
-) -> None:
+def test_purposes_say_what_a_certificate_is_for(files: dict[str, bytes], path: str, purposes: tuple[str, ...]) -> None:
     assert certs.describe(files[path], now=NOW).purposes == purposes
 
 
-def test_a_description_is_json_ready_and_reads_as_a_block(files: Mapping[str, bytes]) -> None:
+def test_a_description_is_json_ready_and_reads_as_a_block(files: dict[str, bytes]) -> None:
     info = certs.describe(files[CLIENT_CERT], now=NOW)
     assert json.loads(json.dumps(info.to_mapping()))["not_before"] == "2030-05-06T07:03:09+00:00"
     text = info.to_text()
@@ -307,7 +305,7 @@ def test_a_description_is_json_ready_and_reads_as_a_block(files: Mapping[str, by
     assert "days left  397\n" in text
 
 
-def test_an_expired_certificate_has_negative_days_left(files: Mapping[str, bytes]) -> None:
+def test_an_expired_certificate_has_negative_days_left(files: dict[str, bytes]) -> None:
     assert certs.describe(files[CLIENT_CERT], now=NOW + 398 * DAY).days_left == -1
 
 
