@@ -6,7 +6,6 @@ After a wanted change: ``UPDATE_GOLDEN=1 python -m pytest tests/unit/test_output
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import io
 import json
 import os
@@ -22,82 +21,13 @@ import junitparser
 import pytest
 from mtlslab.errors import ExitCode, SpecError
 from mtlslab.output import LIST_FORMATS, REPORT_FORMATS, render_list, render_report
-from mtlslab.probe.attempt import Attempt, Observation, Phase, Side
-from mtlslab.verify.checks import Check, Outcome, Result, ServerSaid, Trust, catalogue
-from mtlslab.verify.checks.model import PAGES, PROBE
-from mtlslab.verify.context import VerifyContext
+from mtlslab.verify.checks import Result, ServerSaid, Severity, catalogue
 from mtlslab.verify.report import SCHEMA as REPORT_SCHEMA
 from mtlslab.verify.report import Finding, Report
-from mtlslab.verify.runner import run_checks
+
+from tests.support.eight_checks import CHECKS, STARTED, Answer, as_expected, mixed, optional, report_of, stopped
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-STARTED = datetime.datetime(2030, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
-CONTEXT = VerifyContext(Path("/labs/one"), "lecture", "embedded", 8888, 8889)
-Answer = Callable[[Check], Observation]
-
-
-CHECKS = tuple(check for check in catalogue() if check.trial == PROBE)
-"""What goldens show: the checks of one plain attempt; those with procedures of their own look the same in a report."""
-TOTAL = len(CHECKS)
-WARNED = sum(check.expect.by_design for check in CHECKS)
-MUTUAL = [check for check in CHECKS if check.service == "nginx-mtls"]
-
-
-def as_expected(check: Check) -> Observation:
-    """What a lab in order answers; measured durations are replaced by fixed ones."""
-    facts: dict[str, Any] = {"tls_version": check.tls_version or "", "duration": 0.002, "heard": True}
-    outcome = check.expect.outcome
-    if outcome is Outcome.CLIENT_REFUSES_SERVER:
-        words = "unable to get local issuer certificate"
-        return Observation(Phase.HANDSHAKE, Side.LOCAL, words, "unknown_ca", Side.LOCAL, False, 20, words, **facts)
-    if outcome is Outcome.LOCAL:
-        return Observation(Phase.LOAD, Side.LOCAL, "key values mismatch", duration=0.001)
-    facts["certificate_requested"] = check.service == "nginx-mtls"
-    if outcome is Outcome.REFUSED_BY_ALERT:
-        return Observation(Phase.READ, Side.PEER, "tlsv1 alert", check.expect.reason, Side.PEER, **facts)
-    if outcome is Outcome.SERVED:
-        headers = {"x-ssl-client-verify": "SUCCESS"} if check.service == "nginx-mtls" else {}
-        return Observation(Phase.DONE, status=200, headers=headers, **facts)
-    page = PAGES[outcome]
-    verify = "NONE" if outcome is Outcome.REFUSED_NO_CERTIFICATE else f"FAILED:{_words(check.expect.reason)}"
-    headers = {"x-ssl-client-verify": verify}
-    return Observation(Phase.DONE, status=400, title=f"400 {page}", body=page, headers=headers, **facts)
-
-
-def _words(pattern: str) -> str:
-    """Words that a pattern matches: the first of its alternatives."""
-    first = re.sub(r"\((\w+)\|[^)]*\)", r"\1", pattern).split("|")[0].replace(".", " ")
-    assert re.search(pattern, first), pattern
-    return first
-
-
-def optional(check: Check) -> Observation:
-    """A server with ``ssl_verify_client optional``."""
-    if check.expect.outcome is not Outcome.REFUSED_NO_CERTIFICATE or check.credential:
-        return as_expected(check)
-    return dataclasses.replace(
-        as_expected(check), status=200, title="", body="Hello", headers={"x-ssl-client-verify": "NONE"}
-    )
-
-
-def stopped(check: Check) -> Observation:
-    """An mTLS server that is not there."""
-    if check.service == "nginx-mtls":
-        return Observation(Phase.CONNECT, error="Connection refused", duration=0.001)
-    return as_expected(check)
-
-
-def report_of(answer: Answer = as_expected, *only: str) -> Report:
-    checks = {(c.service, c.tls_version, c.credential, c.trust): c for c in reversed(CHECKS)}
-
-    def probe(what: Attempt) -> Observation:
-        service = "nginx-mtls" if what.port == 8889 else "nginx-tls"
-        trust = Trust.ANYONE if what.insecure else Trust.SERVER_CA if what.cacert else Trust.NOBODY
-        credential = what.credential.certificate.stem if what.credential else None
-        return answer(checks[service, what.tls_version, credential, trust])
-
-    report = run_checks(CONTEXT, only, probe=probe, checks=CHECKS)
-    return dataclasses.replace(report, started=STARTED, duration_ms=64.0)
 
 
 def with_reason(report: Report, reason: str, answer: str) -> Report:
@@ -106,6 +36,12 @@ def with_reason(report: Report, reason: str, answer: str) -> Report:
         report.findings[0], result=Result.FAIL, reason=reason, observed={"outcome": "not-tls", "answer": answer}
     )
     return dataclasses.replace(report, findings=(failed, *report.findings[1:]))
+
+
+def all_failed(report: Report) -> Report:
+    return dataclasses.replace(
+        report, findings=tuple(dataclasses.replace(finding, result=Result.FAIL) for finding in report.findings)
+    )
 
 
 def same_as_golden(name: str, text: str) -> bool:
@@ -121,18 +57,25 @@ def same_as_golden(name: str, text: str) -> bool:
         ("verify-good.txt", as_expected, {}),
         ("verify-optional.txt", optional, {}),
         ("verify-stopped.txt", stopped, {}),
-        ("verify-optional-ascii.txt", optional, {"unicode": False}),
-        ("verify-good-verbose.txt", as_expected, {"verbose": True}),
+        ("verify-mixed.txt", mixed, {}),
+        ("verify-mixed-ascii.txt", mixed, {"unicode": False}),
+        ("verify-mixed-verbose.txt", mixed, {"verbose": True}),
     ],
 )
 def test_the_text_is_as_it_was_looked_at(name: str, answer: Answer, look: dict[str, Any]) -> None:
     assert same_as_golden(name, render_report(report_of(answer), "text", **look))
 
 
-@pytest.mark.parametrize("fmt", ["json", "junit"])
-def test_the_machine_formats_are_as_they_were_looked_at(fmt: str) -> None:
-    report = report_of(optional, "mtls-refuses-no-certificate", "tls-serves-with-ca")
-    assert same_as_golden(f"verify-optional.{'json' if fmt == 'json' else 'xml'}", render_report(report, fmt))
+@pytest.mark.parametrize(("fmt", "kind"), [("json", "json"), ("junit", "xml")])
+def test_the_machine_formats_are_as_they_were_looked_at(fmt: str, kind: str) -> None:
+    assert same_as_golden(f"verify-mixed.{kind}", render_report(report_of(mixed), fmt))
+
+
+def test_the_goldens_show_every_result_and_every_kind_of_check() -> None:
+    assert {finding.result for finding in report_of(mixed).findings} == set(Result)
+    assert {check.severity for check in CHECKS} == set(Severity)
+    assert {check.tls_version for check in CHECKS} == {None, "1.2", "1.3"}
+    assert [finding.result for finding in report_of(mixed).findings if finding.by_design] == [Result.WARN]
 
 
 def test_the_list_is_as_it_was_looked_at() -> None:
@@ -145,50 +88,54 @@ def test_the_list_is_as_it_was_looked_at() -> None:
 @pytest.mark.parametrize(
     ("report", "sentence"),
     [
-        (
-            report_of(),
-            f'lab "lecture" enforces mTLS: {TOTAL - WARNED} checks passed, {WARNED} warnings (by design).',
-        ),
+        (report_of(), 'lab "lecture" enforces mTLS: 7 checks passed, 1 warning (by design).'),
         (
             dataclasses.replace(report_of(), strict=True),
-            (
-                f'lab "lecture" does not pass --strict: {WARNED} warnings (by design)'
-                " (mtls-accepts-eku-none, mtls-accepts-key-usage-key-agreement,"
-                " mtls-accepts-ca-with-digital-signature and 4 more)."
-            ),
+            'lab "lecture" does not pass --strict: 1 warning (by design) (mtls-accepts-revoked).',
         ),
         (
             report_of(optional),
-            (
-                f'lab "lecture" does NOT enforce mTLS: 4 of {TOTAL} checks failed'
-                " (mtls-refuses-no-certificate, mtls-refuses-no-certificate-insecure)."
-            ),
+            'lab "lecture" does NOT enforce mTLS: 2 of 8 checks failed (mtls-refuses-no-certificate).',
         ),
         (
             report_of(stopped),
             (
                 'could not tell whether lab "lecture" enforces mTLS:'
-                f" 2 checks without an answer, {len(MUTUAL) - 2} not tried (mtls-serves-client-certificate)."
+                " 2 checks without an answer, 3 not tried (mtls-serves-client-certificate)."
+            ),
+        ),
+        (
+            report_of(mixed),
+            'lab "lecture" does NOT enforce mTLS: 1 of 8 checks failed, 1 not tried (mtls-refuses-no-certificate).',
+        ),
+        (
+            all_failed(report_of()),
+            (
+                'lab "lecture" does NOT enforce mTLS: 8 of 8 checks failed (tls-serves-with-ca,'
+                " tls-untrusted-without-ca, mtls-serves-client-certificate and 2 more)."
             ),
         ),
         (
             with_reason(report_of(), "x", "x"),
-            f'lab "lecture" is NOT as it should be: 1 of {TOTAL} checks failed (tls-serves-with-ca).',
+            'lab "lecture" is NOT as it should be: 1 of 8 checks failed (tls-serves-with-ca).',
         ),
         (
             report_of(as_expected, "tls-serves-with-ca"),
             'lab "lecture": 2 checks passed. That is a selection; whether it enforces mTLS takes all checks.',
         ),
     ],
-    ids=["good", "strict", "optional", "stopped", "tls only", "selection"],
+    ids=["good", "strict", "optional", "stopped", "mixed", "all failed", "tls only", "selection"],
 )
 def test_everything_ends_in_one_sentence(report: Report, sentence: str) -> None:
     assert render_report(report).splitlines()[-1] == sentence
 
 
 def test_columns_are_aligned() -> None:
-    rows = [line for line in render_report(report_of()).splitlines() if line.startswith("  ✓")]
-    assert len({re.search(r" TLS 1\.", line).start() for line in rows}) == 1  # type: ignore[union-attr]
+    lines = render_report(report_of()).splitlines()
+    versions = [line.index("  TLS 1.") for line in lines if "  TLS 1." in line]
+    assert (len(versions), len(set(versions))) == (4, 1)
+    answers = [line.index(word) for line in lines for word in ("200", "400 No", "unable to") if f"  {word}" in line]
+    assert (len(answers), len(set(answers))) == (5, 1)
 
 
 def test_colour_is_only_there_when_asked_for() -> None:
@@ -220,7 +167,7 @@ def test_verbose_shows_the_command_of_every_check() -> None:
 
 
 def test_a_control_that_nobody_asked_for_is_marked() -> None:
-    text = render_report(report_of(as_expected, "mtls-refuses-expired.tls12"))
+    text = render_report(report_of(as_expected, "mtls-refuses-no-certificate.tls12"))
     assert "with a certificate of the client CA (needed by the others)" in text
 
 
@@ -228,16 +175,10 @@ def test_a_control_that_nobody_asked_for_is_marked() -> None:
 
 
 def test_json_is_one_document_with_the_documented_keys() -> None:
-    document = json.loads(render_report(report_of(optional), "json"))
+    document = json.loads(render_report(report_of(mixed), "json"))
     assert document["schema"] == "mtlslab.verify/1"
     assert (document["success"], document["exit_code"]) == (False, 1)
-    assert document["summary"] == {
-        "pass": TOTAL - WARNED - 4,
-        "fail": 4,
-        "warn": WARNED,
-        "skip": 0,
-        "inconclusive": 0,
-    }
+    assert document["summary"] == {"pass": 3, "fail": 1, "warn": 2, "skip": 1, "inconclusive": 1}
     wanted = {
         "id",
         "title",
@@ -272,7 +213,7 @@ def test_the_schema_is_one_and_names_the_version_that_reports_name() -> None:
     assert SCHEMA["properties"]["schema"]["const"] == REPORT_SCHEMA
 
 
-@pytest.mark.parametrize("answer", [as_expected, optional, stopped])
+@pytest.mark.parametrize("answer", [as_expected, optional, stopped, mixed])
 def test_every_report_is_valid_by_the_schema(answer: Answer) -> None:
     assert problems(json.loads(render_report(report_of(answer), "json"))) == []
 
@@ -310,17 +251,17 @@ def parsed(report: Report) -> junitparser.JUnitXml:
 
 def test_junit_tells_failures_errors_and_skips_apart() -> None:
     xml = parsed(report_of(stopped))
-    assert (xml.tests, xml.failures, xml.errors, xml.skipped) == (TOTAL, 0, 2, len(MUTUAL) - 2)
+    assert (xml.tests, xml.failures, xml.errors, xml.skipped) == (8, 0, 2, 3)
     xml = parsed(report_of(optional))
-    assert (xml.tests, xml.failures, xml.errors, xml.skipped) == (TOTAL, 4, 0, 0)
-    assert sum(suite.tests for suite in xml) == TOTAL
+    assert (xml.tests, xml.failures, xml.errors, xml.skipped) == (8, 2, 0, 0)
+    assert sum(suite.tests for suite in xml) == 8
     kinds = {type(result) for suite in xml for case in suite for result in case.result}
     assert kinds == {junitparser.Failure}
 
 
 def test_junit_counts_warnings_as_failures_only_where_they_fail_the_run() -> None:
     assert parsed(report_of()).failures == 0
-    assert parsed(dataclasses.replace(report_of(), strict=True)).failures == WARNED
+    assert parsed(dataclasses.replace(report_of(), strict=True)).failures == 1
 
 
 def test_junit_has_the_attributes_that_its_schema_requires() -> None:
@@ -372,9 +313,51 @@ def test_the_other_formats_are_wired(fmt: str) -> None:
 
 
 @pytest.mark.parametrize("fmt", LIST_FORMATS)
-def test_the_list_names_every_check(fmt: str) -> None:
+def test_the_list_names_every_check_of_the_real_catalogue_once(fmt: str) -> None:
     text = render_list(catalogue(), fmt)
-    assert all(check.id in text and check.title in text for check in catalogue())
+    ids = re.findall(r"^  (\S+)  " if fmt == "text" else r'^    "id": "(.+)"', text, re.MULTILINE)
+    assert ids == [check.id for check in catalogue()]
+    assert all(check.title in text for check in catalogue())
+
+
+def report_on_everything() -> Report:
+    """A report on the real catalogue in which every check failed: nothing about it is left out."""
+    plain = report_of().findings[0]
+    findings = tuple(
+        dataclasses.replace(
+            plain,
+            id=check.id,
+            title=check.title,
+            category=check.category,
+            service=check.service,
+            severity=check.severity.value,
+            result=Result.FAIL,
+            expected=check.expect.to_mapping(),
+            why=check.why,
+            hint=check.hint,
+            tls_version=check.tls_version or "",
+        )
+        for check in catalogue()
+    )
+    return dataclasses.replace(report_of(), findings=findings)
+
+
+@pytest.mark.parametrize(
+    ("fmt", "pattern"),
+    [
+        ("text", r"^      check     (\S+)$"),
+        ("short", r"^✗ (\S+): "),
+        ("json", r'^      "id": "(.+)"'),
+        ("junit", r'<testcase name="([^"]+)"'),
+        ("tap", r"^not ok \d+ - (\S+):"),
+        ("html", r'<section[^>]* id="([^"]+)"'),
+    ],
+)
+def test_a_report_on_the_real_catalogue_tells_of_every_check_once(fmt: str, pattern: str) -> None:
+    text = render_report(report_on_everything(), fmt, verbose=True)
+    assert re.findall(pattern, text, re.MULTILINE) == [check.id for check in catalogue()]
+    if fmt == "json":
+        assert problems(json.loads(text)) == []
 
 
 def test_an_unknown_format_is_an_error_that_names_the_known_ones() -> None:
