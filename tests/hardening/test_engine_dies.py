@@ -126,6 +126,11 @@ def run(own: Engine, tmp_path: Path, lab_name: str) -> Iterator[Callable[..., Ru
     assert own.client().networks.list(filters=label) == []
 
 
+def masters(lab: str) -> list[psutil.Process]:
+    """The nginx processes on this machine that serve a lab."""
+    return [item for item in psutil.process_iter(["cmdline"]) if f"LAB={lab};" in str(item.info["cmdline"])]
+
+
 def verified(run: Callable[..., Run]) -> bool:
     return run("verify", "--only", "tls-serves-with-ca", "--only", "mtls-refuses-expired").code == 0
 
@@ -140,7 +145,7 @@ def test_a_dead_engine_is_named_by_every_command_and_up_converges_when_it_is_bac
         assert dead.code == 3, (words, dead)
         assert "Cannot reach Docker" in dead.err
         assert own.host in dead.err
-    assert not [item for item in psutil.process_iter(["cmdline"]) if f"LAB={lab_name};" in str(item.info["cmdline"])]
+    assert masters(lab_name) == []
     own.start()
     assert "exited" in run("status").out
     again = run("up")
@@ -151,6 +156,7 @@ def test_a_dead_engine_is_named_by_every_command_and_up_converges_when_it_is_bac
     own.die()
     assert run("status").code == 4
     assert run("up", "--runtime", "embedded").code == 0
+    assert len(masters(lab_name)) == 2
     assert run("down").code == 0
 
 

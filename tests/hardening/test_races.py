@@ -84,6 +84,7 @@ def test_the_same_up_typed_twice_keeps_the_ports_that_were_picked(place: Path, l
     words = ("up", "--name", lab_name, *EMBEDDED)
     assert mtlslab(*words, cwd=place).code == 0
     before = {item.pid for item in masters(lab_name)}
+    assert len(before) == 2
     assert "it already ran as asked" in mtlslab(*words, cwd=place).out
     assert {item.pid for item in masters(lab_name)} == before
 
@@ -92,6 +93,7 @@ def test_up_and_down_racing_end_as_the_last_one_says_and_leave_a_neighbour_alone
     neighbour = f"{lab_name}-n"
     assert mtlslab("up", "--name", neighbour, *EMBEDDED, cwd=place).code == 0
     before = {item.pid for item in masters(neighbour)}
+    assert len(before) == 2
     try:
         up, down = command("up", "--name", lab_name, *EMBEDDED), command("down", "--name", lab_name)
         assert mtlslab(*up[3:], cwd=place).code == 0

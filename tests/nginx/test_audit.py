@@ -132,7 +132,9 @@ def test_a_server_with_an_optional_certificate_does_not_enforce_mtls(
     last = told.out.splitlines()[-1]
     assert last.startswith(f"https://localhost:{port}/ does NOT enforce mTLS: it serves a client without a certificate")
     assert value["server"]["client_auth"] == "optional"
-    assert {check["result"] for name, check in checks(value).items() if "refuses-other-ca" in name} <= {"pass", "skip"}
+    others = {check["result"] for name, check in checks(value).items() if "refuses-other-ca" in name}
+    assert others
+    assert others <= {"pass", "skip"}
 
 
 LENIENT = {
@@ -221,7 +223,7 @@ def test_redirects_are_not_followed(certs: Path) -> None:
 
     with python_server(server_context(certs, ssl.CERT_OPTIONAL), redirect) as port:
         attempts = [check for check in report(port, certs)["checks"] if check["duration_ms"]]
-    assert len(asked) <= len(attempts)
+    assert 0 < len(asked) <= len(attempts)
 
 
 def test_a_right_client_that_is_refused_is_told(certs: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What keeps the program fast, in numbers that are the same on every machine: modules, engine calls, connections.
+"""What keeps the program fast, in numbers that are the same on every machine: engine calls, connections.
 
 Times are measured by `make bench`; nothing here looks at a clock.
 """
@@ -6,12 +6,8 @@ Times are measured by `make bench`; nothing here looks at a clock.
 from __future__ import annotations
 
 import contextlib
-import importlib
-import json
 import re
 import socket
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -19,65 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
-from mtlslab.cli.lazy import COMMANDS
-from mtlslab.cli.main import app
 from mtlslab.probe import attempt as probe
 from mtlslab.probe.connection import connect
 from mtlslab.verify import run as verify
 from mtlslab.workspace.target import locate
 
-from tests.support.cli import ROOT, mtlslab
+from tests.support.cli import mtlslab
 from tests.support.docker_lab import ENGINE_SOCKET, local_image
-
-# --- the start of the program
-
-LOADED = """\
-import atexit, json, sys
-import typer
-before = set(sys.modules)
-atexit.register(lambda: print(json.dumps(sorted(set(sys.modules) - before)), file=sys.stderr))
-from mtlslab.cli.main import main
-main()
-"""
-FOR_THE_START = {
-    *("mtlslab", "mtlslab.cli", "mtlslab.cli.main", "mtlslab.cli.lazy", "mtlslab.cli.border", "mtlslab.cli.options"),
-    *(
-        "mtlslab.cli.terminal",
-        "mtlslab.errors",
-        "mtlslab.lifecycle.interrupts",
-        "mtlslab.plan.visible",
-        "mtlslab.plan.choices",
-    ),
-}
-MAX_OTHERS = 10  # beside our own: what typer has not loaded anyway
-
-
-@pytest.mark.parametrize("option", ["--version", "--help"])
-def test_the_start_loads_no_command_and_little_else(option: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", LOADED, option], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
-    )
-    loaded = set(json.loads(done.stderr.splitlines()[-1]))
-    assert {name for name in loaded if name.split(".")[0] == "lab"} == FOR_THE_START
-    assert len(loaded - FOR_THE_START) <= MAX_OTHERS, sorted(loaded - FOR_THE_START)
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_the_list_of_commands_says_what_the_command_says(name: str) -> None:
-    """`--help` shows the table; the command itself shows its docstring."""
-    commands: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    first_sentence = " ".join(commands[name].help.split("\n\n")[0].split())
-    assert COMMANDS[name][1] == first_sentence
-
-
-def test_every_command_of_a_module_is_in_the_table() -> None:
-    for module in {module for module, _ in COMMANDS.values()}:
-        holder = typer.Typer()
-        holder.callback()(lambda: None)
-        importlib.import_module(f"mtlslab.cli.{module}").register(holder)
-        assert set(typer.main.get_group(holder).commands) <= COMMANDS.keys()
-
 
 # --- calls to the engine
 

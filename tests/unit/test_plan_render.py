@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
-import json
 from pathlib import Path
 
 import pytest
@@ -84,8 +84,23 @@ def test_the_compose_file_holds_what_hardens_a_container() -> None:
         assert service["healthcheck"]["test"][:2] == ["CMD", "nginx"]
 
 
-def test_no_value_can_become_compose_syntax() -> None:
-    plan, _ = plan_and_files(image="a/b:c@sha256:${HOME}".replace("${HOME}", "0" * 64))
-    document = yaml.safe_load(render_compose(plan))
-    assert {service["image"] for service in document["services"].values()} == {plan.image}
-    assert json.dumps(document)
+@pytest.mark.parametrize(
+    "hostile", ["x\n    privileged: true", "{a: b}", "*anchor", "#", '"', "'", "yes", "é\u2028", ""]
+)
+def test_no_value_can_become_compose_syntax(hostile: str) -> None:
+    """Whatever the spec lets through one day: a value is read as itself, and stands where it stood."""
+    plan, _ = plan_and_files()
+    usual = yaml.safe_load(render_compose(plan))
+    document = yaml.safe_load(render_compose(dataclasses.replace(plan, lab=hostile, image=hostile, user=hostile)))
+    assert document["name"] == hostile
+    assert document["services"].keys() == usual["services"].keys()
+    for name, service in document["services"].items():
+        assert service.keys() == usual["services"][name].keys()
+        assert (service["image"], service["user"]) == (hostile, hostile)
+
+
+def test_compose_interpolates_nothing_in_a_value() -> None:
+    """A doubled "$" stands for one."""
+    plan, _ = plan_and_files()
+    document = yaml.safe_load(render_compose(dataclasses.replace(plan, image="${HOME}$x")))
+    assert {service["image"] for service in document["services"].values()} == {"$${HOME}$$x"}
