@@ -87,6 +87,16 @@ def _parse(arguments: list[str]) -> None:
             return
 
 
+@pytest.mark.parametrize("words", [words for words, command in COMMANDS.items() if hasattr(command, "commands")])
+def test_no_summary_is_cut_on_a_screen_of_80_columns(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group lists each of its commands on one line, with the whole first sentence of the command's help."""
+    monkeypatch.setenv("COLUMNS", "80")
+    told = dict(line.split(maxsplit=1) for line in _section(_help(words), "Commands"))
+    commands = COMMANDS[words].commands
+    assert told == {name: " ".join(command.help.split("\n\n")[0].split()) for name, command in commands.items()}
+    assert max(map(len, _help(words).partition("Commands:")[2].partition("\n\n")[0].splitlines())) <= 80
+
+
 @every_command
 def test_help_lists_exit_codes_that_are_documented(words: tuple[str, ...]) -> None:
     """Success, wrong usage and interruption can happen to every command; no number without a meaning."""

@@ -18,7 +18,7 @@ from mtlslab.errors import ExitCode, LabError, SpecError
 from mtlslab.plan.shell import shell_line
 
 app = typer.Typer(
-    help="Look at the lab's certificates, issue more (good ones and broken ones), revoke and export them.",
+    help="List, show, issue, revoke and export certificates.",
     epilog=epilog(
         {
             "mtlslab certs list": "all certificates of the lab",
@@ -53,8 +53,9 @@ def register(program: typer.Typer) -> None:
     ),
 )
 def list_(name: options.Name = None, directory: options.Directory = None, output: Output = "text") -> None:
-    """List the lab's certificates: what for, for which names, how many days are left.
+    """List the lab's certificates and how long they are valid.
 
+    Each with what it is for, the names that it is valid for, and how many days are left.
     A file that cannot be read is named after the others, and the exit status is 2.
     """
     require_choice("--output", output, ("text", "json"))
@@ -100,7 +101,7 @@ def show(
     directory: options.Directory = None,
     output: Output = "text",
 ) -> None:
-    """Show one certificate: subject, issuer, names, purposes, validity, fingerprints."""
+    """Show one certificate: names, purposes, validity, fingerprints."""
     require_choice("--output", output, ("text", "json"))
     row = _describe(file, _content(file, name, directory))
     if output == "json":
@@ -144,10 +145,11 @@ def export(
     name: options.Name = None,
     directory: options.Directory = None,
 ) -> None:
-    """Export a client's certificate, private key and CA as certs/NAME.p12, for browsers, Java and key chains.
+    """Export a client credential as PKCS #12, for browsers and Java.
 
-    No option takes the password itself, because every user of the machine can see command lines. It comes from
-    --password-file, else from the environment variable MTLSLAB_P12_PASSWORD, else it is made up and printed once.
+    certs/NAME.p12 holds its certificate, its private key and the CA. No option takes the password itself, because
+    every user of the machine can see command lines. It comes from --password-file, else from the environment variable
+    MTLSLAB_P12_PASSWORD, else it is made up and printed once.
     """
     from mtlslab.plan.paths import SERVER_CA
     from mtlslab.workspace.export import export_p12, friendly_name, new_password

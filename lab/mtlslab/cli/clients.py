@@ -46,9 +46,10 @@ def clients(
         str, typer.Option("-o", "--output", envvar="MTLSLAB_OUTPUT", help="text (Markdown) or json.")
     ] = "text",
 ) -> None:
-    """Show how a client that is not ours reaches the lab: with the certificate, without it, and what to know.
+    """Show how other clients reach the lab: curl, Java, browsers.
 
-    The code can be pasted as it is: ports, paths and names are those of the lab, running or not.
+    With the certificate, without it, and what to know about each. The code can be pasted as it is: ports, paths and
+    names are those of the lab, running or not.
     """
     require_choice("--output", output, ("text", "json"))
     if client is None:

@@ -22,7 +22,10 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor() -> None:
-    """Look at this machine: Docker, nginx, the default ports, curl and openssl; exit 3 if no lab could run."""
+    """Tell whether this machine can run a lab, and what is missing.
+
+    Looked at are Docker, nginx, the default ports, curl and openssl. Exit code 3 if no lab could run.
+    """
     from mtlslab.lifecycle.doctor import can_run, examine
     from mtlslab.plan.spec import make_spec
 

@@ -38,9 +38,10 @@ def explain(
     name: options.Name = None,
     directory: options.Directory = None,
 ) -> None:
-    """Explain a check: what is tried, what the server does and why, and what to change to see it fail.
+    """Explain a check: what happens, why, and how to see it fail.
 
-    Needs no lab and no network; the commands have the ports of the lab, if there is one.
+    The page says what is tried, what the server does and why, and what to change to see the check fail. Needs no lab
+    and no network; the commands have the ports of the lab, if there is one.
     """
     from mtlslab import output as looks
     from mtlslab.classroom import explain as pages

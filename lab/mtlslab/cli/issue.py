@@ -57,7 +57,7 @@ def register(app: typer.Typer) -> None:
 def faults(
     output: Annotated[str, typer.Option("-o", "--output", envvar="MTLSLAB_OUTPUT", help="text or json.")] = "text",
 ) -> None:
-    """List the zoo: client credentials that are broken, or odd but valid, on purpose.
+    """List the client credentials that are broken or odd on purpose.
 
     The columns: name, what it is, whether nginx lets it in, whether another outcome fails `mtlslab verify`, and where
     to read about it.
@@ -109,7 +109,7 @@ def issue(
     name: options.Name = None,
     directory: options.Directory = None,
 ) -> None:
-    """Issue a further good client credential of the client CA, many of them, or deliberately broken ones.
+    """Issue further client credentials, good or deliberately broken.
 
     Good ones go into certs/, broken ones into certs/faults/; private keys have mode 0600. With --count there is one for
     each student of a class; the same command completes what was interrupted and keeps what is there and good. Broken

@@ -81,9 +81,10 @@ def up(
         bool, typer.Option("--timings", envvar="MTLSLAB_TIMINGS", help="Show where the time goes (on stderr).")
     ] = False,
 ) -> None:
-    """Issue certificates, render the files and start both nginx services; return when both answer.
+    """Issue certificates and start both nginx services.
 
-    What is already there is kept: valid certificates, files edited by hand, services that already run as asked.
+    It renders the files of the lab and returns when both services answer. What is already there is kept: valid
+    certificates, files edited by hand, services that already run as asked.
     """
     from mtlslab.lifecycle import up as lifecycle
     from mtlslab.lifecycle.timings import Timings
@@ -118,7 +119,10 @@ def down(
         bool, typer.Option("--purge", envvar="MTLSLAB_PURGE", help="Also remove the lab's directory.")
     ] = False,
 ) -> None:
-    """Take away all that runs of a lab; nothing there is success."""
+    """Take away all that runs of a lab; its files stay.
+
+    Nothing there is success. --purge removes the files, too.
+    """
     from mtlslab.lifecycle import up as lifecycle
 
     target = find(name, directory, forgive=True)
@@ -131,7 +135,10 @@ def status(
     directory: options.Directory = None,
     output: Annotated[str, typer.Option("-o", "--output", envvar="MTLSLAB_OUTPUT", help="text or json.")] = "text",
 ) -> None:
-    """Show what exists of a lab; exit 4 when nothing does."""
+    """Show what exists of a lab and what runs.
+
+    Exit code 4 when nothing exists.
+    """
     from mtlslab.lifecycle import up as lifecycle
 
     require_choice("--output", output, ("text", "json"))
@@ -184,7 +191,10 @@ def logs(
         int | None, typer.Option("--tail", envvar="MTLSLAB_TAIL", min=0, help="Only the last N lines of each service.")
     ] = None,
 ) -> None:
-    """Print what the services wrote: nginx's messages, and one JSON line for each request."""
+    """Print what the services wrote; one JSON line per request.
+
+    Between these lines stand nginx's own messages.
+    """
     from mtlslab.lifecycle import up as lifecycle
 
     if service is not None:
@@ -194,7 +204,10 @@ def logs(
 
 
 def reload(name: options.Name = None, directory: options.Directory = None, trust: options.Trust = False) -> None:
-    """Apply an edited nginx.conf to the running services (nginx -t, then HUP)."""
+    """Apply an edited nginx.conf to the running services.
+
+    The configuration is tested first (nginx -t); then nginx is told to read it (HUP).
+    """
     from mtlslab.lifecycle import up as lifecycle
 
     lifecycle.reload(find(name, directory), say=put, trusts=consent(trust))
@@ -216,7 +229,10 @@ def render(
     rotate_certs: options.RotateCerts = False,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Write certificates, nginx.conf and docker-compose.yml; start nothing and ask no engine."""
+    """Write the lab's files; start nothing, ask no engine.
+
+    These are certificates and keys, nginx.conf of both services, and docker-compose.yml.
+    """
     from mtlslab.lifecycle import up as lifecycle
 
     settings = _settings(tls_port, mtls_port, listen, host, key_type, days, ca_days, client_auth, crl, image)

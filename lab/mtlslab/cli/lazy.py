@@ -11,40 +11,22 @@ from typer.core import TyperCommand
 
 from mtlslab.cli.border import BorderedGroup
 
-# Command -> the module of mtlslab.cli that registers it, and the first sentence of its help: all that `mtlslab --help`
-# needs. In the order in which a newcomer needs them.
+# Command -> the module of mtlslab.cli that registers it, and the first sentence of its help, short enough for a line of
+# 80 columns: all that `mtlslab --help` needs. In the order in which a newcomer needs them.
 COMMANDS: Mapping[str, tuple[str, str]] = {
-    "up": ("labs", "Issue certificates, render the files and start both nginx services; return when both answer."),
-    "down": ("labs", "Take away all that runs of a lab; nothing there is success."),
-    "status": ("labs", "Show what exists of a lab; exit 4 when nothing does."),
-    "logs": ("labs", "Print what the services wrote: nginx's messages, and one JSON line for each request."),
-    "reload": ("labs", "Apply an edited nginx.conf to the running services (nginx -t, then HUP)."),
-    "render": ("labs", "Write certificates, nginx.conf and docker-compose.yml; start nothing and ask no engine."),
-    "verify": (
-        "verify",
-        "Prove from the outside that the mTLS server serves the right client and refuses every other.",
-    ),
+    "up": ("labs", "Issue certificates and start both nginx services."),
+    "down": ("labs", "Take away all that runs of a lab; its files stay."),
+    "status": ("labs", "Show what exists of a lab and what runs."),
+    "logs": ("labs", "Print what the services wrote; one JSON line per request."),
+    "reload": ("labs", "Apply an edited nginx.conf to the running services."),
+    "render": ("labs", "Write the lab's files; start nothing, ask no engine."),
+    "verify": ("verify", "Prove that the mTLS server serves authorised clients only."),
     "audit": ("audit", "Tell whether a server, whosever it is, enforces mutual TLS."),
-    "explain": (
-        "explain",
-        "Explain a check: what is tried, what the server does and why, and what to change to see it fail.",
-    ),
-    "serve": (
-        "serve",
-        "Run a small TLS server of its own with a good or a broken certificate, to see what a client makes of it.",
-    ),
-    "doctor": (
-        "doctor",
-        "Look at this machine: Docker, nginx, the default ports, curl and openssl; exit 3 if no lab could run.",
-    ),
-    "clients": (
-        "clients",
-        "Show how a client that is not ours reaches the lab: with the certificate, without it, and what to know.",
-    ),
-    "certs": (
-        "certs",
-        "Look at the lab's certificates, issue more (good ones and broken ones), revoke and export them.",
-    ),
+    "explain": ("explain", "Explain a check: what happens, why, and how to see it fail."),
+    "serve": ("serve", "Run a small TLS server with a good or a broken certificate."),
+    "doctor": ("doctor", "Tell whether this machine can run a lab, and what is missing."),
+    "clients": ("clients", "Show how other clients reach the lab: curl, Java, browsers."),
+    "certs": ("certs", "List, show, issue, revoke and export certificates."),
 }
 
 

@@ -67,11 +67,12 @@ def revoke(
     name: options.Name = None,
     directory: options.Directory = None,
 ) -> None:
-    """Revoke a client certificate: enter it into the client CA's revocation list (CRL), crl/client-ca.crl.
+    """Revoke a client certificate: enter it into the client CA's list.
 
-    The mTLS service checks the list once `mtlslab up` has found it (or `up --crl` has made one); from then on
-    `mtlslab reload` applies every change. There is no way back: a CA takes no certificate off its list again (RFC 5280
-    section 5.3.1 knows removeFromCRL on delta CRLs only). Whoever was revoked by mistake is issued a new certificate.
+    The list (CRL) is crl/client-ca.crl. The mTLS service checks the list once `mtlslab up` has found it (or `up
+    --crl` has made one); from then on `mtlslab reload` applies every change. There is no way back: a CA takes no
+    certificate off its list again (RFC 5280 section 5.3.1 knows removeFromCRL on delta CRLs only). Whoever was
+    revoked by mistake is issued a new certificate.
     """
     if list_ and not (credential or serial):
         crl(name, directory)
@@ -93,7 +94,10 @@ def crl(
     directory: options.Directory = None,
     output: Annotated[str, typer.Option("-o", "--output", envvar="MTLSLAB_OUTPUT", help="text or json.")] = "text",
 ) -> None:
-    """Show the client CA's revocation list: what is revoked since when, and until when the list is valid."""
+    """Show the client CA's revocation list and whether it is current.
+
+    It says what is revoked since when, and until when the list is valid.
+    """
     from mtlslab.workspace.revocation import crl_state, names_by_serial
 
     require_choice("--output", output, ("text", "json"))

@@ -42,10 +42,10 @@ def serve(
     name: options.Name = None,
     directory: options.Directory = None,
 ) -> None:
-    """Run a small TLS server of its own with a good or a broken certificate, to see what a client makes of it.
+    """Run a small TLS server with a good or a broken certificate.
 
-    The certificate is new each time, and stays in certs/faults/server-NAME.crt. The lab's services are not touched.
-    With a command, the exit status is that of the command.
+    To see what a client makes of it. The certificate is new each time, and stays in certs/faults/server-NAME.crt. The
+    lab's services are not touched. With a command, the exit status is that of the command.
     """
     if credential is None:
         return _list()

@@ -79,7 +79,7 @@ def verify(
         bool, typer.Option("-v", "--verbose", envvar="MTLSLAB_VERBOSE", help="Show the command behind every check.")
     ] = False,
 ) -> None:
-    """Prove from the outside that the mTLS server serves the right client and refuses every other.
+    """Prove that the mTLS server serves authorised clients only.
 
     Each check makes one real TLS connection and compares what it saw with what must be seen.
     """
