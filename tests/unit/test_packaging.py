@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import configparser
-import dataclasses
 import email
-import os
 import re
-import subprocess
 import sys
-import tarfile
-import zipfile
 from pathlib import Path
 
 import mtlslab
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.built import Built, build, require_complete
+from tests.support.cli import ROOT
+
 TEMPLATES = {
     path.relative_to(ROOT).as_posix()
     for path in (ROOT / "docker-compose.yml.j2", *(ROOT / "templates").rglob("*"))
@@ -24,47 +21,10 @@ TEMPLATES = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Built:
-    """Both archives and the directories that they were unpacked into."""
-
-    wheel: Path
-    sdist: Path
-    from_wheel: Path
-    from_sdist: Path
-
-    def wheel_names(self) -> set[str]:
-        with zipfile.ZipFile(self.wheel) as archive:
-            return set(archive.namelist())
-
-    def wheel_text(self, name: str) -> str:
-        with zipfile.ZipFile(self.wheel) as archive:
-            return archive.read(f"mtlslab-{mtlslab.__version__}.dist-info/{name}").decode()
-
-
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """The sdist of this checkout, and the wheel that is built from that sdist, so that the sdist is proved complete.
-
-    Without isolation: the build backend is the installed, locked one, and nothing is fetched.
-    """
-    place = tmp_path_factory.mktemp("built")
-    done = subprocess.run(
-        [sys.executable, "-m", "build", "--no-isolation", "--outdir", place, ROOT],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    wheel = place / f"mtlslab-{mtlslab.__version__}-py3-none-any.whl"
-    sdist = place / f"mtlslab-{mtlslab.__version__}.tar.gz"
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(place / "wheel")  # noqa: S202 - our own archive, made a moment ago
-    with tarfile.open(sdist) as tar:
-        tar.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.0 to 3.11.3 have none
-        tar.extractall(place / "sdist")  # noqa: S202 - our own archive, made a moment ago
-    return Built(wheel, sdist, place / "wheel", place / "sdist" / f"mtlslab-{mtlslab.__version__}")
+    """Both archives of this checkout."""
+    return build(tmp_path_factory.mktemp("built"))
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(built: Built) -> None:
@@ -114,6 +74,7 @@ def test_the_sdist_holds_what_a_developer_needs(built: Built) -> None:
         "constraints.txt",
         "tests/conftest.py",
         ".ci/run",
+        ".github/workflows/ci.yml",
         "CHANGELOG.md",
         "SECURITY.md",
         *TEMPLATES,
@@ -127,40 +88,12 @@ def test_no_private_key_is_handed_out(built: Built) -> None:
         assert not [path for path in place.rglob("*") if path.suffix in (".key", ".p12", ".pem")]
 
 
-def _run(tree: Path, cwd: Path, *arguments: str) -> str:
-    """The standard output of ``python -m mtlslab``, with the package taken from ``tree``."""
-    done = subprocess.run(
-        [sys.executable, "-m", "mtlslab", *arguments],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(tree)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.mark.parametrize("kind", ["from_wheel", "from_sdist"])
-def test_an_unpacked_archive_runs(built: Built, kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "source"), [("from_wheel", "."), ("from_sdist", "lab")])
+def test_an_unpacked_archive_runs(built: Built, kind: str, source: str, tmp_path: Path) -> None:
     """``python -m mtlslab`` finds itself and its templates: it writes a whole lab."""
-    tree = getattr(built, kind)
-    where = subprocess.run(
-        [sys.executable, "-c", "import mtlslab; print(mtlslab.__file__)"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tree)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert Path(where.stdout.strip()) == tree / "mtlslab" / "__init__.py"
-    assert _run(tree, tmp_path, "--version").strip() == f"mtlslab {mtlslab.__version__}"
-    _run(tree, tmp_path, "render", "--dir", "demo", "--key-type", "ec-p256")
-    for rendered in (
-        "nginx-tls/nginx.conf",
-        "nginx-mtls/nginx.conf",
-        "nginx-mtls/hello-world.txt",
-        "docker-compose.yml",
-    ):
-        assert (tmp_path / "demo" / rendered).stat().st_size > 0
+    require_complete([sys.executable, "-m", "mtlslab"], tmp_path, PYTHONPATH=str(getattr(built, kind) / source))
+
+
+def test_a_checkout_runs_from_anywhere(tmp_path: Path) -> None:
+    """With its directory lab/ on the path and nothing installed."""
+    require_complete([sys.executable, "-m", "mtlslab"], tmp_path, PYTHONPATH=str(ROOT / "lab"))

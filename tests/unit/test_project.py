@@ -16,6 +16,7 @@ from typing import Any
 import mtlslab
 import pytest
 import typer
+import yaml
 from mtlslab.cli.main import app
 from mtlslab.errors import ExitCode
 from packaging.requirements import Requirement
@@ -241,3 +242,34 @@ def test_the_demo_starts_the_lab_and_then_proves_it() -> None:
     """Its last words are the verdict of ``verify``."""
     steps = [line for line in _make("--dry-run", "demo").splitlines() if "mtlslab" in line and "echo" not in line]
     assert [line.split("/")[-1] for line in steps[-2:]] == ["mtlslab up", "mtlslab verify"]
+
+
+def test_the_hosted_workflow_runs_the_same_checks_as_everybody() -> None:
+    """It installs what brings the checkout, and leaves the rest to .ci/run."""
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    (job,) = workflow["jobs"].values()
+    assert [step for step in job["steps"] if "uses" in step] == [{"uses": "actions/checkout@v4"}]
+    assert job["steps"][-1] == {"run": "bash .ci/run"}
+    assert workflow["permissions"] == {"contents": "read"}
+
+
+@pytest.mark.parametrize(
+    ("form", "asked"),
+    [
+        ("wrong_verdict.yml", ("verify -o json", "--version", "doctor")),
+        ("engine.yml", ("--debug", "doctor", "docker version")),
+    ],
+)
+def test_the_issue_forms_are_valid_and_ask_for_what_helps(form: str, asked: tuple[str, ...]) -> None:
+    """As GitHub's form schema has it: a name, a description, and elements of known kinds with a label each."""
+    text = (ROOT / ".github/ISSUE_TEMPLATE" / form).read_text()
+    document = yaml.safe_load(text)
+    assert document["name"]
+    assert document["description"]
+    elements = document["body"]
+    assert {element["type"] for element in elements} <= {"input", "textarea", "dropdown"}
+    assert len({element["id"] for element in elements}) == len({element["attributes"]["label"] for element in elements})
+    assert len({element["id"] for element in elements}) == len(elements)
+    assert all(isinstance(option, str) for element in elements for option in element["attributes"].get("options", []))
+    assert any(element["validations"]["required"] for element in elements)
+    assert [words for words in asked if words not in text] == []
