@@ -1,19 +1,14 @@
-"""Every format tells the same report: aligned text for people, JSON for programs, JUnit for CI.
-
-After a wanted change: ``UPDATE_GOLDEN=1 python -m pytest tests/unit/test_output.py``, then read the difference.
-"""
+"""Every format tells the same report: aligned text for people, JSON for programs, JUnit for CI."""
 
 from __future__ import annotations
 
 import dataclasses
 import io
 import json
-import os
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -26,8 +21,7 @@ from mtlslab.verify.report import SCHEMA as REPORT_SCHEMA
 from mtlslab.verify.report import Finding, Report
 
 from tests.support.eight_checks import CHECKS, STARTED, Answer, as_expected, mixed, optional, report_of, stopped
-
-GOLDEN = Path(__file__).parents[1] / "golden"
+from tests.support.golden import as_it_was_looked_at
 
 
 def with_reason(report: Report, reason: str, answer: str) -> Report:
@@ -44,13 +38,6 @@ def all_failed(report: Report) -> Report:
     )
 
 
-def same_as_golden(name: str, text: str) -> bool:
-    file = GOLDEN / name
-    if os.environ.get("UPDATE_GOLDEN") == "1":
-        file.write_text(text, encoding="utf-8")
-    return text == file.read_text(encoding="utf-8")
-
-
 @pytest.mark.parametrize(
     ("name", "answer", "look"),
     [
@@ -63,12 +50,12 @@ def same_as_golden(name: str, text: str) -> bool:
     ],
 )
 def test_the_text_is_as_it_was_looked_at(name: str, answer: Answer, look: dict[str, Any]) -> None:
-    assert same_as_golden(name, render_report(report_of(answer), "text", **look))
+    assert as_it_was_looked_at(name, render_report(report_of(answer), "text", **look))
 
 
 @pytest.mark.parametrize(("fmt", "kind"), [("json", "json"), ("junit", "xml")])
 def test_the_machine_formats_are_as_they_were_looked_at(fmt: str, kind: str) -> None:
-    assert same_as_golden(f"verify-mixed.{kind}", render_report(report_of(mixed), fmt))
+    assert as_it_was_looked_at(f"verify-mixed.{kind}", render_report(report_of(mixed), fmt))
 
 
 def test_the_goldens_show_every_result_and_every_kind_of_check() -> None:
@@ -79,7 +66,7 @@ def test_the_goldens_show_every_result_and_every_kind_of_check() -> None:
 
 
 def test_the_list_is_as_it_was_looked_at() -> None:
-    assert same_as_golden("verify-list.txt", render_list(CHECKS))
+    assert as_it_was_looked_at("verify-list.txt", render_list(CHECKS))
 
 
 # --- text

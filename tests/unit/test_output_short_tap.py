@@ -1,14 +1,9 @@
-"""The formats ``short`` and ``tap`` tell the same report as the others.
-
-After a wanted change: ``UPDATE_GOLDEN=1 python -m pytest tests/unit -k short_tap``, then read the difference.
-"""
+"""The formats ``short`` and ``tap`` tell the same report as the others."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
-from pathlib import Path
 
 import pytest
 import yaml
@@ -19,18 +14,10 @@ from mtlslab.output.text import Look, closing_sentence
 from mtlslab.verify.checks import Result
 from mtlslab.verify.report import Report
 
+from tests.support.golden import as_it_was_looked_at
 from tests.support.report_values import GOOD, MIXED, other
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 HOSTILE = "\x1b[2J\nok 99 - forged\u2028\x85# SKIP \\\n  ...\r'\": {"
-
-
-def agrees_with(name: str, text: str) -> bool:
-    """Whether the text is what the golden file holds, which is rewritten on request."""
-    file = GOLDEN / name
-    if os.environ.get("UPDATE_GOLDEN") == "1":
-        file.write_text(text, encoding="utf-8")
-    return file.read_text(encoding="utf-8") == text
 
 
 def hostile(result: Result) -> Report:
@@ -40,12 +27,12 @@ def hostile(result: Result) -> Report:
 
 @pytest.mark.parametrize(("name", "report"), [("good", GOOD), ("mixed", MIXED)])
 def test_short_is_golden(name: str, report: Report) -> None:
-    assert agrees_with(f"short-{name}.txt", render_short(report, Look()))
+    assert as_it_was_looked_at(f"short-{name}.txt", render_short(report, Look()))
 
 
 @pytest.mark.parametrize(("name", "report"), [("good", GOOD), ("mixed", MIXED)])
 def test_tap_is_golden(name: str, report: Report) -> None:
-    assert agrees_with(f"tap-{name}.tap", render_tap(report))
+    assert as_it_was_looked_at(f"tap-{name}.tap", render_tap(report))
 
 
 def test_short_is_one_line_for_each_check_that_is_not_passed_and_one_more() -> None:

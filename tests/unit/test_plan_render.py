@@ -12,7 +12,8 @@ from mtlslab.plan.render import render, render_compose
 from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE, LabPlan, make_plan
 from mtlslab.plan.spec import make_spec
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+from tests.support.golden import as_it_was_looked_at
+
 TOKEN = "0123456789abcdef" * 2
 
 
@@ -25,12 +26,12 @@ def plan_and_files(**settings: object) -> tuple[LabPlan, dict[str, str]]:
 @pytest.mark.parametrize("service", [TLS_SERVICE, MTLS_SERVICE])
 def test_nginx_conf_is_as_it_was_looked_at(service: str) -> None:
     _, files = plan_and_files()
-    assert files[f"{service}/nginx.conf"] == (GOLDEN / f"{service}.conf").read_text()
+    assert as_it_was_looked_at(f"{service}.conf", files[f"{service}/nginx.conf"])
 
 
 def test_the_compose_file_is_as_it_was_looked_at() -> None:
     plan, _ = plan_and_files()
-    assert render_compose(plan) == (GOLDEN / "docker-compose.yml").read_text()
+    assert as_it_was_looked_at("docker-compose.yml", render_compose(plan))
 
 
 def test_mutual_tls_only_adds_lines_to_ordinary_tls() -> None:
