@@ -356,7 +356,7 @@ def test_a_client_that_does_not_verify_fails_every_check_of_the_clients_side(run
     report = run_all(running_lab.context, probe=lambda what: attempt(dataclasses.replace(what, insecure=True)))
     wanted = {family for family in FAMILIES if "untrusted" in family or family.startswith("client-refuses")}
     assert families(report, Result.FAIL) == wanted
-    assert len(wanted) == 11
+    assert len(wanted) >= 11
 
 
 def test_a_client_that_compares_no_host_names_is_caught(running_lab: RunningLab) -> None:
@@ -370,7 +370,7 @@ def test_a_client_that_trusts_nobody_fails_the_good_cases(running_lab: RunningLa
         running_lab.context, ["client"], probe=lambda what: attempt(dataclasses.replace(what, cacert=None))
     )
     assert families(report, Result.FAIL) == {"client-accepts-good-server"}
-    assert len(families(report, Result.SKIP)) == 10
+    assert len(families(report, Result.SKIP)) >= 10
 
 
 # --- what is said about them

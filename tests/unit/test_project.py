@@ -273,3 +273,13 @@ def test_the_issue_forms_are_valid_and_ask_for_what_helps(form: str, asked: tupl
     assert all(isinstance(option, str) for element in elements for option in element["attributes"].get("options", []))
     assert any(element["validations"]["required"] for element in elements)
     assert [words for words in asked if words not in text] == []
+
+
+@pytest.mark.parametrize("document", ["CONTRIBUTING.md", "docs/adding.md"])
+def test_a_guide_names_only_files_that_are_there(document: str) -> None:
+    """Whoever follows it finds what it names; words in capitals stand for a name."""
+    named = re.findall(
+        r"(?:^|[`( ])((?:tests|lab|templates|docs|\.ci|\.github)/[\w./-]*)", (ROOT / document).read_text()
+    )
+    assert len(named) >= 8
+    assert [path for path in named if "NAME" not in path and not (ROOT / path).exists()] == []
