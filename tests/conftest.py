@@ -98,11 +98,15 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test of tests/nginx or tests/engine has that marker: where it lies says what it needs."""
+    """Where a test lies says what it needs: those of tests/nginx and tests/engine have that marker."""
     for item in items:
         room = item.path.relative_to(TESTS).parts[0]
         if room in ("nginx", "engine"):
             item.add_marker(room)
+        elif room == "unit" and {"nginx_binary", "engine"} & set(getattr(item, "fixturenames", ())):
+            raise pytest.UsageError(
+                f"{item.nodeid} starts nginx or an engine: it belongs into tests/nginx or tests/engine"
+            )
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
