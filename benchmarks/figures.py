@@ -14,8 +14,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from mtlslab.probe.attempt import Attempt, Credential, attempt
-from mtlslab.probe.connection import _cached_context
+from mtlslab.probe.attempt import attempt
+from mtlslab.probe.context import _cached_context
+from mtlslab.probe.model import Attempt, Credential
 
 from benchmarks.measure import NotMeasuredError, Samples, Side, alternate, environment, mtlslab, run, seconds_of
 from benchmarks.places import Places, nginx

@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mtlslab.plan.spec import DEFAULT_IMAGE
-from mtlslab.probe.attempt import Attempt, attempt
+from mtlslab.probe.attempt import attempt
+from mtlslab.probe.model import Attempt
 
 from benchmarks.measure import NotMeasuredError, mtlslab, run
 

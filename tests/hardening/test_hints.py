@@ -10,8 +10,8 @@ from pathlib import Path, PurePath
 
 import pytest
 from mtlslab.plan.shell import shell_line
-from mtlslab.probe.attempt import Attempt, Credential
 from mtlslab.probe.curl import curl_command
+from mtlslab.probe.model import Attempt, Credential
 
 from tests.support.cli import ROOT, Run, environment, mtlslab
 from tests.support.other_user import MALLORY, home_of, mtlslab_as, root_only

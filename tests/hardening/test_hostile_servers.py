@@ -16,8 +16,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from mtlslab.probe.attempt import Attempt, Observation, attempt
+from mtlslab.probe.attempt import attempt
 from mtlslab.probe.connection import MAX_RECEIVED
+from mtlslab.probe.model import Attempt, Observation
 
 from tests.support.cli import Run, command, environment
 from tests.support.foreign_servers import crowd_server, make_certificates, server_context, tls_server

@@ -16,7 +16,8 @@ import pytest
 from junitparser import JUnitXml
 from mtlslab.audit import audit as run_audit
 from mtlslab.audit import make_request
-from mtlslab.probe.attempt import Attempt, attempt
+from mtlslab.probe.attempt import attempt
+from mtlslab.probe.model import Attempt
 
 from tests.support.cli import Run, mtlslab
 from tests.support.foreign_servers import (

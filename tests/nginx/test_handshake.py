@@ -20,9 +20,9 @@ from mtlslab.handshake.decode import decode
 from mtlslab.handshake.messages import NO_CERTIFICATE, describe
 from mtlslab.pki import load_credential
 from mtlslab.pki.faults import build
-from mtlslab.probe.attempt import Attempt, Credential
+from mtlslab.probe import attempt as engine
 from mtlslab.probe.attempt import attempt as probe
-from mtlslab.probe.connection import connect
+from mtlslab.probe.model import Attempt, Credential
 from mtlslab.verify.pictures import THIEF, examples, record_examples
 from mtlslab.verify.runner import credential_files
 
@@ -294,12 +294,14 @@ def test_the_secrets_leave_no_file_behind(lab: RunningLab, tmp_path: Path, monke
     """Not even for a moment in which the program could be killed: the name is gone before anything is sent."""
     left_while_connecting = []
 
+    real = engine.connect
+
     def connecting(*arguments: Any) -> socket.socket:
         left_while_connecting.append(list(tmp_path.iterdir()))
-        return connect(*arguments)
+        return real(*arguments)
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(record, "connect", connecting)
+    monkeypatch.setattr(engine, "connect", connecting)
     assert record_handshake(attempt(lab)).ending == "served with HTTP 200"
     assert left_while_connecting == [[]]
     assert list(tmp_path.iterdir()) == []

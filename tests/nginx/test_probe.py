@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 from mtlslab.pki import new_key
-from mtlslab.probe.attempt import MAX_BODY, Attempt, Credential, Phase, Side, attempt
+from mtlslab.probe.attempt import attempt
+from mtlslab.probe.model import MAX_BODY, Attempt, Credential, Phase, Side
 from mtlslab.verify.runner import credential_files
 
 from tests.support.verify_lab import (

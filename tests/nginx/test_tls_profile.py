@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from mtlslab.plan.services import MTLS_SERVICE, SERVICES
-from mtlslab.probe.connection import VERSIONS
+from mtlslab.probe.context import VERSIONS
 
 from tests.support.cli import ROOT, mtlslab
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from mtlslab.errors import ExitCode, MachineError, SpecError
 from mtlslab.plan.shell import shell_line
-from mtlslab.probe.attempt import Attempt, Credential, Observation, Phase
 from mtlslab.probe.curl import curl_command
+from mtlslab.probe.model import Attempt, Credential, Observation, Phase
 from mtlslab.runtime.base import LogLine
 from mtlslab.verify.checks import Check, Outcome, Result, Severity, catalogue
 from mtlslab.verify.checks import families as checks_by_family

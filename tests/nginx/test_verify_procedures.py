@@ -19,14 +19,15 @@ from pathlib import Path
 import psutil
 import pytest
 from mtlslab import pki
+from mtlslab.pki.servers import OTHER_HOST, SERVER_CREDENTIALS
 from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE
-from mtlslab.probe.attempt import Attempt, Observation, attempt
+from mtlslab.probe.attempt import attempt
+from mtlslab.probe.model import Attempt, Observation
 from mtlslab.verify.checks import Check, Result, catalogue, judge
 from mtlslab.verify.checks.entries_procedures import ENTRIES
 from mtlslab.verify.checks.model import CRL_TRIAL, SMALL_SERVER
 from mtlslab.verify.context import VerifyContext
 from mtlslab.verify.procedures import TRIALS, TrialResult, command_of
-from mtlslab.verify.procedures.servers import OTHER_HOST, SERVER_CREDENTIALS
 from mtlslab.verify.proof.mutants import CIPHERS, PROTOCOLS
 from mtlslab.verify.report import Report
 from mtlslab.verify.runner import make_attempt, run_checks

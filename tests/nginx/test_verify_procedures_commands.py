@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 from mtlslab.cli.lazy import COMMANDS
 from mtlslab.errors import LabNotFoundError, MachineError, SpecError
+from mtlslab.pki.servers import SERVER_CREDENTIALS
 from mtlslab.plan.shell import shell_line
-from mtlslab.probe.attempt import Attempt, attempt
+from mtlslab.probe.attempt import attempt
+from mtlslab.probe.model import Attempt
 from mtlslab.verify.checks import Outcome, catalogue
 from mtlslab.verify.checks.entries_procedures import ENTRIES
 from mtlslab.verify.procedures.server import SmallServer
-from mtlslab.verify.procedures.servers import SERVER_CREDENTIALS
 from mtlslab.verify.procedures.serving import issue_server, open_server, run_client
 from mtlslab.verify.runner import run_checks
 from mtlslab.workspace.directory import LabRecord, Workspace

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE
-from mtlslab.probe.attempt import Attempt, Observation, Phase, Side
+from mtlslab.probe.model import Attempt, Observation, Phase, Side
 from mtlslab.verify.checks import Check, Expectation, Outcome, Severity, Trust
 from mtlslab.verify.checks.model import PAGES
 from mtlslab.verify.context import VerifyContext

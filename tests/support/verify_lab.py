@@ -21,7 +21,8 @@ from mtlslab.plan.paths import WEAK_CLIENT
 from mtlslab.plan.render import render
 from mtlslab.plan.services import LabPlan, Service, make_plan
 from mtlslab.plan.spec import LabSpec
-from mtlslab.probe.attempt import Attempt, attempt
+from mtlslab.probe.attempt import attempt
+from mtlslab.probe.model import Attempt
 from mtlslab.runtime.base import LogLine
 from mtlslab.verify.checks import catalogue
 from mtlslab.verify.checks.entries_tutorial import ENTRIES

@@ -15,7 +15,7 @@ from mtlslab.audit import make_request, parse_target
 from mtlslab.audit.judge import judge_right_client, judge_stranger
 from mtlslab.errors import SpecError
 from mtlslab.handshake.authorities import announced_names
-from mtlslab.probe.attempt import Observation, Phase, Side
+from mtlslab.probe.model import Observation, Phase, Side
 from mtlslab.verify.checks.model import Result
 
 from tests.support.cli import mtlslab

@@ -11,7 +11,7 @@ import pytest
 from mtlslab.errors import MachineError, SpecError
 from mtlslab.pki.faults import FAULTS
 from mtlslab.plan.services import MTLS_SERVICE, SERVICES
-from mtlslab.probe.attempt import Observation, Phase, Side
+from mtlslab.probe.model import Observation, Phase, Side
 from mtlslab.runtime.base import LogLine
 from mtlslab.verify.checks import (
     Check,

@@ -10,9 +10,9 @@ from mtlslab.audit.judge import Verdict, judge_right_client, judge_stranger, obs
 from mtlslab.audit.report import AuditFinding, Offer, ServerFacts
 from mtlslab.audit.target import Target
 from mtlslab.audit.unauthorised import BASIC, NO_CERTIFICATE, Stranger, Wanted
-from mtlslab.probe.attempt import Attempt, Credential, Observation
-from mtlslab.probe.connection import OLD_VERSIONS
+from mtlslab.probe.context import OLD_VERSIONS
 from mtlslab.probe.curl import curl_command
+from mtlslab.probe.model import Attempt, Credential, Observation
 from mtlslab.verify.checks.model import Result, Severity
 
 SERVER = "The server"

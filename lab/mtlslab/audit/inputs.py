@@ -11,8 +11,8 @@ from mtlslab.audit.run import AuditRequest
 from mtlslab.audit.target import parse_target
 from mtlslab.audit.unauthorised import ClientCa
 from mtlslab.errors import SpecError
-from mtlslab.probe.attempt import DEFAULT_TIMEOUT, Credential
-from mtlslab.probe.connection import ContextKey, client_context
+from mtlslab.probe.context import ContextKey, client_context
+from mtlslab.probe.model import DEFAULT_TIMEOUT, Credential
 
 MAX_TIMEOUT = 300.0  # seconds
 

@@ -11,7 +11,7 @@ import re
 from enum import StrEnum
 from typing import Any
 
-from mtlslab.probe.attempt import Observation, Phase, Side
+from mtlslab.probe.model import Observation, Phase, Side
 from mtlslab.verify.checks.model import PAGES, Result
 
 

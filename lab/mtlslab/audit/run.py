@@ -18,8 +18,9 @@ from mtlslab.audit.unauthorised import LIFETIME, NO_CERTIFICATE, ClientCa, Forge
 from mtlslab.errors import MachineError
 from mtlslab.handshake.authorities import announced_names
 from mtlslab.lifecycle.interrupts import worker_pool
-from mtlslab.probe.attempt import DEFAULT_TIMEOUT, Attempt, Credential, Observation, Side, attempt
-from mtlslab.probe.connection import VERSIONS
+from mtlslab.probe.attempt import attempt
+from mtlslab.probe.context import VERSIONS
+from mtlslab.probe.model import DEFAULT_TIMEOUT, Attempt, Credential, Observation, Side
 from mtlslab.verify.checks.model import Result
 
 if TYPE_CHECKING:

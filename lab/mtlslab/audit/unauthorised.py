@@ -17,7 +17,7 @@ from cryptography import x509
 from mtlslab import pki
 from mtlslab.pki.faults import FAULTS, Fault, Outcome, build
 from mtlslab.pki.faults import Severity as FaultSeverity
-from mtlslab.probe.attempt import Credential
+from mtlslab.probe.model import Credential
 from mtlslab.probe.secret_files import Keep, secret_files
 from mtlslab.verify.checks.model import Severity
 

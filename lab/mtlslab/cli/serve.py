@@ -63,7 +63,7 @@ def serve(
 
 
 def _list() -> None:
-    from mtlslab.verify.procedures.servers import SERVER_CREDENTIALS
+    from mtlslab.pki.servers import SERVER_CREDENTIALS
 
     width = max(map(len, SERVER_CREDENTIALS))
     for entry in SERVER_CREDENTIALS.values():

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mtlslab.handshake.reader import Reader, read_extensions
+from mtlslab.probe.reader import Reader, read_extensions
 
 if TYPE_CHECKING:
     from cryptography import x509

@@ -7,16 +7,17 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 
 from mtlslab.handshake import messages
-from mtlslab.handshake.keys import SUITES, KeyLog, Protection, Suite, tls12_protection, tls13_protection
-from mtlslab.handshake.model import ALERT, APPLICATION_DATA, ENCRYPTED_RECORD, NOT_TLS, Message, Sender
+from mtlslab.handshake.model import ALERT, APPLICATION_DATA, ENCRYPTED_RECORD, NOT_TLS, Message
+from mtlslab.probe import hello, records
+from mtlslab.probe.keys import SUITES, Protection, Suite, suite_name, tls12_protection, tls13_protection
+from mtlslab.probe.model import Chunk, KeyLog, Sender
 
-Chunk = tuple[Sender, bytes]
-"""Who sent it, and bytes as they passed through the socket."""
-
-_CHANGE_CIPHER_SPEC, _ALERT, _HANDSHAKE, _APPLICATION_DATA = 20, 21, 22, 23  # RFC 8446 section 5.1
-_KINDS = {_CHANGE_CIPHER_SPEC: "ChangeCipherSpec", _ALERT: ALERT, _APPLICATION_DATA: APPLICATION_DATA}
+_KINDS = {
+    records.CHANGE_CIPHER_SPEC: "ChangeCipherSpec",
+    records.ALERT: ALERT,
+    records.APPLICATION_DATA: APPLICATION_DATA,
+}
 _CLIENT_HELLO, _SERVER_HELLO, _FINISHED = 1, 2, 20  # RFC 8446 section 4
-_HEADER = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,7 @@ def decode(chunks: Iterable[Chunk], secrets: KeyLog) -> Decoded:
     return Decoded(
         messages=tuple(_message(entry, version) for entry in decoder.entries),
         tls_version=version,
-        cipher=messages.suite_name(decoder.suite_code) if version else "",
+        cipher=suite_name(decoder.suite_code) if version else "",
     )
 
 
@@ -98,18 +99,18 @@ class _Decoder:
             self._add(sender, ENCRYPTED_RECORD, body, True)
             return
         content, data, encrypted = opened
-        if content == _HANDSHAKE:
+        if content == records.HANDSHAKE:
             self._handshake(sender, data, encrypted)
         elif content in _KINDS:
             self._add(sender, _KINDS[content], data, encrypted)
-        if content == _CHANGE_CIPHER_SPEC and self.version == "1.2":
+        if content == records.CHANGE_CIPHER_SPEC and self.version == "1.2":
             self._protect_tls12(sender)
 
     def _open(self, sender: Sender, header: bytes, body: bytes) -> tuple[int, bytes, bool] | None:
         """Content type, plaintext, and whether it was encrypted; None if it cannot be opened."""
         protection = self._directions[sender].protection
         # In TLS 1.3 encrypted records look like application data, and nothing else is encrypted (RFC 8446 section 5.2).
-        if header[0] != _APPLICATION_DATA and (protection is None or protection.tls13):
+        if header[0] != records.APPLICATION_DATA and (protection is None or protection.tls13):
             return header[0], body, False
         if protection is None:
             return None
@@ -135,7 +136,7 @@ class _Decoder:
         if kind in (_CLIENT_HELLO, _SERVER_HELLO):
             self._randoms[sender] = body[2:34]
         if kind == _SERVER_HELLO and sender is Sender.SERVER and not messages.is_retry(body):
-            self.version, self.suite_code = messages.negotiated(body)
+            self.version, self.suite_code = hello.negotiated(body)
             if self.version == "1.3":
                 self._protect_tls13(Sender.CLIENT, application=False)
                 self._protect_tls13(Sender.SERVER, application=False)
@@ -166,13 +167,13 @@ def _records(direction: _Direction) -> Iterator[tuple[bytes, bytes]]:
     """The complete records of a stream; what is not TLS stays where it is."""
     raw = direction.raw
     while raw and not direction.lost:
-        if not 20 <= raw[0] <= 23 or (len(raw) > 1 and raw[1] != 3):
+        if not records.is_tls(bytes(raw[:2])):
             direction.lost = True
-        length = int.from_bytes(raw[3:_HEADER]) if len(raw) >= _HEADER else 0
-        if direction.lost or len(raw) < _HEADER + length:
+        length = int.from_bytes(raw[3 : records.HEADER]) if len(raw) >= records.HEADER else 0
+        if direction.lost or len(raw) < records.HEADER + length:
             return
-        header, body = bytes(raw[:_HEADER]), bytes(raw[_HEADER : _HEADER + length])
-        del raw[: _HEADER + length]
+        header, body = bytes(raw[: records.HEADER]), bytes(raw[records.HEADER : records.HEADER + length])
+        del raw[: records.HEADER + length]
         yield header, body
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 
 from mtlslab.handshake.authorities import names_in
-from mtlslab.handshake.keys import SUITES
-from mtlslab.handshake.reader import Reader, read_extensions
-from mtlslab.probe.connection import ALERTS
+from mtlslab.probe.hello import negotiated, version_name
+from mtlslab.probe.http import title_of
+from mtlslab.probe.keys import suite_name
+from mtlslab.probe.reader import Reader, read_certificates, read_extensions
+from mtlslab.probe.records import alert_name
 
 NO_CERTIFICATE = "empty: no certificate"
 
@@ -28,7 +30,6 @@ _NAMES = {  # RFC 8446 section 4 and RFC 5246 section 7.4
     22: "CertificateStatus",
     24: "KeyUpdate",
 }
-_VERSIONS = {0x0301: "1.0", 0x0302: "1.1", 0x0303: "1.2", 0x0304: "1.3"}
 _SCHEMES = {  # RFC 8446 section 4.2.3
     0x0201: "rsa_pkcs1_sha1",
     0x0203: "ecdsa_sha1",
@@ -50,7 +51,6 @@ _SCHEMES = {  # RFC 8446 section 4.2.3
 # RFC 8446 section 4.1.3: the random of a ServerHello that is a HelloRetryRequest.
 _RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
 _SERVER_NAME, _ALPN, _SUPPORTED_VERSIONS = 0, 16, 43  # RFC 8446 section 4.2
-_TITLE = re.compile(r"<title>\s*(.*?)\s*</title>", re.IGNORECASE | re.DOTALL)
 _STATUS = re.compile(r"HTTP/\d(?:\.\d)? (\d{3})\b")
 _MAX_TEXT = 200
 _MAX_NAMES = 5
@@ -78,7 +78,7 @@ def describe_alert(data: bytes) -> dict[str, str]:
     if len(data) < 2:
         return {"description": "unreadable"}
     level = {1: "warning", 2: "fatal"}.get(data[0], str(data[0]))
-    return {"level": level, "description": ALERTS.get(data[1], f"alert_{data[1]}")}
+    return {"level": level, "description": alert_name(data[1])}
 
 
 def describe_http(data: bytes) -> dict[str, str]:
@@ -90,8 +90,7 @@ def describe_http(data: bytes) -> dict[str, str]:
     if status is None:
         return details
     details["status"] = status[1]
-    title = _TITLE.search(body)
-    details["page"] = _printable(title[1]) if title else first_line(body.encode())
+    details["page"] = _printable(title_of(body)) or first_line(body.encode())
     for field in fields:
         name, _, value = field.partition(":")
         if name.lower() in ("x-ssl-client-verify", "x-ssl-client-subject"):
@@ -105,30 +104,9 @@ def first_line(data: bytes) -> str:
     return _printable(lines[0]) if lines else ""
 
 
-def suite_name(code: int) -> str:
-    """A cipher suite's name at IANA, or its number."""
-    return SUITES[code].name if code in SUITES else f"0x{code:04X}"
-
-
 def is_retry(body: bytes) -> bool:
     """Whether the body of a ServerHello is a HelloRetryRequest."""
     return body[2:34] == _RETRY
-
-
-def negotiated(body: bytes) -> tuple[str, int]:
-    """Version and number of the cipher suite, from the body of a ServerHello.
-
-    Raises:
-        ValueError: it cannot be read.
-    """
-    reader = Reader(body)
-    legacy = reader.number(2)
-    reader.take(32)
-    reader.vector(1)
-    suite = reader.number(2)
-    reader.take(1)
-    chosen = read_extensions(reader).get(_SUPPORTED_VERSIONS)
-    return _version(int.from_bytes(chosen) if chosen else legacy), suite
 
 
 def _details(name: str, body: bytes, version: str) -> dict[str, str]:
@@ -178,16 +156,12 @@ def _server_name(extension: bytes | None) -> str:
 
 def _offered(extension: bytes | None, legacy: int) -> str:
     if not extension:
-        return f"TLS {_version(legacy)}"
+        return f"TLS {version_name(legacy)}"
     block = Reader(Reader(extension).vector(1))
     offered = []
     while block:
-        offered.append(f"TLS {_version(block.number(2))}")
+        offered.append(f"TLS {version_name(block.number(2))}")
     return ", ".join(offered)
-
-
-def _version(code: int) -> str:
-    return _VERSIONS.get(code, f"0x{code:04x}")
 
 
 def _alpn(extension: bytes | None) -> str:
@@ -203,14 +177,7 @@ def _certificate_request(body: bytes, version: str) -> dict[str, str]:
 
 
 def _certificate(body: bytes, version: str) -> dict[str, str]:
-    reader = Reader(body)
-    if version == "1.3":
-        reader.vector(1)  # request context
-    block, certificates = Reader(reader.vector(3)), []
-    while block:
-        certificates.append(block.vector(3))
-        if version == "1.3":
-            block.vector(2)  # extensions of this certificate
+    certificates = read_certificates(Reader(body), tls13=version == "1.3")
     if not certificates:
         return {"certificate": NO_CERTIFICATE}
     subject, issuer = _subject_and_issuer(certificates[0])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any
+
+from mtlslab.probe.model import Sender
 
 ALERT = "Alert"
 APPLICATION_DATA = "ApplicationData"
@@ -13,18 +14,6 @@ ENCRYPTED_RECORD = "encrypted record"
 NOT_TLS = "not TLS"
 
 _GOODBYES = ("close_notify", "user_canceled")  # RFC 8446 section 6.1: they end a connection and refuse nothing
-
-
-class Sender(StrEnum):
-    """Who sent a message."""
-
-    CLIENT = "client"
-    SERVER = "server"
-
-    @property
-    def other(self) -> Sender:
-        """Who received it."""
-        return Sender.SERVER if self is Sender.CLIENT else Sender.CLIENT
 
 
 @dataclasses.dataclass(frozen=True)

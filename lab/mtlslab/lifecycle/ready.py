@@ -7,7 +7,8 @@ import time
 from mtlslab.errors import NotReadyError
 from mtlslab.plan.services import LabPlan, Service
 from mtlslab.plan.spec import reachable_address
-from mtlslab.probe.attempt import Attempt, Observation, attempt
+from mtlslab.probe.attempt import attempt
+from mtlslab.probe.model import Attempt, Observation
 from mtlslab.runtime.base import Runtime, State
 
 POLL_SECONDS = 0.02

@@ -6,7 +6,7 @@ import dataclasses
 import textwrap
 from collections.abc import Iterator
 
-from mtlslab.handshake.model import Message, Sender, Transcript
+from mtlslab.handshake import Message, Sender, Transcript
 
 WIDTH = 1000
 CLIENT_X, SERVER_X = 70, WIDTH - 70

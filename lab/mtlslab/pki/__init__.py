@@ -40,6 +40,7 @@ from mtlslab.pki.keys import (
     new_keys,
     signature_hash,
 )
+from mtlslab.pki.names import Name
 from mtlslab.plan.spec import LabSpec
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "SERVER_CA_PATH_LENGTH",
     "Credential",
     "Extensions",
+    "Name",
     "Pki",
     "PrivateKey",
     "PublicKey",

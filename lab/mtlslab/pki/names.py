@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from cryptography import x509
 
+Name = x509.Name
+"""A distinguished name."""
+
 _INTEGER_0, _NO_ATTRIBUTES = b"\x02\x01\x00", b"\xa0\x00"
 _BIT_STRING, _SEQUENCE = 0x03, 0x30
 _ED25519 = bytes.fromhex("300506032b6570")  # AlgorithmIdentifier of Ed25519 (RFC 8410 section 3), in DER

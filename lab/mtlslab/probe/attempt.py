@@ -1,4 +1,4 @@
-"""One TLS + HTTP attempt as a client, told as facts. A probe never judges: see ``mtlslab.verify.checks`` for verdicts.
+"""The engine: one attempt at a server, told as facts. A probe never judges: see ``mtlslab.verify.checks`` for verdicts.
 
 Two facts keep a verdict honest. The *phase* says how far the attempt came, the *side* whose doing the end was: a
 connection that was never made and a certificate that never left this machine are no refusal by the server.
@@ -6,179 +6,61 @@ connection that was never made and a certificate that never left this machine ar
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import hashlib
 import http.client
-import io
-import re
-import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, cast
-from urllib.parse import quote
+from typing import Any, BinaryIO
 
-from mtlslab.probe.connection import Connection, ContextKey, Deadline, client_context, connect
+from mtlslab.probe.connection import Connection, Deadline, Wire, connect
+from mtlslab.probe.context import Session, client_context, key_for, key_log, new_context
+from mtlslab.probe.hello import first_answer, second_handshake
+from mtlslab.probe.http import read_answer, request_bytes
+from mtlslab.probe.keys import read_key_log
+from mtlslab.probe.model import Attempt, KeyLog, Observation, Phase, Recording, Side
+from mtlslab.probe.records import HANDSHAKE, alert_in, is_tls, record
 
-DEFAULT_TIMEOUT = 5.0
-DEFAULT_PATH = "/hello-world.txt"
-MAX_BODY = 2048  # bytes of the answer that are kept; an error page is a tenth of it
 _MAX_ERROR = 300
-_MAX_HEADER = 4096  # characters of one header; a subject is a tenth of it
-
-# No room for backtracking: the page may be made to waste our time.
-_TITLE = re.compile(r"<title>([^<]*)", re.IGNORECASE)
-_HEADERS = re.compile(r"server|content-type|location|x-ssl-client-.*", re.IGNORECASE)
-
-
-class Phase(StrEnum):
-    """Where an attempt ended; ``DONE`` is an HTTP answer, whatever its status."""
-
-    LOAD = "load"
-    CONNECT = "connect"
-    HANDSHAKE = "handshake"
-    SEND = "send"
-    READ = "read"
-    DONE = "done"
-
-
-class Side(StrEnum):
-    """Whose doing the end was: ours, the server's, or nobody's that we can name (time-out, closed port)."""
-
-    LOCAL = "local"
-    PEER = "peer"
-    NONE = "none"
-
-
-@dataclasses.dataclass(frozen=True)
-class Credential:
-    """PEM files of a client certificate (chain, leaf first) and its private key."""
-
-    certificate: Path
-    key: Path
-
-
-@dataclasses.dataclass(frozen=True)
-class Attempt:
-    """What to try.
-
-    Attributes:
-        port: TCP port.
-        host: name in the URL, in SNI (unless it is an IP address) and in the host name check.
-        address: where to connect; empty means ``host``.
-        path: path of the URL, beginning with a slash.
-        tls_version: the only TLS version offered, a key of ``VERSIONS``; None offers what OpenSSL offers.
-        cacert: PEM file with the trust anchors for the server certificate; None trusts no CA at all.
-        system_trust: trust the CAs that the system trusts, too.
-        insecure: accept any server certificate, as ``curl --insecure`` does.
-        check_hostname: compare the server certificate with ``host``.
-        credential: the client's certificate and key; None for a client without.
-        weak: load also a credential that OpenSSL finds too weak, at its security level 0.
-        timeout: seconds for everything together, from connecting to the end of the answer.
-        nonce: sent as query parameter ``probe``, so that the server's log line can be found; empty sends none.
-    """
-
-    port: int
-    host: str = "localhost"
-    address: str = ""
-    path: str = DEFAULT_PATH
-    tls_version: str | None = None
-    cacert: Path | None = None
-    insecure: bool = False
-    check_hostname: bool = True
-    credential: Credential | None = None
-    weak: bool = False
-    system_trust: bool = False
-    timeout: float = DEFAULT_TIMEOUT
-    nonce: str = ""
-
-    @property
-    def authority(self) -> str:
-        """Host and port as they stand in the URL; an IPv6 address in brackets (RFC 3986 section 3.2.2)."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
-    def url(self) -> str:
-        """The URL without the nonce."""
-        return f"https://{self.authority}{self.path}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Observation:
-    """What happened. Empty strings and None mean "not seen".
-
-    Attributes:
-        phase: where the attempt ended.
-        side: whose doing that was; ``NONE`` after an HTTP answer.
-        error: the library's or the system's words, one line.
-        alert: the TLS alert by its name in RFC 8446 section 6, such as ``unknown_ca``.
-        alert_from: the side that sent the alert: ``LOCAL`` or ``PEER``.
-        closed: whether the server ended the connection without an answer.
-        verify_code: OpenSSL's X509_V_ERR number for the server certificate that was not trusted.
-        verify_error: the same in words.
-        preface: first bytes from the server if they are not TLS records, as text.
-        heard: whether the server sent anything at all.
-        tls_version: negotiated version, ``"1.2"`` or ``"1.3"``.
-        cipher: negotiated cipher suite, OpenSSL's name.
-        agreed: whether the server agreed to a TLS version that was offered, even if the handshake failed after that.
-        certificate_requested: whether the server asked for a client certificate; None when it cannot be told.
-        certificate_request: the CertificateRequest itself, a handshake message with its header; empty without one.
-        presented: how the client answered it: with a certificate (True), with an empty one (False), not at all (None).
-        sent_fingerprint: SHA-1 (lower case hex) of the DER of the certificate that the client had, as nginx shows it.
-        status: HTTP status.
-        title: title of the HTML page, as nginx's error pages have one.
-        body: first ``MAX_BODY`` bytes of the answer as text.
-        headers: the answer's headers of interest, names in lower case.
-        duration: seconds from the first step to the last.
-    """
-
-    phase: Phase
-    side: Side = Side.NONE
-    error: str = ""
-    alert: str = ""
-    alert_from: Side | None = None
-    closed: bool = False
-    verify_code: int | None = None
-    verify_error: str = ""
-    preface: str = ""
-    heard: bool = False
-    tls_version: str = ""
-    cipher: str = ""
-    agreed: bool = False
-    certificate_requested: bool | None = None
-    certificate_request: bytes = dataclasses.field(default=b"", repr=False)
-    presented: bool | None = None
-    sent_fingerprint: str = ""
-    status: int | None = None
-    title: str = ""
-    body: str = ""
-    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    duration: float = 0.0
-
-    @property
-    def answered(self) -> bool:
-        """Whether a TLS handshake and an HTTP answer came about, whatever the status."""
-        return self.status is not None
+# One class: which of them shows depends on who wins a race inside the server's kernel.
+_CLOSED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
 def attempt(what: Attempt) -> Observation:
     """Try it once, and tell what happened. Network and TLS failures are facts, not exceptions."""
     begin = time.perf_counter()
-    facts = _Run(what).facts()
+    with contextlib.ExitStack() as stack:
+        facts = _Run(what, stack).facts()
     return Observation(**facts, duration=time.perf_counter() - begin)
+
+
+def words_of(error: Exception) -> str:
+    """What the library or the system says about a failed attempt, on one line."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        text = error.verify_message
+    elif isinstance(error, ssl.SSLError) and error.reason:
+        text = error.reason.replace("_", " ").lower()
+    elif isinstance(error, OSError) and error.strerror:
+        text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    else:
+        text = str(error) or type(error).__name__
+    return " ".join(text.split())[:_MAX_ERROR]
 
 
 class _Run:
     """One attempt under way: remembers the phase, so that a failure is told with its place."""
 
-    def __init__(self, what: Attempt) -> None:
+    def __init__(self, what: Attempt, stack: contextlib.ExitStack) -> None:
         self.what = what
         self.phase = Phase.LOAD
-        self.deadline = Deadline(what.timeout)
-        self.connection: Connection | None = None
         self.sent_fingerprint = ""
+        self._stack = stack
+        self._deadline = Deadline(what.timeout)
+        self._context: ssl.SSLContext | None = None
+        self._log: BinaryIO | None = None
+        self._wire: Wire | None = None
+        self._connection: Connection | None = None
 
     def facts(self) -> dict[str, Any]:
         """The fields of the observation."""
@@ -189,56 +71,128 @@ class _Run:
         return {"phase": self.phase, "sent_fingerprint": self.sent_fingerprint, **self._seen(), **end}
 
     def _go(self) -> dict[str, Any]:
-        context = self._load()
+        what = self.what
+        request = request_bytes(what)
+        if not (what.plain or what.hello):
+            self._context = self._load()
         self.phase = Phase.CONNECT
-        with connect(self.what.address or self.what.host, self.what.port, self.deadline) as sock:
-            self.phase = Phase.HANDSHAKE
-            self.connection = Connection(sock, context, self.what.host, self.deadline)
-            self.connection.handshake()
-            self.connection.await_verdict()
-            self.phase = Phase.SEND
-            broken = self.connection.send(request_bytes(self.what))
-            self.phase = Phase.READ
-            answer = _read_answer(self.connection, broken)
-        self.phase = Phase.DONE
-        return answer
+        sock = self._stack.enter_context(connect(what.address or what.host, what.port, self._deadline, what.source))
+        self._wire = Wire(sock, self._deadline, keep=what.record or what.renegotiate)
+        if self._context is None:
+            return self._ask(self._wire, request) if what.plain else self._say_hello(self._wire)
+        return self._speak_tls(self._wire, self._context, request)
 
     def _load(self) -> ssl.SSLContext:
-        what, credential = self.what, self.what.credential
-        key = ContextKey(
-            trust=None if what.insecure else what.cacert,
-            insecure=what.insecure,
-            check_hostname=what.check_hostname,
-            certificate=credential.certificate if credential else None,
-            key=credential.key if credential else None,
-            version=what.tls_version,
-            weak=what.weak,
-            system_trust=what.system_trust,
-        )
-        context = client_context(key)
-        if credential:
-            self.sent_fingerprint = _fingerprint(credential.certificate)
+        what, key, session = self.what, key_for(self.what), self.what.session
+        recorded = what.record or what.renegotiate
+        if session is None:
+            context = new_context(key) if recorded else client_context(key)
+        elif session.key != key or (recorded and session.shared):
+            raise ValueError("the session comes from an attempt of another kind: it cannot be resumed in this one")
+        else:
+            context = session.context
+        if recorded:
+            self._log = self._stack.enter_context(key_log(context))
+        if what.credential:
+            self.sent_fingerprint = _fingerprint(what.credential.certificate)
         return context
 
+    def _say_hello(self, wire: Wire) -> dict[str, Any]:
+        self.phase = Phase.HANDSHAKE
+        wire.send(record(HANDSHAKE, self.what.hello))
+        return first_answer(*wire.read_record())
+
+    def _speak_tls(self, wire: Wire, context: ssl.SSLContext, request: bytes) -> dict[str, Any]:
+        what = self.what
+        self.phase = Phase.HANDSHAKE
+        session = what.session.value if what.session else None
+        self._connection = connection = Connection(wire, context, what.server_name, session)
+        connection.handshake()
+        self._require_name(connection)
+        if what.renegotiate:
+            return self._renegotiate(wire, connection)
+        self.phase = Phase.READ
+        connection.await_verdict()
+        return self._ask(connection, request)
+
+    def _require_name(self, connection: Connection) -> None:
+        what = self.what
+        if what.server_name == what.host or what.insecure or not what.check_hostname:
+            return
+        from mtlslab.probe.names import require_name
+
+        require_name(connection.tls.getpeercert(binary_form=True) or b"", what.host, strict=what.strict_names)
+
+    def _ask(self, stream: Connection | Wire, request: bytes) -> dict[str, Any]:
+        self.phase = Phase.SEND
+        broken = stream.send(request) if isinstance(stream, Connection) else stream.deliver(request)
+        self.phase = Phase.READ
+        answer = read_answer(stream, self.what.method, broken)
+        self.phase = Phase.DONE
+        if self.what.record and isinstance(stream, Connection):
+            stream.drain()
+        return answer
+
+    def _renegotiate(self, wire: Wire, connection: Connection) -> dict[str, Any]:
+        self.phase = Phase.SEND
+        second = second_handshake(wire.chunks, self._secrets())
+        # RFC 5929 section 3: of a full handshake, "tls-unique" is the client's Finished.
+        finished = connection.tls.get_channel_binding("tls-unique") or b""
+        try:
+            wire.send(second.seal(self.what.server_name, finished))
+            return second.answer(*wire.read_record())
+        except ConnectionError as error:
+            return {**self._failure(error), "renegotiated": False}
+
     def _seen(self) -> dict[str, Any]:
-        if self.connection is None:
-            return {}
-        tls, tape = self.connection.tls, self.connection.tape
-        finished = self.phase in (Phase.SEND, Phase.READ, Phase.DONE)
-        cipher = tls.cipher()
-        alert = tape.alert()
-        return {
-            "heard": bool(self.connection.preface),
-            "tls_version": self._negotiated(tls.version() or "", cipher is not None),
+        wire, connection = self._wire, self._connection
+        facts: dict[str, Any] = {}
+        if wire is not None:
+            facts["heard"] = bool(wire.preface)
+        if connection is not None:
+            facts |= self._seen_of_tls(connection)
+        if self.what.record:
+            facts["recording"] = Recording(tuple(wire.chunks) if wire else (), self._secrets())
+        return facts
+
+    def _seen_of_tls(self, connection: Connection) -> dict[str, Any]:
+        tls, tape = connection.tls, connection.tape
+        cipher, alert = tls.cipher(), tape.alert()
+        version = self._negotiated(tls.version() or "", cipher is not None)
+        facts = {
+            "tls_version": version,
             "cipher": cipher[0] if cipher else "",
-            "agreed": tape.agreed,
-            # False only once the server's whole flight has been seen.
-            "certificate_requested": tape.certificate_requested or (False if finished else None),
+            "agreed": tape.agreed or connection.finished,
+            "certificate_requested": True if tape.certificate_requested else None,
             "certificate_request": tape.certificate_request,
             "presented": tape.presented,
             "alert": alert[0] if alert else "",
-            "alert_from": _ALERT_SIDES[alert[1]] if alert else None,
+            "alert_from": alert[1] if alert else None,
+            "chain": tape.chain(tls13=version == "1.3"),
         }
+        return facts | (self._seen_of_finished(connection) if connection.finished else {})
+
+    def _seen_of_finished(self, connection: Connection) -> dict[str, Any]:
+        tls, tape = connection.tls, connection.tape
+        resumed = bool(tls.session_reused)
+        return {
+            # False only once the server's whole flight has been seen, and where it might have asked.
+            "certificate_requested": tape.certificate_requested or (None if resumed else False),
+            "alpn": tls.selected_alpn_protocol() or "",
+            "resumed": resumed,
+            "session": self._session(tls.session),
+        }
+
+    def _session(self, value: ssl.SSLSession | None) -> Session | None:
+        if value is None or self._context is None or not (value.has_ticket or value.id):
+            return None
+        return Session(value, self._context, key_for(self.what), shared=self._log is None)
+
+    def _secrets(self) -> KeyLog:
+        if self._log is None:
+            return {}
+        self._log.seek(0)
+        return read_key_log(self._log.read().decode("ascii", "replace"))
 
     def _negotiated(self, version: str, agreed: bool) -> str:
         # OpenSSL forgets the version of a handshake that broke; where only one was offered, an agreed suite tells it.
@@ -248,10 +202,16 @@ class _Run:
         facts: dict[str, Any] = {"side": self._side(error), "error": self._words(error)}
         if isinstance(error, ssl.SSLCertVerificationError):
             facts |= {"verify_code": error.verify_code, "verify_error": error.verify_message}
-        if self.connection is not None:
-            facts["closed"] = isinstance(error, _CLOSED)
-            facts["preface"] = _not_tls(self.connection.preface)
-        return facts
+        if self._wire is None:
+            return facts
+        if alert := self._alert_in_clear():
+            return facts | {"side": Side.PEER, "error": f"alert {alert}", "alert": alert, "alert_from": Side.PEER}
+        preface = "" if self.what.plain else _not_tls(self._wire.preface)
+        return facts | {"closed": isinstance(error, _CLOSED), "preface": preface}
+
+    def _alert_in_clear(self) -> str:
+        """The alert that answers a request without TLS."""
+        return alert_in(self._wire.preface) if self._wire and self.what.plain else ""
 
     def _side(self, error: Exception) -> Side:
         if self.phase is Phase.LOAD:
@@ -267,67 +227,8 @@ class _Run:
         return f"no answer within {self.what.timeout:g} s" if isinstance(error, TimeoutError) else words_of(error)
 
     def _refused_by_alert(self) -> bool:
-        alert = self.connection.tape.alert() if self.connection else None
-        return alert is not None and alert[1] == "received"
-
-
-_ALERT_SIDES = {"received": Side.PEER, "sent": Side.LOCAL}
-# One class: which of them shows depends on who wins a race inside the server's kernel.
-_CLOSED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
-
-
-def request_bytes(what: Attempt) -> bytes:
-    """The HTTP request for the page, with the nonce if there is one, as every attempt sends it."""
-    nonce = f"{'&' if '?' in what.path else '?'}probe={quote(what.nonce, safe='')}" if what.nonce else ""
-    lines = (
-        f"GET {what.path}{nonce} HTTP/1.1",
-        f"Host: {what.authority}",
-        "User-Agent: mtlslab",
-        "Accept: */*",
-        "Connection: close",
-    )
-    return ("\r\n".join(lines) + "\r\n\r\n").encode()
-
-
-class _Readable:
-    """What http.client wants to see of a socket in order to read an answer from it."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def makefile(self, _mode: str) -> Any:
-        return io.BufferedReader(self._connection)
-
-
-def _read_answer(connection: Connection, broken: ConnectionError | None) -> dict[str, Any]:
-    response = http.client.HTTPResponse(cast("socket.socket", _Readable(connection)), method="GET")
-    try:
-        response.begin()
-    except ConnectionError as error:
-        raise (broken or error) from None
-    body = _read_body(response).decode("utf-8", "replace")
-    title = _TITLE.search(body)
-    return {
-        "status": response.status,
-        "headers": dict(_headers_of_interest(response)),
-        "body": body,
-        "title": title[1].strip() if title else "",
-    }
-
-
-def _read_body(response: http.client.HTTPResponse) -> bytes:
-    try:
-        return response.read(MAX_BODY)
-    except http.client.IncompleteRead as error:
-        return error.partial
-    except (OSError, ValueError, http.client.HTTPException):
-        return b""  # the status line is the answer; a body that breaks off or never ends takes nothing from it
-
-
-def _headers_of_interest(response: http.client.HTTPResponse) -> Iterator[tuple[str, str]]:
-    for name, value in response.getheaders():
-        if _HEADERS.fullmatch(name):
-            yield name.lower(), value[:_MAX_HEADER]
+        alert = self._connection.tape.alert() if self._connection else None
+        return alert is not None and alert[1] is Side.PEER
 
 
 def _fingerprint(certificate: Path) -> str:
@@ -340,20 +241,4 @@ def _fingerprint(certificate: Path) -> str:
 
 
 def _not_tls(preface: bytes) -> str:
-    # RFC 8446 section 5.1: a record begins with its content type, 20 to 23, and the major version 3.
-    if not preface or (20 <= preface[0] <= 23 and preface[1:2] in (b"\x03", b"")):
-        return ""
-    return preface.decode("latin-1")
-
-
-def words_of(error: Exception) -> str:
-    """What the library or the system says about a failed attempt, on one line."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        text = error.verify_message
-    elif isinstance(error, ssl.SSLError) and error.reason:
-        text = error.reason.replace("_", " ").lower()
-    elif isinstance(error, OSError) and error.strerror:
-        text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    else:
-        text = str(error) or type(error).__name__
-    return " ".join(text.split())[:_MAX_ERROR]
+    return "" if not preface or is_tls(preface) else preface.decode("latin-1")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mtlslab.plan.paths import WEAK_CLIENT
 from mtlslab.plan.shell import path_word
-from mtlslab.probe.attempt import Attempt
+from mtlslab.probe.model import Attempt
 
 _LOOPBACK_NAME = "localhost"
 _VERSION_OPTIONS = {"1.2": ("--tlsv1.2", "--tls-max", "1.2"), "1.3": ("--tlsv1.3",)}

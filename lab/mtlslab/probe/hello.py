@@ -1,23 +1,27 @@
-"""A ClientHello made by hand, and the first thing that the server says to it.
+"""A ClientHello made by hand, in a first or a second handshake, and the first thing that the server says to it.
 
 What a server refuses at once (old versions, broken cipher suites) is asked without OpenSSL: today's OpenSSL does not
 offer such things at all, or only at a security level that its packager may have taken away. The conversation ends with
 the server's first record, which is never encrypted: an alert, or a ServerHello that agrees.
+
+No library lets a client start a second handshake through its public interface. With the secrets of the first one, one
+more record is sealed by hand: a ClientHello that is right in every respect (RFC 5746), so that a server which allows
+renegotiation at all answers it with its ServerHello.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from mtlslab.plan.spec import is_ip_address
-from mtlslab.probe.attempt import Attempt, Observation, Phase, Side
-from mtlslab.probe.connection import ALERTS, Deadline, connect
-
-TLS_1_0, TLS_1_1, TLS_1_2 = (3, 1), (3, 2), (3, 3)
-VERSION_NAMES = {(3, 0): "SSL 3.0", TLS_1_0: "TLS 1.0", TLS_1_1: "TLS 1.1", TLS_1_2: "TLS 1.2"}
+from mtlslab.probe import records
+from mtlslab.probe.keys import SUITES, Protection, suite_name, tls12_protection
+from mtlslab.probe.model import Chunk, KeyLog, Sender, Side
+from mtlslab.probe.reader import Reader, read_extensions
+from mtlslab.probe.records import TLS_1_2
 
 # Cipher suites by their numbers, https://www.iana.org/assignments/tls-parameters
 USUAL_SUITES = (0xC02B, 0xC02F, 0xC02C, 0xC030, 0xCCA9, 0xCCA8, 0xC009, 0xC013, 0xC00A, 0xC014, 0x002F, 0x0035)
@@ -43,52 +47,12 @@ NO_PROTECTION_SUITES = {
 }
 FALLBACK_SCSV = 0x5600  # RFC 7507: "I could do better, but a better attempt has failed"
 
-ALERT_RECORD, HANDSHAKE_RECORD = 21, 22  # RFC 8446 section 5.1
-_SERVER_HELLO = 2
-_HEADER = 5
-_RECORD_LIMIT = 1 << 14
-
-
-@dataclasses.dataclass(frozen=True)
-class Answer:
-    """The server's first record.
-
-    Attributes:
-        alert: the alert by its name, empty without one.
-        version: protocol version of a ServerHello as its two bytes; None without one.
-        suite: number of the cipher suite that it chose.
-        error: why there is neither, in words.
-        closed: whether that is because the server closed the connection.
-        heard: whether the server sent anything at all.
-    """
-
-    alert: str = ""
-    version: tuple[int, int] | None = None
-    suite: int | None = None
-    error: str = ""
-    closed: bool = False
-    heard: bool = False
-
-    @property
-    def agreed(self) -> bool:
-        """Whether the server goes on with the handshake."""
-        return self.version is not None
-
-    def observation(self) -> Observation:
-        """The same as an observation; where the server agreed, it is the client that ends it."""
-        if self.agreed:
-            return Observation(Phase.HANDSHAKE, Side.LOCAL, error="the client needs no more than this", heard=True)
-        if self.alert:
-            return Observation(
-                Phase.HANDSHAKE,
-                Side.PEER,
-                error=f"alert {self.alert}",
-                alert=self.alert,
-                alert_from=Side.PEER,
-                heard=True,
-            )
-        side = Side.PEER if self.closed else Side.NONE
-        return Observation(Phase.HANDSHAKE, side, error=self.error, closed=self.closed, heard=self.heard)
+_SERVER_HELLO = 2  # RFC 8446 section 4
+_MESSAGE_HEADER = 4
+_SUPPORTED_VERSIONS = 43  # RFC 8446 section 4.2
+_VERSIONS = {0x0301: "1.0", 0x0302: "1.1", 0x0303: "1.2", 0x0304: "1.3"}
+_AFTER_FINISHED = 1  # records that each side has sealed when its Finished is out
+_ENOUGH = {"side": Side.LOCAL, "error": "the client needs no more than this"}
 
 
 def client_hello(version: tuple[int, int], suites: Iterable[int], host: str, *, finished: bytes = b"") -> bytes:
@@ -97,7 +61,7 @@ def client_hello(version: tuple[int, int], suites: Iterable[int], host: str, *, 
     Args:
         version: the highest version that the client claims to speak.
         suites: numbers of the cipher suites.
-        host: name for SNI; an IP address is not sent (RFC 6066 section 3).
+        host: name for SNI; an IP address is not sent (RFC 6066 section 3), nor is an empty name.
         finished: in a renegotiation, the verify_data of the client's Finished (RFC 5746 section 3.5).
     """
     chosen = b"".join(suite.to_bytes(2) for suite in suites)
@@ -106,54 +70,110 @@ def client_hello(version: tuple[int, int], suites: Iterable[int], host: str, *, 
     return b"\1" + _with_length(body, 3)
 
 
-def record(content: int, data: bytes, version: tuple[int, int] = TLS_1_0) -> bytes:
-    """A record; the first one of a client says TLS 1.0 whatever it speaks (RFC 8446 section 5.1)."""
-    return bytes((content, *version)) + _with_length(data, 2)
-
-
-def read_record(sock: socket.socket, deadline: Deadline) -> tuple[bytes, bytes]:
-    """Header and body of the next record; both may be short where the connection ends, or where it is not TLS.
+def negotiated(body: bytes) -> tuple[str, int]:
+    """Version and number of the cipher suite, from the body of a ServerHello.
 
     Raises:
-        OSError: the connection broke, or the deadline has passed.
+        ValueError: it cannot be read.
     """
-    header = _read(sock, _HEADER, deadline)
-    length = int.from_bytes(header[3:]) if len(header) == _HEADER else 0
-    return header, _read(sock, length if length <= _RECORD_LIMIT + 2048 else 0, deadline)
+    reader = Reader(body)
+    legacy = reader.number(2)
+    reader.take(32)
+    reader.vector(1)
+    suite = reader.number(2)
+    reader.take(1)
+    chosen = read_extensions(reader).get(_SUPPORTED_VERSIONS)
+    return version_name(int.from_bytes(chosen) if chosen else legacy), suite
 
 
-def ask(what: Attempt, hello: bytes) -> Answer:
-    """Send a ClientHello, and read the first record of the answer. Network failures are facts, not exceptions."""
-    deadline = Deadline(what.timeout)
-    try:
-        with connect(what.address or what.host, what.port, deadline) as sock:
-            sock.sendall(record(HANDSHAKE_RECORD, hello))
-            return _understand(*read_record(sock, deadline))
-    except OSError as error:
-        return Answer(error=error.strerror or str(error), closed=isinstance(error, ConnectionResetError))
+def version_name(code: int) -> str:
+    """A version of TLS by its name, such as ``1.2``, or by its number."""
+    return _VERSIONS.get(code, f"0x{code:04x}")
 
 
-def _understand(header: bytes, body: bytes) -> Answer:
+def first_answer(header: bytes, content: bytes) -> dict[str, Any]:
+    """The server's first record, as fields of an observation; where it agreed, it is the client that ends it.
+
+    Raises:
+        ConnectionError: there is none.
+        ValueError: it is neither an alert nor a ServerHello.
+    """
+    _require(header)
+    if alert := records.alert_in(header + content):
+        return _refused(alert)
+    if header[0] != records.HANDSHAKE or content[:1] != bytes([_SERVER_HELLO]):
+        raise ValueError("the server's answer is no TLS handshake")
+    version, suite = negotiated(content[_MESSAGE_HEADER:])
+    name = NO_PROTECTION_SUITES.get(suite)
+    return {**_ENOUGH, "agreed": True, "tls_version": version, "cipher": f"TLS_{name}" if name else suite_name(suite)}
+
+
+@dataclasses.dataclass(frozen=True)
+class SecondHandshake:
+    """What it takes to start a second handshake inside of a connection of TLS 1.2: the keys of both sides."""
+
+    client: Protection
+    server: Protection
+
+    def seal(self, host: str, finished: bytes) -> bytes:
+        """The record with the client's second ClientHello; ``finished`` as for :func:`client_hello`."""
+        return self.client.seal(records.HANDSHAKE, client_hello(TLS_1_2, USUAL_SUITES, host, finished=finished))
+
+    def answer(self, header: bytes, content: bytes) -> dict[str, Any]:
+        """The server's next record, as fields of an observation.
+
+        Raises:
+            ConnectionError: there is none.
+        """
+        _require(header)
+        if header[0] == records.HANDSHAKE:
+            return {**_ENOUGH, "renegotiated": True}
+        if header[0] == records.ALERT:
+            return {**_refused(self._alert(header, content)), "renegotiated": False}
+        return {"side": Side.LOCAL, "error": "the server's answer is no handshake"}
+
+    def _alert(self, header: bytes, content: bytes) -> str:
+        try:
+            return records.alert_name(self.server.open(header, content)[1][1])
+        except (ValueError, IndexError):
+            return "that cannot be read"
+
+
+def second_handshake(chunks: Sequence[Chunk], secrets: KeyLog) -> SecondHandshake:
+    """The keys of both sides after a finished handshake.
+
+    Args:
+        chunks: all that was sent in it.
+        secrets: the key log.
+
+    Raises:
+        ValueError: it is not of TLS 1.2, or its cipher suite is no AEAD.
+    """
+    server, client = (_hello(chunks, side) for side in (Sender.SERVER, Sender.CLIENT))
+    suite = SUITES.get(negotiated(server)[1])
+    randoms = server[2:34] + client[2:34]
+    keys = [
+        tls12_protection(suite, secrets, side, randoms, number=_AFTER_FINISHED) if suite else None for side in Sender
+    ]
+    if keys[0] is None or keys[1] is None:
+        raise ValueError("this handshake gives no keys that could be used by hand")
+    return SecondHandshake(client=keys[0], server=keys[1])
+
+
+def _hello(chunks: Iterable[Chunk], side: Sender) -> bytes:
+    """The body of the first message of one side."""
+    sent = b"".join(data for sender, data in chunks if sender is side)
+    message = Reader(sent[records.HEADER + 1 :])
+    return message.vector(3)
+
+
+def _require(header: bytes) -> None:
     if not header:
-        return Answer(error="the server closed the connection", closed=True)
-    if header[0] == ALERT_RECORD and len(body) == 2:
-        return Answer(alert=ALERTS.get(body[1], f"alert_{body[1]}"), heard=True)
-    if header[0] == HANDSHAKE_RECORD and len(body) > 39 and body[0] == _SERVER_HELLO:
-        after_session = 39 + body[38]  # type, length, version, random, length of the session id: 1 + 3 + 2 + 32 + 1
-        suite = int.from_bytes(body[after_session : after_session + 2])
-        return Answer(version=(body[4], body[5]), suite=suite, heard=True)
-    return Answer(error="the server's answer is no TLS handshake", heard=True)
+        raise ConnectionError("the server closed the connection")
 
 
-def _read(sock: socket.socket, count: int, deadline: Deadline) -> bytes:
-    data = b""
-    while len(data) < count:
-        sock.settimeout(deadline.remaining())
-        more = sock.recv(count - len(data))
-        if not more:
-            break
-        data += more
-    return data
+def _refused(alert: str) -> dict[str, Any]:
+    return {"side": Side.PEER, "error": f"alert {alert}", "alert": alert, "alert_from": Side.PEER}
 
 
 def _extensions(host: str, finished: bytes) -> bytes:
@@ -166,7 +186,7 @@ def _extensions(host: str, finished: bytes) -> bytes:
         (13, _with_length(schemes, 2)),  # signature_algorithms
         (23, b""),  # extended_master_secret
     ]
-    if not is_ip_address(host):
+    if host and not is_ip_address(host):
         extensions.append((0, _with_length(b"\0" + _with_length(host.encode("idna"), 2), 2)))  # server_name
     return b"".join(number.to_bytes(2) + _with_length(data, 2) for number, data in extensions)
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from mtlslab.probe.attempt import DEFAULT_PATH, DEFAULT_TIMEOUT, Attempt, Observation
+from mtlslab.probe.model import DEFAULT_PATH, DEFAULT_TIMEOUT, Attempt, Observation
 
 Probe = Callable[[Attempt], Observation]
 """Makes one attempt."""

@@ -7,7 +7,7 @@ import dataclasses
 from mtlslab.handshake.model import Transcript
 from mtlslab.handshake.record import record_handshake
 from mtlslab.plan.paths import SERVER_CA
-from mtlslab.probe.attempt import Attempt
+from mtlslab.probe.model import Attempt
 from mtlslab.verify.checks.model import CLIENT
 from mtlslab.verify.context import VerifyContext
 from mtlslab.verify.runner import Issue, credential_files

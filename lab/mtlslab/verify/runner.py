@@ -14,7 +14,8 @@ from mtlslab.errors import LabError
 from mtlslab.lifecycle.interrupts import worker_pool
 from mtlslab.plan.paths import CLIENT_CERT, CLIENT_KEY, FAULTS_DIRECTORY, SERVER_CA
 from mtlslab.plan.services import SERVICES, TLS_SERVICE
-from mtlslab.probe.attempt import Attempt, Credential, attempt
+from mtlslab.probe.attempt import attempt
+from mtlslab.probe.model import Attempt, Credential
 from mtlslab.verify.checks import (
     Check,
     Outcome,
@@ -25,7 +26,6 @@ from mtlslab.verify.checks import (
     catalogue,
     judge,
     observed_mapping,
-    outcome_of,
     select,
     with_controls,
 )
@@ -213,7 +213,7 @@ class _Run:
             observed["server"] = said.to_mapping()
         command = result.command or command_of(check, self._context, result.attempt)
         finding = self._finding(check, command, _verdict(shot, said), observed, seen.duration if seen else 0.0)
-        if seen and outcome_of(seen) is Outcome.UNREACHABLE and check.service in SERVICES:
+        if observed.get("outcome") == Outcome.UNREACHABLE.value and check.service in SERVICES:
             return dataclasses.replace(finding, hint=_NOBODY_THERE.format(service=check.service))
         return finding
 

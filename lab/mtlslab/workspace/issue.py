@@ -12,8 +12,8 @@ from mtlslab import pki
 from mtlslab.errors import SpecError
 from mtlslab.plan.paths import CLIENT_CA_KEY, CRL, FAULTS_DIRECTORY, SERVER_CA
 from mtlslab.plan.spec import LabSpec, make_spec, reachable_address
-from mtlslab.probe.attempt import Attempt, Credential
 from mtlslab.probe.curl import curl_command
+from mtlslab.probe.model import Attempt, Credential
 from mtlslab.workspace.credentials import (
     DIRECTORY,
     check_new_name,

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from typing import Any
 
-from mtlslab.probe.attempt import Observation, Phase, Side
+from mtlslab.probe.model import Observation, Phase, Side
 from mtlslab.verify.checks.model import (
     PAGES,
     REFUSED_BY_SERVER,

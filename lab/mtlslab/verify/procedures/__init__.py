@@ -6,16 +6,16 @@ import dataclasses
 import functools
 import time
 
-from mtlslab.probe.attempt import Attempt
+from mtlslab.pki.servers import SERVER_CREDENTIALS
 from mtlslab.probe.curl import curl_command
-from mtlslab.probe.hello import TLS_1_0, TLS_1_1
+from mtlslab.probe.model import Attempt
+from mtlslab.probe.records import TLS_1_0, TLS_1_1
 from mtlslab.verify.checks.model import CRL_TRIAL, PROBE, Check
 from mtlslab.verify.context import Probe, VerifyContext
 from mtlslab.verify.procedures import client_side, doors, protocol, resumption
 from mtlslab.verify.procedures.model import Command, Trial, TrialResult
 from mtlslab.verify.procedures.renegotiation import renegotiate, renegotiation_command
 from mtlslab.verify.procedures.revocation_list import list_command, look_at_list
-from mtlslab.verify.procedures.servers import SERVER_CREDENTIALS
 
 __all__ = ["TRIALS", "Trial", "TrialResult", "command_of"]
 

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mtlslab.pki.servers import HOST, OTHER_HOST, SERVER_CREDENTIALS
 from mtlslab.plan.paths import CLIENT_CA, FAULTS_DIRECTORY
-from mtlslab.probe.attempt import Attempt
 from mtlslab.probe.curl import curl_command
+from mtlslab.probe.model import Attempt
 from mtlslab.probe.secret_files import secret_files
 from mtlslab.verify.checks import Outcome, observed_mapping, outcome_of
 from mtlslab.verify.checks.judge import Verdict
 from mtlslab.verify.checks.model import Check, Result
 from mtlslab.verify.context import Probe, VerifyContext
-from mtlslab.verify.procedures.authority import load_server_ca
-from mtlslab.verify.procedures.exchange import exchange
 from mtlslab.verify.procedures.model import Command, Trial, TrialResult
 from mtlslab.verify.procedures.server import ADDRESS, DEFAULT_PORT, SmallServer
-from mtlslab.verify.procedures.servers import HOST, OTHER_HOST, SERVER_CREDENTIALS, ServerFiles, paths_below
+from mtlslab.verify.procedures.server_files import build_files, paths_below
 from mtlslab.workspace.directory import Workspace
 
 
@@ -59,7 +56,7 @@ def common_name_only(context: VerifyContext, _check: Check, attempt: Attempt, pr
     with running(context, "common-name-only") as (port, anchor):
         what = _aimed(attempt, port, anchor)
         seen = probe(what)
-        strict = exchange(what, _strict_context(what)).seen
+        strict = probe(dataclasses.replace(what, strict_names=True))
     return TrialResult(what, seen, facts={"strict_client": observed_mapping(strict)})
 
 
@@ -92,16 +89,6 @@ def running(context: VerifyContext, name: str) -> Iterator[tuple[int, Path | Non
             yield server.port, anchor
 
 
-def build_files(workspace: Workspace, name: str) -> ServerFiles:
-    """A server credential, new, in memory.
-
-    Raises:
-        SpecError: the lab's server CA is missing or damaged.
-        KeyError: there is none of that name.
-    """
-    return SERVER_CREDENTIALS[name].build(load_server_ca(workspace), datetime.datetime.now(datetime.UTC))
-
-
 def _aimed(attempt: Attempt, port: int, anchor: Path | None) -> Attempt:
     """The attempt, made at a small server instead of at one of the lab's."""
     trust = anchor if anchor and attempt.cacert else attempt.cacert
@@ -114,12 +101,6 @@ def _with_client_ca(context: VerifyContext, attempt: Attempt) -> Attempt:
 
 def _by_other_name(_context: VerifyContext, attempt: Attempt) -> Attempt:
     return dataclasses.replace(attempt, host=OTHER_HOST, address=attempt.address or attempt.host)
-
-
-def _strict_context(what: Attempt) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=what.cacert)
-    context.hostname_checks_common_name = False
-    return context
 
 
 # --- printed commands

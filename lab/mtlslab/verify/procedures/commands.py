@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 from mtlslab.plan.shell import shell_line
-from mtlslab.probe.attempt import Attempt
 from mtlslab.probe.curl import curl_command, file_word
+from mtlslab.probe.model import Attempt
 
 
 def bare_curl(attempt: Attempt, workspace: Path) -> list[str]:

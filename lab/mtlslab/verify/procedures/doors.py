@@ -7,13 +7,12 @@ import datetime
 import os
 import stat
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from mtlslab import pki
 from mtlslab.handshake.authorities import announced_names
 from mtlslab.plan.paths import CLIENT_CA, FAULTS_DIRECTORY
-from mtlslab.probe.attempt import Attempt, Credential
 from mtlslab.probe.curl import curl_command
+from mtlslab.probe.model import Attempt, Credential
 from mtlslab.probe.secret_files import secret_files
 from mtlslab.verify.checks.judge import Verdict
 from mtlslab.verify.checks.model import Check, Result
@@ -22,9 +21,6 @@ from mtlslab.verify.procedures.authority import load_server_ca
 from mtlslab.verify.procedures.commands import s_client
 from mtlslab.verify.procedures.model import TrialResult, failed
 from mtlslab.workspace.directory import Workspace
-
-if TYPE_CHECKING:
-    from cryptography import x509
 
 CLIENT_OF_SERVER_CA = "client-of-server-ca"
 
@@ -94,7 +90,7 @@ def announced_authorities(context: VerifyContext, check: Check, attempt: Attempt
     return TrialResult(attempt, seen, facts={"answer": announced, "announced": announced}, verdict=verdict)
 
 
-def _in_words(names: Sequence[x509.Name], *, asked: bool = True) -> str:
+def _in_words(names: Sequence[pki.Name], *, asked: bool = True) -> str:
     if not asked:
         return "nothing: it does not ask for a certificate"
     return "; ".join(name.rfc4514_string() for name in names) or "none: any CA"

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mtlslab.probe.attempt import Attempt, Observation
+from mtlslab.probe.model import Attempt, Observation
 from mtlslab.verify.checks.judge import Verdict
 from mtlslab.verify.checks.model import Check, Result, Severity
 from mtlslab.verify.context import Probe, VerifyContext

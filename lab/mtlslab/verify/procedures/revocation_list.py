@@ -6,7 +6,7 @@ import datetime
 
 from mtlslab.errors import LabError
 from mtlslab.plan.paths import CRL
-from mtlslab.probe.attempt import Attempt
+from mtlslab.probe.model import Attempt
 from mtlslab.verify.checks.judge import Verdict
 from mtlslab.verify.checks.model import Check, Result
 from mtlslab.verify.context import Probe, VerifyContext

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mtlslab.errors import SpecError
+from mtlslab.pki.servers import SERVER_CREDENTIALS
 from mtlslab.plan.paths import FAULTS_DIRECTORY, SERVER_CA
-from mtlslab.verify.procedures.client_side import build_files
 from mtlslab.verify.procedures.server import SmallServer
-from mtlslab.verify.procedures.servers import SERVER_CREDENTIALS, ServerPaths, paths_below
+from mtlslab.verify.procedures.server_files import ServerPaths, build_files, paths_below
 from mtlslab.workspace.directory import Workspace
 
 

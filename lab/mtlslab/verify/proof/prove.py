@@ -14,7 +14,8 @@ from mtlslab.lifecycle.interrupts import undisturbed, worker_pool
 from mtlslab.lifecycle.leftovers import end_twins
 from mtlslab.pki.faults import FAULTS
 from mtlslab.plan.spec import LabSpec, make_spec
-from mtlslab.probe.attempt import Attempt, Observation, attempt
+from mtlslab.probe.attempt import attempt
+from mtlslab.probe.model import Attempt, Observation
 from mtlslab.runtime.base import Runtime
 from mtlslab.runtime.choose import Runtimes
 from mtlslab.verify.checks import Result

@@ -24,7 +24,8 @@ from mtlslab.plan.paths import CLIENT_CA, CRL, SERVER_CA, SERVER_CERT, SERVER_KE
 from mtlslab.plan.render import render
 from mtlslab.plan.services import MTLS_SERVICE, SERVICES, LabPlan, make_plan, with_fingerprints
 from mtlslab.plan.spec import LabSpec
-from mtlslab.probe.attempt import Attempt, attempt
+from mtlslab.probe.attempt import attempt
+from mtlslab.probe.model import Attempt
 from mtlslab.runtime.base import Runtime, State
 from mtlslab.runtime.ports import pick_ports
 from mtlslab.workspace.credentials import load_client_ca

@@ -1,13 +1,14 @@
-"""Opens TLS records with the secrets of a key log: the AEAD cipher suites of TLS 1.2 and TLS 1.3."""
+"""Opens and seals TLS records with the secrets of a key log: the AEAD cipher suites of TLS 1.2 and TLS 1.3."""
 
 from __future__ import annotations
 
 import dataclasses
 import hmac
-from collections.abc import Mapping
+import os
 from typing import TYPE_CHECKING
 
-from mtlslab.handshake.model import Sender
+from mtlslab.probe.model import KeyLog, Sender
+from mtlslab.probe.records import TLS_1_2, record
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
@@ -24,9 +25,6 @@ _LABELS_TLS13 = {
     (Sender.CLIENT, True): "CLIENT_TRAFFIC_SECRET_0",
     (Sender.SERVER, True): "SERVER_TRAFFIC_SECRET_0",
 }
-
-KeyLog = Mapping[str, bytes]
-"""Label -> secret, of one connection."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +68,11 @@ def _suites() -> dict[int, Suite]:
 SUITES = _suites()
 
 
+def suite_name(code: int) -> str:
+    """A cipher suite's name at IANA, or its number."""
+    return SUITES[code].name if code in SUITES else f"0x{code:04X}"
+
+
 def read_key_log(text: str) -> dict[str, bytes]:
     """The secrets of a key log with one connection (RFC 9850): lines of label, client random and secret in hex."""
     lines = (line.split() for line in text.splitlines() if not line.startswith("#"))
@@ -77,14 +80,14 @@ def read_key_log(text: str) -> dict[str, bytes]:
 
 
 class Protection:
-    """The keys of one direction. Records are opened in the order in which they were sent."""
+    """The keys of one direction. Records are opened or sealed in the order in which they are sent."""
 
-    def __init__(self, suite: Suite, key: bytes, iv: bytes, *, tls13: bool) -> None:
+    def __init__(self, suite: Suite, key: bytes, iv: bytes, *, tls13: bool, number: int = 0) -> None:
         self.tls13 = tls13
         self._gcm = suite.is_gcm
         self._cipher = _cipher(suite, key)
         self._iv = iv
-        self._number = 0
+        self._number = number
 
     def open(self, header: bytes, body: bytes) -> tuple[int, bytes]:
         """Content type and plaintext of a record.
@@ -99,6 +102,14 @@ class Protection:
             return self._open_tls13(number, header, body) if self.tls13 else self._open_tls12(number, header, body)
         except InvalidTag:
             raise ValueError("the record cannot be opened") from None
+
+    def seal(self, content: int, data: bytes) -> bytes:
+        """A record of TLS 1.2 with this content."""
+        number, self._number = self._number, self._number + 1
+        known = number.to_bytes(8) + bytes((content, *TLS_1_2)) + len(data).to_bytes(2)
+        explicit = os.urandom(_GCM_EXPLICIT_NONCE) if self._gcm else b""
+        nonce = self._iv + explicit if self._gcm else self._nonce(number)
+        return record(content, explicit + self._cipher.encrypt(nonce, data, known), TLS_1_2)
 
     def _open_tls13(self, number: int, header: bytes, body: bytes) -> tuple[int, bytes]:
         # RFC 8446 section 5.2: the real content type is the last byte that is not padding.
@@ -132,7 +143,9 @@ def tls13_protection(suite: Suite, secrets: KeyLog, sender: Sender, *, applicati
     return Protection(suite, key, _expand_label(secret, b"iv", _IV, suite.digest), tls13=True)
 
 
-def tls12_protection(suite: Suite, secrets: KeyLog, sender: Sender, randoms: bytes) -> Protection | None:
+def tls12_protection(
+    suite: Suite, secrets: KeyLog, sender: Sender, randoms: bytes, *, number: int = 0
+) -> Protection | None:
     """The keys of one direction after its ChangeCipherSpec (RFC 5246 section 6.3); None without the master secret.
 
     Args:
@@ -140,6 +153,7 @@ def tls12_protection(suite: Suite, secrets: KeyLog, sender: Sender, randoms: byt
         secrets: the key log.
         sender: whose records are to be opened.
         randoms: the server's random, then the client's.
+        number: how many records have passed before.
     """
     master = secrets.get("CLIENT_RANDOM")
     if master is None:
@@ -149,7 +163,7 @@ def tls12_protection(suite: Suite, secrets: KeyLog, sender: Sender, randoms: byt
     keys, ivs = block[: 2 * suite.key], block[2 * suite.key :]
     which = 0 if sender is Sender.CLIENT else 1
     key = keys[which * suite.key :][: suite.key]
-    return Protection(suite, key, ivs[which * iv_length :][:iv_length], tls13=False)
+    return Protection(suite, key, ivs[which * iv_length :][:iv_length], tls13=False, number=number)
 
 
 def _cipher(suite: Suite, key: bytes) -> AESGCM | ChaCha20Poly1305:

@@ -1,4 +1,4 @@
-"""Server credentials for the client's side: a good one, and those that a client must refuse. In memory only.
+"""Server credentials to try a client against: a good one, and those that a client must refuse. In memory only.
 
 Each is right in everything but what its name says, and valid for a week, so that it can be looked at afterwards.
 """
@@ -9,7 +9,6 @@ import dataclasses
 import datetime
 import inspect
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import MappingProxyType
 
 from cryptography import x509
@@ -142,19 +141,3 @@ def _entries() -> Iterator[ServerCredential]:
 
 SERVER_CREDENTIALS = MappingProxyType({entry.name: entry for entry in _entries()})
 """By name; the good one comes first."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ServerPaths:
-    """Where the files of a server credential lie; ``anchor`` is None where the lab's server CA is the anchor."""
-
-    certificate: Path
-    key: Path
-    anchor: Path | None
-
-
-def paths_below(directory: Path, name: str) -> ServerPaths:
-    """The file names of a server credential in ``directory``."""
-    own_anchor = name.startswith("chain")
-    anchor = directory / f"server-{name}-ca.crt" if own_anchor else None
-    return ServerPaths(directory / f"server-{name}.crt", directory / f"server-{name}.key", anchor)

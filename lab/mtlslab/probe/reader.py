@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 
 class Reader:
-    """Reads the vectors of the TLS presentation language (RFC 8446 section 3)."""
+    """Reads the vectors of the TLS presentation language (RFC 8446 section 3); what is left is never copied."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
+        self._place = 0
 
     def __bool__(self) -> bool:
-        return bool(self._data)
+        return self._place < len(self._data)
 
     def take(self, count: int) -> bytes:
         """The next ``count`` bytes.
@@ -20,9 +21,11 @@ class Reader:
         Raises:
             ValueError: there are not so many.
         """
-        if len(self._data) < count:
+        end = self._place + count
+        if end > len(self._data):
             raise ValueError("the message ends too early")
-        taken, self._data = self._data[:count], self._data[count:]
+        taken = self._data[self._place : end]
+        self._place = end
         return taken
 
     def number(self, count: int) -> int:
@@ -52,3 +55,19 @@ def read_extensions(reader: Reader) -> dict[int, bytes]:
             kind = block.number(2)
             extensions[kind] = block.vector(2)
     return extensions
+
+
+def read_certificates(message: Reader, *, tls13: bool) -> list[bytes]:
+    """DER of the certificates in a Certificate message, leaf first (RFC 8446 section 4.4.2, RFC 5246 section 7.4.2).
+
+    Raises:
+        ValueError: the message is cut off.
+    """
+    if tls13:
+        message.vector(1)  # request context
+    block, found = Reader(message.vector(3)), []
+    while block:
+        found.append(block.vector(3))
+        if tls13:
+            block.vector(2)  # extensions of this certificate
+    return found
