@@ -123,9 +123,9 @@ def test_a_check_that_needs_one_attempt_makes_one_connection(running: Path, monk
     """No connection to see whether the server is there, none to try again; what does not load makes none."""
     made: Counter[int] = Counter()
 
-    def counting(address: str, port: int, deadline: Any) -> socket.socket:
+    def counting(address: str, port: int, *rest: Any) -> socket.socket:
         made[port] += 1
-        return connect(address, port, deadline)
+        return connect(address, port, *rest)
 
     monkeypatch.setattr(probe, "connect", counting)
     target = locate(None, running, here=Path.cwd())

@@ -12,6 +12,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from mtlslab import pki
 from mtlslab.pki.servers import OTHER_HOST, SERVER_CREDENTIALS
 from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE
 from mtlslab.probe.attempt import attempt
-from mtlslab.probe.model import Attempt, Observation
+from mtlslab.probe.model import Attempt, Observation, Phase
 from mtlslab.verify.checks import Check, Result, catalogue, judge
 from mtlslab.verify.checks.entries_procedures import ENTRIES
 from mtlslab.verify.checks.model import CRL_TRIAL, SMALL_SERVER
@@ -117,6 +118,44 @@ def test_insecure_is_tried_with_every_server(good_report: Report) -> None:
 
 def test_the_server_chooses_http_1_by_alpn(good_report: Report) -> None:
     assert observed(good_report, "mtls-chooses-http11.tls13")["application_protocol"] == "http/1.1"
+
+
+@pytest.mark.parametrize("version", ["tls12", "tls13"])
+def test_who_asks_for_a_certificate_is_told_whatever_else_is_offered(good_report: Report, version: str) -> None:
+    asked = [
+        observed(good_report, f"{side}-chooses-http11.{version}")["certificate_requested"] for side in ("tls", "mtls")
+    ]
+    assert asked == [False, True]
+    assert "certificate_requested" not in observed(good_report, f"mtls-resumes-client.{version}")
+
+
+def test_all_connections_are_made_by_the_probe_that_is_given(running_lab: RunningLab) -> None:
+    """Who runs the checks with a probe of his own sees, or prevents, every connection."""
+
+    def unplugged(what: Attempt) -> Observation:
+        return Observation(Phase.CONNECT, error=f"port {what.port} is not asked")
+
+    with monitored() as connections:
+        for check in CHECKS:
+            TRIALS[check.trial](running_lab.context, check, make_attempt(running_lab.context, check), unplugged)
+    assert connections == []
+
+
+@contextlib.contextmanager
+def monitored() -> Iterator[list[object]]:
+    """The addresses that this process connects to inside the block."""
+    connections: list[object] = []
+    watching = True
+
+    def note(event: str, arguments: tuple[object, ...]) -> None:
+        if watching and event == "socket.connect":
+            connections.append(arguments[1])
+
+    sys.addaudithook(note)  # there is no way to take it away again
+    try:
+        yield connections
+    finally:
+        watching = False
 
 
 def test_a_finding_tells_how_long_its_trial_took(good_report: Report) -> None:

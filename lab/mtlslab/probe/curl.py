@@ -18,7 +18,8 @@ _VERSION_OPTIONS = {"1.2": ("--tlsv1.2", "--tls-max", "1.2"), "1.3": ("--tlsv1.3
 def curl_command(attempt: Attempt, workspace: Path) -> list[str]:
     """The command as arguments; files below ``workspace`` are written as paths relative to it.
 
-    curl ends with status 0 on a refusal, too: nginx refuses with an HTTP answer. The page tells, or ``--fail``.
+    curl ends with status 0 on a refusal, too: nginx refuses with an HTTP answer. The page tells, or ``--fail``. It has
+    no options for a name in SNI of its own, for a session, and for a ClientHello made by hand.
     """
     return [
         *_environment(attempt),
@@ -27,6 +28,7 @@ def curl_command(attempt: Attempt, workspace: Path) -> list[str]:
         *_trust(attempt, workspace),
         *_credential(attempt, workspace),
         *_VERSION_OPTIONS.get(attempt.tls_version or "", ()),
+        *_request(attempt),
         *_address(attempt),
     ]
 
@@ -51,13 +53,21 @@ def _credential(attempt: Attempt, workspace: Path) -> list[str]:
     return ["--cert", escaped, "--key", file_word(key, workspace)]
 
 
+def _request(attempt: Attempt) -> list[str]:
+    method = {"GET": [], "HEAD": ["--head"]}.get(attempt.method, ["--request", attempt.method])
+    version = ["--http1.0"] if attempt.http_version == "1.0" else []
+    host = () if attempt.host_header is None else (("Host", attempt.host_header),)
+    return [*method, *version, *(f"--header={name}: {value}" for name, value in (*host, *attempt.headers))]
+
+
 def _address(attempt: Attempt) -> list[str]:
-    """Where to connect, unless the host name leads there by itself."""
+    """Where from and where to connect, unless the host name leads there by itself."""
+    source = ["--interface", attempt.source] if attempt.source else []
     address = attempt.address
     if address in ("", attempt.host) or (attempt.host == _LOOPBACK_NAME and _is_usual_loopback(address)):
-        return []
+        return source
     bracketed = f"[{address}]" if ":" in address else address
-    return ["--connect-to", f"{attempt.authority}:{bracketed}:{attempt.port}"]
+    return [*source, "--connect-to", f"{attempt.authority}:{bracketed}:{attempt.port}"]
 
 
 @functools.cache
