@@ -118,7 +118,7 @@ def test_a_handshake_that_breaks_off_tells_no_choice(certs: Path) -> None:
 @both_versions
 def test_a_session_is_resumed_and_then_nobody_asks_for_a_certificate(certs: Path, version: str) -> None:
     with serving(certs, ssl.CERT_REQUIRED) as server:
-        what = to(server, certs, credential=client(certs), tls_version=version)
+        what = to(server, certs, credential=client(certs), tls_version=version, keep_session=True)
         first = attempt(what)
         again = attempt(dataclasses.replace(what, session=first.session))
     assert (first.status, first.resumed, first.certificate_requested) == (200, False, True)
@@ -126,7 +126,9 @@ def test_a_session_is_resumed_and_then_nobody_asks_for_a_certificate(certs: Path
     assert len(first.chain) == 1
     assert again.chain == ()
     assert again.agreed
-    assert "session" not in repr(first)
+    assert "Session" not in repr(first)
+    assert first.session is not None
+    assert "SSLSession" not in repr(first.session)
 
 
 @both_versions
@@ -134,7 +136,7 @@ def test_a_server_without_sessions_gives_none(certs: Path, version: str) -> None
     with serving(certs) as server:
         server.context.options |= ssl.OP_NO_TICKET
         server.context.num_tickets = 0
-        seen = attempt(to(server, certs, tls_version=version))
+        seen = attempt(to(server, certs, tls_version=version, keep_session=True))
         if seen.session is not None:  # TLS 1.2 may have a session without a ticket
             assert attempt(to(server, certs, tls_version=version, session=seen.session)).status == 200
     assert seen.status == 200
@@ -144,7 +146,7 @@ def test_a_server_without_sessions_gives_none(certs: Path, version: str) -> None
 def test_a_session_does_not_lend_its_trust_to_another_attempt(certs: Path) -> None:
     """Whoever resumes with another anchor, or as another client, would seem to be somebody that he is not."""
     with serving(certs) as server:
-        given = attempt(to(server, certs, insecure=True))
+        given = attempt(to(server, certs, insecure=True, keep_session=True))
         assert given.session is not None
         for changed in ({}, {"insecure": True, "credential": client(certs)}, {"insecure": True, "record": True}):
             seen = attempt(to(server, certs, session=given.session, **changed))
@@ -154,7 +156,7 @@ def test_a_session_does_not_lend_its_trust_to_another_attempt(certs: Path) -> No
 
 def test_a_session_can_be_resumed_on_record(certs: Path) -> None:
     with serving(certs) as server:
-        what = to(server, certs, record=True, ciphers=AEAD_CIPHERS)
+        what = to(server, certs, record=True, ciphers=AEAD_CIPHERS, keep_session=True)
         first = attempt(what)
         again = attempt(dataclasses.replace(what, session=first.session))
     assert (again.status, again.resumed) == (200, True)
@@ -448,7 +450,8 @@ def test_a_recording_holds_all_bytes_and_the_secrets_that_open_them(certs: Path,
 
 def test_nothing_is_kept_unless_it_is_asked_for(certs: Path) -> None:
     with serving(certs) as server:
-        assert attempt(to(server, certs)).recording is None
+        seen = attempt(to(server, certs))
+    assert (seen.status, seen.recording, seen.session) == (200, None, None)
 
 
 @pytest.mark.parametrize("changes", [{"record": True}, {"renegotiate": True, "tls_version": "1.2"}], ids=str)
@@ -474,7 +477,7 @@ def test_secrets_have_no_name_on_disk_while_the_client_is_connected(
 def test_a_context_that_others_use_logs_no_secrets(certs: Path) -> None:
     """An attempt on record has a context of its own."""
     with serving(certs) as server:
-        what = to(server, certs)
+        what = to(server, certs, keep_session=True)
         first, recorded, second = (attempt(one) for one in (what, dataclasses.replace(what, record=True), what))
     assert first.session is not None
     assert second.session is not None

@@ -49,7 +49,7 @@ class _Entry:
 
     sender: Sender
     kind: str
-    data: bytes
+    data: bytearray
     encrypted: bool
 
 
@@ -160,7 +160,7 @@ class _Decoder:
         if last and kind == APPLICATION_DATA and (last.kind, last.sender) == (kind, sender):
             last.data += data
         else:
-            self.entries.append(_Entry(sender, kind, data, encrypted))
+            self.entries.append(_Entry(sender, kind, bytearray(data), encrypted))
 
 
 def _records(direction: _Direction) -> Iterator[tuple[bytes, bytes]]:
@@ -178,11 +178,12 @@ def _records(direction: _Direction) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _message(entry: _Entry, version: str) -> Message:
-    name, details = (entry.kind, {}) if entry.kind else messages.describe(entry.data, version)
+    data = bytes(entry.data)
+    name, details = (entry.kind, {}) if entry.kind else messages.describe(data, version)
     if entry.kind == ALERT:
-        details = messages.describe_alert(entry.data)
+        details = messages.describe_alert(data)
     elif entry.kind == APPLICATION_DATA:
-        details = messages.describe_http(entry.data)
+        details = messages.describe_http(data)
     elif entry.kind == NOT_TLS:
-        details = {"text": messages.first_line(entry.data)}
-    return Message(entry.sender, name, len(entry.data), entry.encrypted, details)
+        details = {"text": messages.first_line(data)}
+    return Message(entry.sender, name, len(data), entry.encrypted, details)

@@ -13,6 +13,7 @@ APPLICATION_DATA = "ApplicationData"
 ENCRYPTED_RECORD = "encrypted record"
 NOT_TLS = "not TLS"
 
+_NO_ANSWER = "no answer"
 _GOODBYES = ("close_notify", "user_canceled")  # RFC 8446 section 6.1: they end a connection and refuse nothing
 
 
@@ -99,7 +100,9 @@ class Transcript:
         """How it ended, in a few words."""
         message = self.decisive
         if message is None:
-            return f"no answer: {self.error}" if self.error else "no answer"
+            if self.error.startswith(_NO_ANSWER):  # a time-out, in the probe's words
+                return self.error
+            return f"{_NO_ANSWER}: {self.error}" if self.error else _NO_ANSWER
         if message.name == NOT_TLS:
             return "the port does not speak TLS"
         if message.name == ALERT:

@@ -180,10 +180,11 @@ class _Run:
             "certificate_requested": tape.certificate_requested or (None if resumed else False),
             "alpn": tls.selected_alpn_protocol() or "",
             "resumed": resumed,
-            "session": self._session(tls.session),
+            "session": self._session(tls) if self.what.keep_session else None,
         }
 
-    def _session(self, value: ssl.SSLSession | None) -> Session | None:
+    def _session(self, tls: ssl.SSLObject) -> Session | None:
+        value = tls.session  # a copy: a quarter of an attempt's time
         if value is None or self._context is None or not (value.has_ticket or value.id):
             return None
         return Session(value, self._context, key_for(self.what), shared=self._log is None)

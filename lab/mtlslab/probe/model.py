@@ -86,6 +86,7 @@ class Attempt:
         ciphers: cipher suites up to TLS 1.2, in OpenSSL's list format; empty offers what OpenSSL offers.
         alpn: application protocols to offer, the dearest first (RFC 7301); empty offers none.
         session: session to resume, out of an earlier observation of an attempt with the same trust and credential.
+        keep_session: hand out the session, to be resumed later.
         method: of the HTTP request.
         http_version: ``"1.1"`` or ``"1.0"``.
         host_header: the Host header if it is not host and port of the URL.
@@ -115,6 +116,7 @@ class Attempt:
     ciphers: str = ""
     alpn: tuple[str, ...] = ()
     session: Session | None = dataclasses.field(default=None, repr=False)
+    keep_session: bool = False
     method: str = "GET"
     http_version: str = "1.1"
     host_header: str | None = None
@@ -185,7 +187,7 @@ class Observation:
         body_sha256: SHA-256 (lower case hex) of the whole body; empty if it was not read to its end.
         alpn: the application protocol that the server chose, empty for none; None before the handshake was finished.
         resumed: whether a session was resumed; None before the handshake was finished.
-        session: to be resumed by a later attempt; None where the server gave none.
+        session: to be resumed by a later attempt; None where the server gave none, or the attempt keeps none.
         chain: DER of the certificates that the server sent, leaf first; none in a resumed handshake.
         renegotiated: whether the server took part in a second handshake; None when it cannot be told.
         recording: bytes and secrets, if the attempt asked for them.

@@ -15,6 +15,8 @@ _CERTIFICATE = 11
 _CERTIFICATE_REQUEST = 13
 _HEADER = 4  # type and length of a handshake message
 _GOODBYES = ("close_notify", "user_canceled")  # RFC 8446 section 6.1: they end a connection and refuse nothing
+# The attribute of the class below SSLContext: SSLContext's own makes enums of five numbers at each of 40 calls.
+_MESSAGES: Any = getattr(ssl.SSLContext.__base__, "_msg_callback", None)
 
 
 @dataclasses.dataclass
@@ -60,7 +62,8 @@ def record_messages(context: ssl.SSLContext) -> None:
     context.sslobject_class = _TapedObject
     # CPython's one way to see decrypted handshake messages. It is not documented, so nothing but the tape depends on
     # it. The documented way is to decrypt the records with the key log, which doubles the time of a probe.
-    setattr(context, "_msg_callback", _note_message)  # noqa: B010 - the type stubs do not know the attribute
+    if _MESSAGES is not None:
+        _MESSAGES.__set__(context, _note_message)
 
 
 def tape_of(tls: ssl.SSLObject) -> Tape:

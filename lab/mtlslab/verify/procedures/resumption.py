@@ -17,7 +17,7 @@ from mtlslab.verify.procedures.model import TrialResult
 
 def ticket_of_other_server(context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
     """A session of the TLS service, resumed there to show that it is good, then offered to the mTLS service."""
-    there = dataclasses.replace(attempt, port=context.tls_port, nonce="")
+    there = dataclasses.replace(attempt, port=context.tls_port, nonce="", keep_session=True)
     given = probe(there)
     at_home = probe(dataclasses.replace(there, session=given.session))
     seen = probe(dataclasses.replace(attempt, session=at_home.session or given.session))
@@ -31,7 +31,7 @@ def ticket_of_other_server(context: VerifyContext, _check: Check, attempt: Attem
 
 def resume_here(_context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
     """A session of the mTLS service, offered to it once more."""
-    given = probe(dataclasses.replace(attempt, nonce=""))
+    given = probe(dataclasses.replace(attempt, nonce="", keep_session=True))
     seen = probe(dataclasses.replace(attempt, session=given.session)) if given.answered else given
     return TrialResult(attempt, seen, facts={"resumed": seen.resumed})
 
