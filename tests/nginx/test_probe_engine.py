@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import socket
 import ssl
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,13 +17,14 @@ import pytest
 from mtlslab.pki.servers import SERVER_CREDENTIALS
 from mtlslab.probe import attempt as engine
 from mtlslab.probe.attempt import attempt
+from mtlslab.probe.curl import curl_command, shell_line
 from mtlslab.probe.hello import NO_PROTECTION_SUITES, USUAL_SUITES, client_hello
 from mtlslab.probe.http import MAX_READ, title_of
 from mtlslab.probe.keys import AEAD_CIPHERS, SUITES, read_key_log, tls12_protection
 from mtlslab.probe.model import Attempt, Credential, Observation, Phase, Sender, Side
 from mtlslab.probe.records import TLS_1_2
 
-from tests.support.foreign_servers import crowd_server, make_certificates, server_context
+from tests.support.foreign_servers import crowd_server, make_certificates, require_program, server_context
 from tests.support.verify_lab import NOW, tcp_server, write
 
 VERSIONS = ("1.2", "1.3")
@@ -69,9 +71,11 @@ def connection_address(tls: ssl.SSLSocket) -> str:
 
 
 @contextlib.contextmanager
-def serving(certs: Path, verify: ssl.VerifyMode = ssl.CERT_NONE, **more: Any) -> Iterator[Server]:
+def serving(
+    certs: Path, verify: ssl.VerifyMode = ssl.CERT_NONE, address: str = "127.0.0.1", **more: Any
+) -> Iterator[Server]:
     server = Server(server_context(certs, verify), **more)
-    with tcp_server(server.serve) as server.port:
+    with tcp_server(server.serve, address) as server.port:
         yield server
 
 
@@ -235,6 +239,36 @@ def test_what_is_no_request_is_never_sent(changes: dict[str, Any]) -> None:
             listener.accept()
     assert (seen.phase, seen.side) == (Phase.LOAD, Side.LOCAL)
     assert seen.error
+
+
+@pytest.mark.clients
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"method": "HEAD"},
+        {"method": "DELETE", "http_version": "1.0"},
+        {"host_header": "elsewhere.test", "headers": (("User-Agent", "curl/8"), ("X-A", "it's")), "nonce": ""},
+        {"source": "127.0.0.2", "address": "127.0.0.3"},
+    ],
+    ids=str,
+)
+def test_the_printed_curl_command_asks_for_the_same(certs: Path, changes: dict[str, Any]) -> None:
+    require_program("curl")
+    address = changes.get("address", "127.0.0.1")
+    with serving(certs, address=address) as server:
+        what = dataclasses.replace(to(server, certs), **changes)
+        assert attempt(what).status == 200
+        done = subprocess.run(
+            ["sh", "-c", f"{shell_line(curl_command(what, certs))} --silent"], cwd=certs, check=False, timeout=30
+        )
+    assert done.returncode == 0
+    ours, curls = server.heard
+    assert (ours.address, ours.sni) == (curls.address, curls.sni)
+    first, *fields = ours.request.decode().split("\r\n")
+    assert curls.request.decode().startswith(f"{first}\r\n")
+    named = {field.partition(":")[0] for field in fields} - {"Connection", "User-Agent"}
+    assert {field for field in fields if field.partition(":")[0] in named} <= set(curls.request.decode().split("\r\n"))
 
 
 # --- names and addresses

@@ -144,9 +144,9 @@ def write(base: Path, certificate: bytes, key: bytes) -> None:
 
 
 @contextlib.contextmanager
-def tcp_server(answer: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A server on a free loopback port that hands every connection to ``answer``; yields the port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+def tcp_server(answer: Callable[[socket.socket], None], address: str = "127.0.0.1") -> Iterator[int]:
+    """A server on a free port that hands every connection to ``answer``; yields the port."""
+    with socket.create_server((address, 0)) as listener:
         ending = threading.Event()
 
         def serve() -> None:

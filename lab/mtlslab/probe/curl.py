@@ -57,7 +57,8 @@ def _request(attempt: Attempt) -> list[str]:
     method = {"GET": [], "HEAD": ["--head"]}.get(attempt.method, ["--request", attempt.method])
     version = ["--http1.0"] if attempt.http_version == "1.0" else []
     host = () if attempt.host_header is None else (("Host", attempt.host_header),)
-    return [*method, *version, *(f"--header={name}: {value}" for name, value in (*host, *attempt.headers))]
+    fields = [word for name, value in (*host, *attempt.headers) for word in ("--header", f"{name}: {value}")]
+    return [*method, *version, *fields]
 
 
 def _address(attempt: Attempt) -> list[str]:
