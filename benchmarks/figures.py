@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mtlslab.probe.attempt import attempt
 from mtlslab.probe.context import _cached_context
-from mtlslab.probe.model import Attempt, Credential
+from mtlslab.probe.model import Attempt, KeyFiles
 
 from benchmarks.measure import NotMeasuredError, Samples, Side, alternate, environment, mtlslab, run, seconds_of
 from benchmarks.places import Places, nginx
@@ -213,7 +213,7 @@ def _probes(places: Places, runs: int, *, reused: bool) -> Samples:
     what = Attempt(
         port=port,
         cacert=certs / "server-ca.crt",
-        credential=Credential(certs / "client.crt", certs / "client.key"),
+        credential=KeyFiles(certs / "client.crt", certs / "client.key"),
     )
     curl = ["curl", "-s", what.url, "--cacert", "certs/server-ca.crt", "--cert", "certs/client.crt",
             "--key", "certs/client.key"]  # fmt: skip

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 import pytest
 from mtlslab.plan.shell import shell_line
 from mtlslab.probe.curl import curl_command
-from mtlslab.probe.model import Attempt, Credential
+from mtlslab.probe.model import Attempt, KeyFiles
 
 from tests.support.cli import ROOT, Run, environment, mtlslab
 from tests.support.other_user import MALLORY, home_of, mtlslab_as, root_only
@@ -187,7 +187,7 @@ def test_a_path_is_never_taken_for_an_option() -> None:
 
 
 def test_the_colon_in_the_path_of_a_certificate_does_not_begin_a_password(tmp_path: Path) -> None:
-    credential = Credential(tmp_path / "a:b\\c/x.crt", tmp_path / "a:b\\c/x.key")
+    credential = KeyFiles(tmp_path / "a:b\\c/x.crt", tmp_path / "a:b\\c/x.key")
     command = curl_command(Attempt(1, credential=credential), Path("/elsewhere"))
     assert command[command.index("--cert") + 1] == str(tmp_path / "a\\:b\\\\c/x.crt")
     assert command[command.index("--key") + 1] == str(tmp_path / "a:b\\c/x.key")

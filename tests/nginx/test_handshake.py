@@ -22,7 +22,7 @@ from mtlslab.pki import load_credential
 from mtlslab.pki.faults import build
 from mtlslab.probe import attempt as engine
 from mtlslab.probe.attempt import attempt as probe
-from mtlslab.probe.model import Attempt, Credential
+from mtlslab.probe.model import Attempt, KeyFiles
 from mtlslab.verify.pictures import THIEF, examples, record_examples
 from mtlslab.verify.runner import credential_files
 
@@ -291,7 +291,7 @@ def test_a_server_that_says_nothing_is_not_waited_for_for_ever(lab: RunningLab) 
 
 
 def test_a_missing_key_is_a_reason_not_an_exception(lab: RunningLab) -> None:
-    gone = Credential(lab.directory / "certs/client.crt", lab.directory / "certs/gone.key")
+    gone = KeyFiles(lab.directory / "certs/client.crt", lab.directory / "certs/gone.key")
     transcript = record_handshake(dataclasses.replace(attempt(lab), credential=gone))
     assert transcript.messages == ()
     assert transcript.error == "No such file or directory"

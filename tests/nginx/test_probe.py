@@ -17,7 +17,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from mtlslab.pki import new_key
 from mtlslab.probe.attempt import attempt
-from mtlslab.probe.model import MAX_BODY, Attempt, Credential, Phase, Side
+from mtlslab.probe.model import MAX_BODY, Attempt, KeyFiles, Phase, Side
 from mtlslab.verify.runner import credential_files
 
 from tests.support.verify_lab import (
@@ -105,7 +105,7 @@ def test_an_unknown_host_is_nobodys_refusal() -> None:
 
 def test_a_key_of_another_certificate_never_leaves_the_client(running_lab: RunningLab) -> None:
     certs = running_lab.directory / "certs"
-    seen = attempt(Attempt(port=1, credential=Credential(certs / "client.crt", certs / "server.key")))
+    seen = attempt(Attempt(port=1, credential=KeyFiles(certs / "client.crt", certs / "server.key")))
     assert (seen.phase, seen.side, seen.error) == (Phase.LOAD, Side.LOCAL, "key values mismatch")
 
 
@@ -122,7 +122,7 @@ def test_an_encrypted_key_is_a_local_failure_and_no_question_on_the_terminal(
     encryption = serialization.BestAvailableEncryption(b"secret")
     form = serialization.PrivateFormat.PKCS8
     key.write_bytes(new_key("ec-p256").private_bytes(serialization.Encoding.PEM, form, encryption))
-    seen = attempt(Attempt(port=1, credential=Credential(running_lab.directory / "certs/client.crt", key)))
+    seen = attempt(Attempt(port=1, credential=KeyFiles(running_lab.directory / "certs/client.crt", key)))
     assert (seen.phase, seen.side) == (Phase.LOAD, Side.LOCAL)
 
 

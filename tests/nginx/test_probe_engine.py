@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 from mtlslab.pki.servers import SERVER_CREDENTIALS
+from mtlslab.plan.shell import shell_line
 from mtlslab.probe import attempt as engine
 from mtlslab.probe.attempt import attempt
-from mtlslab.probe.curl import curl_command, shell_line
+from mtlslab.probe.curl import curl_command
 from mtlslab.probe.hello import NO_PROTECTION_SUITES, USUAL_SUITES, client_hello
 from mtlslab.probe.http import MAX_READ, title_of
 from mtlslab.probe.keys import AEAD_CIPHERS, SUITES, read_key_log, tls12_protection
-from mtlslab.probe.model import Attempt, Credential, Observation, Phase, Sender, Side
+from mtlslab.probe.model import Attempt, KeyFiles, Observation, Phase, Sender, Side
 from mtlslab.probe.records import TLS_1_2
 
 from tests.support.foreign_servers import crowd_server, make_certificates, require_program, server_context
@@ -83,8 +84,8 @@ def to(server: Server, certs: Path, **more: Any) -> Attempt:
     return Attempt(port=server.port, address="127.0.0.1", cacert=certs / "server-ca.crt", **more)
 
 
-def client(certs: Path) -> Credential:
-    return Credential(certs / "client.crt", certs / "client.key")
+def client(certs: Path) -> KeyFiles:
+    return KeyFiles(certs / "client.crt", certs / "client.key")
 
 
 # --- application protocols

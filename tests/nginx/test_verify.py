@@ -16,7 +16,7 @@ import pytest
 from mtlslab.errors import ExitCode, MachineError, SpecError
 from mtlslab.plan.shell import shell_line
 from mtlslab.probe.curl import curl_command
-from mtlslab.probe.model import Attempt, Credential, Observation, Phase
+from mtlslab.probe.model import Attempt, KeyFiles, Observation, Phase
 from mtlslab.runtime.base import LogLine
 from mtlslab.verify.checks import Check, Outcome, Result, Severity, catalogue
 from mtlslab.verify.checks import families as checks_by_family
@@ -357,7 +357,7 @@ def test_the_printed_command_of_a_failed_check_shows_the_failure(running_lab: Ru
 
 def test_commands_are_those_of_the_tutorial() -> None:
     lab = Path("/labs/one")
-    files = Credential(lab / "certs/client.crt", lab / "certs/client.key")
+    files = KeyFiles(lab / "certs/client.crt", lab / "certs/client.key")
     mutual = Attempt(port=8889, address="127.0.0.1", cacert=lab / "certs/server-ca.crt", credential=files)
     assert shell_line(curl_command(mutual, lab)) == (
         "curl https://localhost:8889/hello-world.txt --cacert ./certs/server-ca.crt"

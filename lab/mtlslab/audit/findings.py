@@ -12,7 +12,7 @@ from mtlslab.audit.target import Target
 from mtlslab.audit.unauthorised import BASIC, NO_CERTIFICATE, Stranger, Wanted
 from mtlslab.probe.context import OLD_VERSIONS
 from mtlslab.probe.curl import curl_command
-from mtlslab.probe.model import Attempt, Credential, Observation
+from mtlslab.probe.model import Attempt, KeyFiles, Observation
 from mtlslab.verify.checks.model import Result, Severity
 
 SERVER = "The server"
@@ -136,7 +136,7 @@ def _asks(version: str, seen: Observation) -> AuditFinding:
 
 
 def of_right_client(
-    right: Mapping[str, Observation], attempts: Mapping[str, Attempt], *, given: Credential | None
+    right: Mapping[str, Observation], attempts: Mapping[str, Attempt], *, given: KeyFiles | None
 ) -> Iterable[AuditFinding]:
     """The positive control, for each TLS version.
 

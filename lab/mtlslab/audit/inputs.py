@@ -12,7 +12,7 @@ from mtlslab.audit.target import parse_target
 from mtlslab.audit.unauthorised import ClientCa
 from mtlslab.errors import SpecError
 from mtlslab.probe.context import ContextKey, client_context
-from mtlslab.probe.model import DEFAULT_TIMEOUT, Credential
+from mtlslab.probe.model import DEFAULT_TIMEOUT, KeyFiles
 
 MAX_TIMEOUT = 300.0  # seconds
 
@@ -66,12 +66,12 @@ def make_request(
     )
 
 
-def _right_client(cert: Path | None, key: Path | None) -> Credential | None:
+def _right_client(cert: Path | None, key: Path | None) -> KeyFiles | None:
     if cert is None:
         if key is not None:
             raise SpecError("--key needs the certificate, too.", hint="Add --cert FILE")
         return None
-    credential = Credential(cert, key or cert)
+    credential = KeyFiles(cert, key or cert)
     _require_file("--key", credential.key)
     _check_loads("--cert", cert, ContextKey(None, True, False, credential.certificate, credential.key, None))
     return credential

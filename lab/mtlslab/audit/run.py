@@ -20,7 +20,7 @@ from mtlslab.handshake.authorities import announced_names
 from mtlslab.lifecycle.interrupts import worker_pool
 from mtlslab.probe.attempt import attempt
 from mtlslab.probe.context import VERSIONS
-from mtlslab.probe.model import DEFAULT_TIMEOUT, Attempt, Credential, Observation, Side
+from mtlslab.probe.model import DEFAULT_TIMEOUT, Attempt, KeyFiles, Observation, Side
 from mtlslab.verify.checks.model import Result
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class AuditRequest:
     target: Target
     cacert: Path | None = None
     insecure: bool = False
-    credential: Credential | None = None
+    credential: KeyFiles | None = None
     client_ca: ClientCa = dataclasses.field(default_factory=ClientCa)
     timeout: float = DEFAULT_TIMEOUT
     strict: bool = False
@@ -169,7 +169,7 @@ class _Audit:
     def _try(self, attempts: Mapping[Key, Attempt]) -> dict[Key, Observation]:
         return dict(zip(attempts, self._pool.map(self._probe, attempts.values()), strict=True))
 
-    def _attempt(self, version: str, credential: Credential | None, *, weak: bool = False) -> Attempt:
+    def _attempt(self, version: str, credential: KeyFiles | None, *, weak: bool = False) -> Attempt:
         request, target = self._request, self._request.target
         return Attempt(
             port=target.port,

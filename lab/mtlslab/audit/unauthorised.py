@@ -17,7 +17,7 @@ from cryptography import x509
 from mtlslab import pki
 from mtlslab.pki.faults import FAULTS, Fault, Outcome, build
 from mtlslab.pki.faults import Severity as FaultSeverity
-from mtlslab.probe.model import Credential
+from mtlslab.probe.model import KeyFiles
 from mtlslab.probe.secret_files import Keep, secret_files
 from mtlslab.verify.checks.model import Severity
 
@@ -51,7 +51,7 @@ class Stranger:
     why: str
     wanted: Wanted
     severity: Severity
-    credential: Credential | None = None
+    credential: KeyFiles | None = None
     weak: bool = False
     missing: str = ""
 
@@ -111,7 +111,7 @@ class Forge:
         self._now = now
         self._dummy = self._self_made(pki.distinguished_name("nobody"))
 
-    def right_client(self) -> Credential | None:
+    def right_client(self) -> KeyFiles | None:
         """A good client of the real client CA; None without its key."""
         return self._mint("another-client", self._ca.key) if self._ca.key else None
 
@@ -143,7 +143,7 @@ class Forge:
             return self._stranger(fault, None, missing=missing)
         return self._stranger(fault, self._mint(name, ca))
 
-    def _stranger(self, fault: Fault, credential: Credential | None, *, missing: str = "") -> Stranger:
+    def _stranger(self, fault: Fault, credential: KeyFiles | None, *, missing: str = "") -> Stranger:
         by_design = fault.severity is FaultSeverity.ADVISORY
         # What nginx serves by design (no EKU, any other client) had better be refused; what is merely rare, served.
         wanted = Wanted.SERVED if fault.outcome is Outcome.SERVED and not by_design else Wanted.REFUSED
@@ -159,10 +159,10 @@ class Forge:
             missing=missing,
         )
 
-    def _mint(self, name: str, ca: pki.Credential) -> Credential:
+    def _mint(self, name: str, ca: pki.Credential) -> KeyFiles:
         files = build(name, client_ca=ca, server=self._dummy, now=self._now, lifetime=LIFETIME)
         file = self._keep((files.certificate or b"") + (files.key or b""))
-        return Credential(file, file)
+        return KeyFiles(file, file)
 
     def _self_made(self, subject: x509.Name) -> pki.Credential:
         key = pki.new_key("ec-p256")

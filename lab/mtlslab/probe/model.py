@@ -55,8 +55,8 @@ KeyLog = Mapping[str, bytes]
 
 
 @dataclasses.dataclass(frozen=True)
-class Credential:
-    """PEM files of a client certificate (chain, leaf first) and its private key."""
+class KeyFiles:
+    """Paths of a client certificate (PEM, chain with the leaf first) and of its private key (PEM)."""
 
     certificate: Path
     key: Path
@@ -105,7 +105,7 @@ class Attempt:
     cacert: Path | None = None
     insecure: bool = False
     check_hostname: bool = True
-    credential: Credential | None = None
+    credential: KeyFiles | None = None
     weak: bool = False
     system_trust: bool = False
     timeout: float = DEFAULT_TIMEOUT

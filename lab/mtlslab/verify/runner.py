@@ -15,7 +15,7 @@ from mtlslab.lifecycle.interrupts import worker_pool
 from mtlslab.plan.paths import CLIENT_CERT, CLIENT_KEY, FAULTS_DIRECTORY, SERVER_CA
 from mtlslab.plan.services import SERVICES, TLS_SERVICE
 from mtlslab.probe.attempt import attempt
-from mtlslab.probe.model import Attempt, Credential
+from mtlslab.probe.model import Attempt, KeyFiles
 from mtlslab.verify.checks import (
     Check,
     Outcome,
@@ -103,12 +103,12 @@ def run_checks(
     )
 
 
-def credential_files(directory: Path, name: str) -> Credential:
+def credential_files(directory: Path, name: str) -> KeyFiles:
     """The files of a credential in the workspace ``directory``: the lab's client, or a faulty one by its name."""
     if name == CLIENT:
-        return Credential(directory / CLIENT_CERT, directory / CLIENT_KEY)
+        return KeyFiles(directory / CLIENT_CERT, directory / CLIENT_KEY)
     faults = directory / FAULTS_DIRECTORY
-    return Credential(faults / f"{name}.crt", faults / f"{name}.key")
+    return KeyFiles(faults / f"{name}.crt", faults / f"{name}.key")
 
 
 def make_attempt(context: VerifyContext, check: Check) -> Attempt:

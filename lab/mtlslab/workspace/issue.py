@@ -13,7 +13,7 @@ from mtlslab.errors import SpecError
 from mtlslab.plan.paths import CLIENT_CA_KEY, CRL, FAULTS_DIRECTORY, SERVER_CA
 from mtlslab.plan.spec import LabSpec, make_spec, reachable_address
 from mtlslab.probe.curl import curl_command
-from mtlslab.probe.model import Attempt, Credential
+from mtlslab.probe.model import Attempt, KeyFiles
 from mtlslab.workspace.credentials import (
     DIRECTORY,
     check_new_name,
@@ -225,7 +225,7 @@ def try_command(workspace: Workspace, spec: LabSpec, files: Sequence[str], *, we
         files: paths of certificate and private key; empty for a client without.
         weak: whether the client's OpenSSL must be told to load a weak credential.
     """
-    credential = Credential(*(workspace.directory / Path(path) for path in files)) if files else None
+    credential = KeyFiles(*(workspace.directory / Path(path) for path in files)) if files else None
     attempt = Attempt(
         port=spec.mtls_port,
         address=reachable_address(spec.listen),

@@ -12,7 +12,7 @@ from mtlslab import pki
 from mtlslab.handshake.authorities import announced_names
 from mtlslab.plan.paths import CLIENT_CA, FAULTS_DIRECTORY
 from mtlslab.probe.curl import curl_command
-from mtlslab.probe.model import Attempt, Credential
+from mtlslab.probe.model import Attempt, KeyFiles
 from mtlslab.probe.secret_files import secret_files
 from mtlslab.verify.checks.judge import Verdict
 from mtlslab.verify.checks.model import Check, Result
@@ -50,7 +50,7 @@ def client_of_server_ca(context: VerifyContext, _check: Check, attempt: Attempt,
     leaf = pki.issue_client_leaf(ca, pki.new_key("ec-p256"), CLIENT_OF_SERVER_CA, now=now, days=1)
     with secret_files() as keep:
         file = keep(leaf.certificate_pem() + leaf.key_pem())
-        seen = probe(dataclasses.replace(attempt, credential=Credential(file, file)))
+        seen = probe(dataclasses.replace(attempt, credential=KeyFiles(file, file)))
     if context.issuer == context.directory:  # the command that the report prints is not for twins
         workspace, path = Workspace(context.directory), _path(attempt)
         workspace.write_key(f"{path}.key", leaf.key_pem())
@@ -66,7 +66,7 @@ def client_of_server_ca_command(context: VerifyContext, attempt: Attempt) -> lis
 def _with_certificate(context: VerifyContext, attempt: Attempt) -> Attempt:
     path = context.directory / _path(attempt)
     return dataclasses.replace(
-        attempt, credential=Credential(path.with_name(f"{path.name}.crt"), path.with_name(f"{path.name}.key"))
+        attempt, credential=KeyFiles(path.with_name(f"{path.name}.crt"), path.with_name(f"{path.name}.key"))
     )
 
 
