@@ -131,7 +131,8 @@ def test_a_large_log_is_passed_on_without_being_held_in_memory(
     words = command("logs", TLS_SERVICE, "--name", plan.lab, "--dir", plan.directory, *(["--follow"] if follow else []))
     child = subprocess.Popen(words, stdout=subprocess.PIPE, env=environment())
     assert child.stdout is not None
-    size = sum(len(chunk) for chunk in iter(lambda: child.stdout.read(65536), b""))  # type: ignore[union-attr]
+    read = child.stdout.read
+    size = sum(len(chunk) for chunk in iter(lambda: read(65536), b""))
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     assert child.returncode == 0

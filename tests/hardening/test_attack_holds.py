@@ -27,12 +27,11 @@ from mtlslab.verify.checks import Result
 from mtlslab.verify.report import Report
 from mtlslab.workspace.credentials import load_client_ca
 from mtlslab.workspace.directory import Workspace
-from tests.test_html import Page
-from tests.test_short_tap import read_tap
 
 from tests.support.cli import Run, mtlslab
 from tests.support.foreign_servers import Answer, make_certificates, nginx_server, python_server, server_context
 from tests.support.in_process import invoke
+from tests.support.report_readers import Page, read_tap
 from tests.support.report_values import GOOD, other
 
 EMBEDDED = ("--runtime", "embedded", "--tls-port", "0", "--mtls-port", "0", "--key-type", "ec-p256")
@@ -298,10 +297,13 @@ def rendered(report: Report) -> dict[str, str]:
 @pytest.mark.parametrize("result", list(Result))
 def test_no_field_of_a_finding_adds_a_line_a_point_or_an_element(result: Result) -> None:
     """Whatever stands in it: the report is of the same shape as that of a harmless finding."""
-    fields = dict.fromkeys(("title", "category", "reason", "why", "hint"), HOSTILE)
     finding = dataclasses.replace(
         other("bad", result, ""),
-        **fields,
+        title=HOSTILE,
+        category=HOSTILE,
+        reason=HOSTILE,
+        why=HOSTILE,
+        hint=HOSTILE,
         expected={"x": HOSTILE},
         observed={HOSTILE: HOSTILE},
         command=("curl", HOSTILE),

@@ -188,7 +188,17 @@ def test_verify_that_is_killed_while_it_uses_a_key_leaves_none_outside_of_the_la
 ) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    words = [sys.executable, "-c", KILLED_AT, MOMENTS[moment], "verify", "-o", "html", "--output-file", tmp_path / "r"]
+    words = [
+        sys.executable,
+        "-c",
+        KILLED_AT,
+        MOMENTS[moment],
+        "verify",
+        "-o",
+        "html",
+        "--output-file",
+        str(tmp_path / "r"),
+    ]
     done = subprocess.run(words, cwd=running_lab, env=environment(TMPDIR=str(temporary)), check=False, timeout=60)
     assert done.returncode == -signal.SIGKILL
     assert list(temporary.iterdir()) == []

@@ -265,8 +265,7 @@ def test_a_directory_of_the_lab_cannot_be_swapped_by_another_user(tmp_path: Path
     home = home_of(ALICE, tmp_path)
     assert mtlslab_as(ALICE, "render", "--dir", "lab", "--crl", *EC, cwd=home, umask=umask).code == 0
     for part in ("nginx-mtls", "certs", "crl", "certs/client-ca.crt", "nginx-mtls/nginx.conf", "lab.json"):
-        words = ["mv", home / "lab" / part, home / "lab" / f"{part}.mine"]
-        assert run_as(MALLORY, *words).code != 0, part
+        assert run_as(MALLORY, "mv", home / "lab" / part, home / "lab" / f"{part}.mine").code != 0, part
 
 
 def test_a_directory_that_was_swapped_after_the_look_is_not_used(tmp_path: Path) -> None:
@@ -344,7 +343,7 @@ def disk_without_modes(tmp_path: Path) -> Iterator[Path]:
     place.mkdir()
     if not shutil.which("bindfs"):
         _not_possible("no bindfs (Debian: apt-get install bindfs)")
-    words = ["bindfs", "-o", "chmod-ignore", "--perms=0777", tmp_path / "below", place]
+    words = ["bindfs", "-o", "chmod-ignore", "--perms=0777", str(tmp_path / "below"), str(place)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         _not_possible(f"no FUSE here: {done.stderr.strip()}")

@@ -21,6 +21,7 @@ from mtlslab.handshake.messages import NO_CERTIFICATE, describe
 from mtlslab.pki import load_credential
 from mtlslab.pki.faults import build
 from mtlslab.probe import attempt as engine
+from mtlslab.probe import connection
 from mtlslab.probe.attempt import attempt as probe
 from mtlslab.probe.model import Attempt, KeyFiles
 from mtlslab.verify.pictures import THIEF, examples, record_examples
@@ -301,7 +302,7 @@ def test_the_secrets_leave_no_file_behind(lab: RunningLab, tmp_path: Path, monke
     """Not even for a moment in which the program could be killed: the name is gone before anything is sent."""
     left_while_connecting = []
 
-    real = engine.connect
+    real = connection.connect
 
     def connecting(*arguments: Any) -> socket.socket:
         left_while_connecting.append(list(tmp_path.iterdir()))

@@ -111,7 +111,7 @@ def scan(port: int) -> set[str]:
         if REQUIRED:
             pytest.fail(problem)
         pytest.skip(problem)
-    words = [SCANNER, "-m", "sslyze", "--mozilla_config", "intermediate", f"localhost:{port}"]
+    words = [str(SCANNER), "-m", "sslyze", "--mozilla_config", "intermediate", f"localhost:{port}"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
     compliance = done.stdout.partition("COMPLIANCE AGAINST TLS CONFIGURATION")[2]
     assert "Not compliant" in compliance, done.stdout + done.stderr  # it always is, for the reasons above

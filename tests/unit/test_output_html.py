@@ -10,7 +10,6 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from mtlslab.verify.checks import Result
 from mtlslab.verify.pictures import Picture
 from mtlslab.verify.report import Finding
 
+from tests.support.report_readers import Page
 from tests.support.report_values import GOOD, MIXED, other
 
 CLIENT, SERVER = Sender.CLIENT, Sender.SERVER
@@ -50,42 +50,6 @@ PICTURES = tuple(
 HOSTILE = (
     "</title></style></svg></pre><script>alert(1)</script><img src=x onerror=alert(2)>\"' onload='alert(3) {{ 7*7 }}"
 )
-VOID = {"meta", "br", "hr", "line", "rect", "circle", "path", "polygon"}
-
-
-class Page(HTMLParser):
-    """The elements of a page, and whether each is closed where it must be."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.text: list[str] = []
-        self._open: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self._open[-1:] != ["style"]:
-            self.text.append(data)
-
-    def all(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.elements if name == tag]
-
-    @property
-    def words(self) -> str:
-        return " ".join("".join(self.text).split())
 
 
 @pytest.fixture(scope="module")

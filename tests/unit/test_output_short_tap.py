@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 
 import pytest
-import yaml
 from mtlslab.output import render_report
 from mtlslab.output.short import render_short
 from mtlslab.output.tap import render_tap
@@ -15,6 +13,7 @@ from mtlslab.verify.checks import Result
 from mtlslab.verify.report import Report
 
 from tests.support.golden import as_it_was_looked_at
+from tests.support.report_readers import read_tap
 from tests.support.report_values import GOOD, MIXED, other
 
 HOSTILE = "\x1b[2J\nok 99 - forged\u2028\x85# SKIP \\\n  ...\r'\": {"
@@ -57,44 +56,6 @@ def test_a_hostile_server_adds_no_line_to_short(result: Result) -> None:
     lines = render_short(hostile(result), Look()).splitlines()
     assert len(lines) == 2
     assert all(line.isprintable() for line in lines)
-
-
-@dataclasses.dataclass
-class Point:
-    ok: bool
-    number: int
-    description: str
-    skipped: bool
-    diagnostics: dict[str, object] | None = None
-
-
-LINE = re.compile(r"(not )?ok (\d+) - ((?:\\.|[^\\#])*)(# SKIP .*)?")
-
-
-def read_tap(text: str) -> list[Point]:
-    """A strict reader of the part of TAP 14 that a flat test document needs."""
-    version, *lines = text.splitlines()
-    assert version == "TAP version 14"
-    plan = [line for line in lines if line.startswith("1..")]
-    points: list[Point] = []
-    block: list[str] | None = None
-    for line in lines:
-        if block is not None and line == "  ...":
-            points[-1].diagnostics = yaml.safe_load("\n".join(block))
-            block = None
-        elif block is not None:
-            block.append(line)
-        elif line == "  ---":
-            assert points[-1].diagnostics is None
-            block = []
-        elif not line.startswith(("#", "1..")):
-            found = LINE.fullmatch(line)
-            assert found, f"not TAP: {line!r}"
-            points.append(Point(not found[1], int(found[2]), found[3].strip(), bool(found[4])))
-    assert block is None
-    assert plan == [f"1..{len(points)}"]
-    assert [point.number for point in points] == list(range(1, len(points) + 1))
-    return points
 
 
 def test_tap_knows_what_is_ok() -> None:

@@ -46,6 +46,8 @@ class BorderedGroup(TyperGroup):
             stop_output()
             raise typer.Exit(ExitCode.OK) from error
         except OSError as error:
+            if error.errno == errno.EIO:  # also what a closed terminal answers
+                raise _ended(MachineError("A disk or a terminal does not answer.", why=str(error))) from error
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENOMEM):
                 raise _bug(error, debug=_debug(ctx)) from error
             raise _ended(MachineError("The machine has run out of something.", why=str(error))) from error

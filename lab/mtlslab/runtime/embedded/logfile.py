@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mtlslab.errors import MachineError
+from mtlslab.plan.shell import shell_line
 
 ROTATE_BYTES = 10 * 1024 * 1024
 _BLOCK = 64 * 1024  # bytes that are read at once
@@ -186,5 +187,5 @@ def _unreadable(path: Path, error: OSError) -> MachineError:
         why="a link stands in its place"
         if error.errno in (errno.ELOOP, errno.ENOTDIR)
         else os.strerror(error.errno or 0),
-        hint=f"See what is there: ls -la {path.parent} {path}",
+        hint=f"See what is there: {shell_line(['ls', '-la', path.parent, path])}",
     )
