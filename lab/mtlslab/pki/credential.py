@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -90,3 +91,11 @@ def organization_of(certificate: x509.Certificate) -> str:
     """The O of a certificate's subject; empty when there is none."""
     found = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
     return str(found[0].value) if found else ""
+
+
+def key_id(certificate: x509.Certificate) -> str:
+    """SHA-256 (hex) of its public key (SubjectPublicKeyInfo): the same for every certificate of one key."""
+    encoded = certificate.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return hashlib.sha256(encoded).hexdigest()

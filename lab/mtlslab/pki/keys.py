@@ -126,3 +126,12 @@ def _try_signing(key: rsa.RSAPrivateKey) -> None:
     """
     scheme, digest, message = padding.PKCS1v15(), hashes.SHA256(), b"mtlslab"
     key.public_key().verify(key.sign(message, scheme, digest), message, scheme, digest)
+
+
+def dh_bits(pem: bytes) -> int | None:
+    """Length in bits of the prime of Diffie-Hellman parameters; None when there are none that can be read."""
+    try:
+        parameters = serialization.load_pem_parameters(pem)
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    return parameters.parameter_numbers().p.bit_length()

@@ -69,6 +69,10 @@ class Service:
         """The nginx arguments that test the configuration of this service (``nginx -t``)."""
         return [*self._base(root), "-t", "-q"]
 
+    def dump_command(self, root: str) -> list[str]:
+        """The nginx arguments that test the configuration of this service and print all of its files (``nginx -T``)."""
+        return [*self._base(root), "-T", "-q"]
+
     def _base(self, root: str) -> list[str]:
         return ["-p", f"{root}/", "-c", f"{root}/{self.conf}"]
 

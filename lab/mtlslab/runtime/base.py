@@ -62,6 +62,19 @@ class Started:
     kept: tuple[str, ...]
 
 
+@dataclasses.dataclass(frozen=True)
+class Dump:
+    """What ``nginx -T`` says of a service: the files that its nginx reads, one after the other.
+
+    Attributes:
+        text: the words of nginx.
+        root: the workspace as that nginx names it, such as ``/lab`` in a container.
+    """
+
+    text: str
+    root: str
+
+
 class Runtime(Protocol):
     """Runs the services of labs. Implementations: ``mtlslab.runtime.docker`` and ``mtlslab.runtime.embedded``."""
 
@@ -122,5 +135,15 @@ class Runtime(Protocol):
 
         Raises:
             MachineError: nginx refuses the configuration; ``why`` has nginx's own words, the old one keeps running.
+            LabNotFoundError: the service does not run.
+        """
+
+    def configuration(self, lab: str, service: Service) -> Dump:
+        """What ``nginx -T`` says where the service runs, with the binary and the arguments of the nginx that runs.
+
+        nginx reads the files as they lie there now; what it runs is what lay there when it was started or reloaded.
+
+        Raises:
+            MachineError: nginx refuses the configuration, or cannot be asked.
             LabNotFoundError: the service does not run.
         """

@@ -5,8 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mtlslab.probe.model import DEFAULT_PATH, DEFAULT_TIMEOUT, Attempt, Observation
+
+if TYPE_CHECKING:
+    from mtlslab.verify.rules.load import Known
 
 Probe = Callable[[Attempt], Observation]
 """Makes one attempt."""
@@ -29,6 +33,7 @@ class VerifyContext:
         crl: whether the mTLS service is set up to check a revocation list.
         log_token: what each line of the services' access logs begins with.
         lab_directory: of a sabotaged twin: absolute path of its lab's workspace; None for a lab itself.
+        configuration: gives what nginx reads, for the rules; None when nobody has it.
     """
 
     directory: Path
@@ -43,6 +48,7 @@ class VerifyContext:
     crl: bool = False
     log_token: str = ""
     lab_directory: Path | None = None
+    configuration: Callable[[], Known] | None = None
 
     @property
     def issuer(self) -> Path:

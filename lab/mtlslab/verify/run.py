@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from mtlslab.errors import LabNotFoundError
 from mtlslab.plan.paths import CLIENT_CERT, CLIENT_KEY, SERVER_CA
+from mtlslab.plan.services import Service
 from mtlslab.plan.spec import LabSpec, make_spec, reachable_address
-from mtlslab.runtime.base import LogLine, Runtime
+from mtlslab.runtime.base import Dump, LogLine, Runtime
 from mtlslab.runtime.choose import Runtimes
 from mtlslab.verify.checks import Check, catalogue, select
 from mtlslab.verify.context import VerifyContext
 from mtlslab.verify.report import Report
+from mtlslab.verify.rules.load import Ask, Reading
 from mtlslab.verify.runner import Observer, run_checks
 from mtlslab.verify.server_log import ReadLog
 from mtlslab.workspace.fault_cache import issued
@@ -38,7 +42,9 @@ def verify(
     """
     workspace = target.workspace
     record = workspace.require()
-    context = make_context(target, make_spec(record.spec), record.runtime)
+    spec = make_spec(record.spec)
+    reading = Reading(workspace, spec, asker(target, record.runtime), contained=record.runtime == "docker")
+    context = dataclasses.replace(make_context(target, spec, record.runtime), configuration=reading)
 
     with workspace.lock(), issued(workspace) as issue:
         read_log = log_reader(target, record.runtime)
@@ -95,17 +101,41 @@ def log_reader(target: Target, recorded: str) -> ReadLog:
     Raises:
         MachineError: the lab was started in Docker and no engine answers.
     """
-    runtimes = Runtimes(target.workspace.directory)
-    # Docker's SDK takes long to load: without need, nobody waits for it.
-    likely = (runtimes.embedded,) if recorded == "embedded" else runtimes.all(recorded)
-    found: list[Runtime] = []
+    find = _finder(target, recorded)
 
     def read(tail: int) -> Iterable[LogLine]:
-        if not found:
-            found.extend(_running(target.name, likely) or _running(target.name, runtimes.all(recorded)))
-        return found[0].logs(target.name, tail=tail) if found else ()
+        runtime = find()
+        return runtime.logs(target.name, tail=tail) if runtime else ()
 
     return read
+
+
+def asker(target: Target, recorded: str) -> Ask:
+    """Asks the runtime in which the lab runs for the configuration of a service; it is looked for when it is asked."""
+    find = _finder(target, recorded)
+
+    def ask(service: Service) -> Dump:
+        runtime = find()
+        if runtime is None:
+            raise LabNotFoundError(f"The lab {target.name!r} does not run.", hint="mtlslab up")
+        return runtime.configuration(target.name, service)
+
+    return ask
+
+
+def _finder(target: Target, recorded: str) -> Callable[[], Runtime | None]:
+    """Gives the runtime in which there is something of the lab, None without one; once found it is kept."""
+    runtimes = Runtimes(target.workspace.directory)
+    found: list[Runtime] = []
+
+    def find() -> Runtime | None:
+        if not found:
+            # Docker's SDK takes long to load: without need, nobody waits for it.
+            likely = (runtimes.embedded,) if recorded == "embedded" else runtimes.all(recorded)
+            found.extend(_running(target.name, likely) or _running(target.name, runtimes.all(recorded)))
+        return found[0] if found else None
+
+    return find
 
 
 def _running(lab: str, runtimes: Iterable[Runtime]) -> list[Runtime]:

@@ -14,6 +14,7 @@ from mtlslab.errors import LabError
 from mtlslab.lifecycle.interrupts import worker_pool
 from mtlslab.plan.paths import CLIENT_CERT, CLIENT_KEY, FAULTS_DIRECTORY, SERVER_CA
 from mtlslab.plan.services import SERVICES, TLS_SERVICE
+from mtlslab.plan.spec import LabSpec
 from mtlslab.probe.attempt import attempt
 from mtlslab.probe.model import Attempt, KeyFiles
 from mtlslab.verify.checks import (
@@ -33,7 +34,9 @@ from mtlslab.verify.checks.model import CLIENT, PROBE
 from mtlslab.verify.context import Probe, VerifyContext
 from mtlslab.verify.procedures import TRIALS, TrialResult, command_of
 from mtlslab.verify.report import Finding, Report
+from mtlslab.verify.rules.load import Reading
 from mtlslab.verify.server_log import ReadLog, read_server_log
+from mtlslab.workspace.directory import Workspace
 
 _NOBODY_THERE = "Does it run, and on this port? mtlslab status, mtlslab logs {service}, and mtlslab up to start it."
 WORKERS = 4  # measured on two cores: 50 ms for 32 checks; 1 takes 65 ms, 8 take 70
@@ -88,6 +91,7 @@ def run_checks(
     needed = with_controls(known, chosen)
     started, begin = datetime.datetime.now(datetime.UTC), time.perf_counter()
     ready = issue(_faults(needed)) if issue else None
+    context = with_configuration(context)
     run = _Run(context, asked_for, probe, observer or _nobody, ready)
     run.probe_all(needed)
     logged = run.join(read_log) if read_log else False
@@ -126,6 +130,21 @@ def make_attempt(context: VerifyContext, check: Check) -> Attempt:
         timeout=context.timeout,
         nonce=secrets.token_hex(8),
     )
+
+
+def with_configuration(context: VerifyContext) -> VerifyContext:
+    """The same lab, with what lies in its workspace as its configuration where nobody has asked a runtime."""
+    if context.configuration is not None:
+        return context
+    spec = LabSpec(
+        name=context.lab,
+        listen=context.address,
+        tls_port=context.tls_port,
+        mtls_port=context.mtls_port,
+        crl=context.crl,
+        log_token=context.log_token,
+    )
+    return dataclasses.replace(context, configuration=Reading(Workspace(context.directory), spec))
 
 
 def _faults(checks: Iterable[Check]) -> tuple[str, ...]:

@@ -101,7 +101,7 @@ def _description(workspace: Workspace, record: LabRecord) -> Iterator[str]:
     ):
         if value != usual:
             yield f"  with the {label} {_printable(value)}"
-    yield from _limited(list(_differences(workspace, spec)))
+    yield from _limited(list(differences(workspace, spec)))
     yield "Its private keys are known to whoever made them: mtlslab up --rotate-certs issues new ones."
 
 
@@ -109,8 +109,13 @@ def _files(workspace: Workspace) -> list[str]:
     return [f"{path}/{name}" for path in (*SERVICES, CRL_DIRECTORY) for name in workspace.names(path)]
 
 
-def _differences(workspace: Workspace, spec: LabSpec) -> Iterator[str]:
-    """Each line in which a file differs from what would be rendered, after a plus or minus, with the file's path."""
+def differences(workspace: Workspace, spec: LabSpec) -> Iterator[str]:
+    """Each line in which a file of the services differs from what would be rendered: ``PATH: +LINE``, ``PATH: -LINE``.
+
+    Args:
+        workspace: that of the lab.
+        spec: its settings.
+    """
     rendered = render(make_plan(spec, workspace.directory, image="", user=""), spec)
     for path in _files(workspace):
         if path.startswith(f"{CRL_DIRECTORY}/"):  # signed by a CA, and checked where it is used
@@ -133,16 +138,16 @@ def _compared(workspace: Workspace, path: str, expected: str | None) -> Iterator
     yield from (line for line in lines[2:] if not line.startswith("@@"))  # after two lines with the names
 
 
-def _limited(differences: list[str]) -> Iterator[str]:
-    if not differences:
+def _limited(found: list[str]) -> Iterator[str]:
+    if not found:
         yield "They are what mtlslab itself would write."
         return
     yield "They differ from what mtlslab itself would write (+ there, - missing):"
-    for line in differences[:_MAX_DIFFERENCES]:
+    for line in found[:_MAX_DIFFERENCES]:
         cut = len(line) - _MAX_WIDTH
         yield f"  {_printable(line[:_MAX_WIDTH])}{f' ... and {cut} characters more' if cut > 0 else ''}"
-    if len(differences) > _MAX_DIFFERENCES:
-        yield f"  ... and {len(differences) - _MAX_DIFFERENCES} lines more"
+    if len(found) > _MAX_DIFFERENCES:
+        yield f"  ... and {len(found) - _MAX_DIFFERENCES} lines more"
 
 
 def _printable(text: str) -> str:

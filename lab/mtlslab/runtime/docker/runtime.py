@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from mtlslab.errors import LabNotFoundError, MachineError
 from mtlslab.plan.services import CONTAINER_ROOT, LabPlan, Service, with_fingerprints
 from mtlslab.plan.shell import shell_line
-from mtlslab.runtime.base import LogLine, ServiceStatus, Started
+from mtlslab.runtime.base import Dump, LogLine, ServiceStatus, Started
 from mtlslab.runtime.engine.connection import Engine, connect, engine_errors
 from mtlslab.runtime.engine.endpoint import find_endpoint
 
@@ -163,7 +163,7 @@ class DockerRuntime:
         from mtlslab.runtime.docker import containers
         from mtlslab.runtime.docker.volumes import copy_again
 
-        api, container = self.engine.api, self._running(plan, service)
+        api, container = self.engine.api, self._running(plan.lab, service)
         copy_again(api, plan, service)
         with engine_errors(f"Cannot reload {service.name}."):
             test = api.exec_create(container, ["nginx", *service.test_command(CONTAINER_ROOT)])["Id"]
@@ -177,6 +177,18 @@ class DockerRuntime:
             old = containers.serving_workers(self.engine, container)
             api.kill(container, signal="HUP")
             containers.await_new_workers(self.engine, container, old)
+
+    def configuration(self, lab: str, service: Service) -> Dump:
+        """``nginx -T`` in the container; see ``Runtime.configuration``."""
+        container = self._running(lab, service)
+        with engine_errors(f"Cannot read the configuration of {service.name}."):
+            api = self.engine.api
+            dump = api.exec_create(container, ["nginx", *service.dump_command(CONTAINER_ROOT)])["Id"]
+            output, errors = api.exec_start(dump, demux=True)
+            if api.exec_inspect(dump)["ExitCode"] != 0:
+                why = (errors or b"").decode(errors="replace").strip()
+                raise MachineError(f"nginx -T does not show the configuration of {service.name}.", why=why)
+            return Dump((output or b"").decode(errors="replace"), CONTAINER_ROOT)
 
     def _tell_about(self, engine: Engine) -> None:
         """What differs from an engine on this machine, for the person who wonders later."""
@@ -195,15 +207,13 @@ class DockerRuntime:
                 "or bind an address that this machine reaches: --listen"
             )
 
-    def _running(self, plan: LabPlan, service: Service) -> str:
+    def _running(self, lab: str, service: Service) -> str:
         from mtlslab.runtime.docker import containers
 
-        for container in containers.find(self.engine.api, plan.lab):
+        for container in containers.find(self.engine.api, lab):
             if containers.service_of(container) == service.name and container["State"] == "running":
                 return str(container["Id"])
-        raise LabNotFoundError(
-            f"{service.name} of the lab {plan.lab!r} does not run.", hint="Start it with: mtlslab up"
-        )
+        raise LabNotFoundError(f"{service.name} of the lab {lab!r} does not run.", hint="Start it with: mtlslab up")
 
     def _settled(self, plan: LabPlan) -> LabPlan:
         """The plan as this engine can run it, also if it was made without asking for its way with files."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import signal
@@ -9,14 +10,27 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import IO
 
 from mtlslab.errors import MachineError
 from mtlslab.plan.services import Service
+from mtlslab.runtime.base import Dump
 from mtlslab.runtime.embedded import processes
 from mtlslab.runtime.embedded.launch import LAST_LINES, PATIENCE, directives, log_path, words
 from mtlslab.runtime.embedded.logfile import LogReader
 from mtlslab.runtime.embedded.processes import Master
 from mtlslab.runtime.embedded.users import User, give_stream, root_of, start_as
+
+_MOST_READ = 8 * 1024 * 1024  # bytes of what nginx says; a rendered configuration has 4 KiB
+
+
+@dataclasses.dataclass(frozen=True)
+class _Answer:
+    """What a command said, and its exit code."""
+
+    code: int
+    output: str
+    errors: str
 
 
 def check_configuration(lab: str, service: Service, master: Master) -> None:
@@ -25,18 +39,43 @@ def check_configuration(lab: str, service: Service, master: Master) -> None:
     Raises:
         MachineError: nginx refuses it; ``why`` holds its own words.
     """
-    # With the binary, directory and user of the master that runs, as its mark tells: anything else would be another
-    # test. `nginx -t` leaves the running server's port alone and does not touch its pid file's content.
+    user, root = _runs_as(master)
+    answer = _ask(lab, service, master, service.test_command(root))
+    said = answer.output + answer.errors
+    if answer.code != 0 and not (user and _lacks_only_the_port(service, said)):
+        raise _keeps_old(service, words(said.splitlines()))
+
+
+def dump_configuration(lab: str, service: Service, master: Master) -> Dump:
+    """What ``nginx -T`` says of the configuration as it lies there.
+
+    Raises:
+        MachineError: nginx refuses it; ``why`` holds its own words.
+    """
+    _, root = _runs_as(master)
+    answer = _ask(lab, service, master, service.dump_command(root))
+    if answer.code != 0:
+        said = words(answer.errors.splitlines())[-LAST_LINES:]
+        raise MachineError(f"nginx -T does not show the configuration of {service.name}.", why="\n".join(said))
+    return Dump(answer.output, root)
+
+
+def _runs_as(master: Master) -> tuple[User | None, str]:
+    """Who runs a master (None: the user that we are), and the workspace as it was told to find it."""
     mark = master.mark
     user = User(mark.uid, mark.gid) if mark.uid != os.geteuid() else None
-    root = root_of(mark.directory, user)
-    command = [str(mark.nginx), *service.test_command(root), "-g", directives(lab)]
+    return user, root_of(mark.directory, user)
+
+
+def _ask(lab: str, service: Service, master: Master, arguments: list[str]) -> _Answer:
+    # With the binary, directory and user of the master that runs, as its mark tells: anything else would be another
+    # test. `nginx -t` leaves the running server's port alone and does not touch its pid file's content.
+    user, _ = _runs_as(master)
+    command = [str(master.mark.nginx), *arguments, "-g", directives(lab)]
     try:
-        code, said = _run(command, user, mark.directory)
+        return _run(command, user, master.mark.directory)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise MachineError(f"The configuration of {service.name} cannot be tested.", why=str(error)) from error
-    if code != 0 and not (user and _lacks_only_the_port(service, said)):
-        raise _keeps_old(service, words(said.splitlines()))
 
 
 def _lacks_only_the_port(service: Service, said: str) -> bool:
@@ -48,18 +87,23 @@ def _lacks_only_the_port(service: Service, said: str) -> bool:
     return bool(problems) and all(re.search(rf"bind\(\) to \S+:{service.port} failed \(13:", line) for line in problems)
 
 
-def _run(command: list[str], user: User | None, directory: Path) -> tuple[int, str]:
-    """Exit code and output of a command that a user runs in a directory."""
-    with tempfile.TemporaryFile() as output:
-        give_stream(output.fileno(), user)
-        child = start_as(user, command, cwd=directory, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+def _run(command: list[str], user: User | None, directory: Path) -> _Answer:
+    """What a command says that a user runs in a directory."""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        for stream in (output, errors):
+            give_stream(stream.fileno(), user)
+        child = start_as(user, command, cwd=directory, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
         try:
             code = child.wait(PATIENCE)
         finally:
             child.kill()
             child.wait()
-        output.seek(0)
-        return code, output.read().decode(errors="replace")
+        return _Answer(code, _content(output), _content(errors))
+
+
+def _content(stream: IO[bytes]) -> str:
+    stream.seek(0)
+    return stream.read(_MOST_READ).decode(errors="replace")
 
 
 def apply_configuration(service: Service, master: Master) -> None:

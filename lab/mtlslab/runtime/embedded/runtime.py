@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 from mtlslab.errors import LabNotFoundError, SpecError
 from mtlslab.plan.services import MTLS_SERVICE, SERVICES, LabPlan, Service
-from mtlslab.runtime.base import LogLine, ServiceStatus, Started, State
+from mtlslab.runtime.base import Dump, LogLine, ServiceStatus, Started, State
 from mtlslab.runtime.embedded import processes
 from mtlslab.runtime.embedded.launch import launch, log_path, log_writer, refused, wait_until_up
 from mtlslab.runtime.embedded.logfile import LogReader
 from mtlslab.runtime.embedded.nginx import Nginx, find_nginx
 from mtlslab.runtime.embedded.processes import Found, Master
 from mtlslab.runtime.embedded.record import RunRecord, clear_run_directory, read_record
-from mtlslab.runtime.embedded.reload import apply_configuration, check_configuration
+from mtlslab.runtime.embedded.reload import apply_configuration, check_configuration, dump_configuration
 from mtlslab.runtime.embedded.users import User, let_in, nginx_user
 
 if TYPE_CHECKING:
@@ -153,6 +153,18 @@ class EmbeddedRuntime:
         for master in masters:
             check_configuration(plan.lab, service, master)
             apply_configuration(service, master)
+
+    def configuration(self, lab: str, service: Service) -> Dump:
+        """See :meth:`mtlslab.runtime.base.Runtime.configuration`.
+
+        Raises:
+            LabNotFoundError: the service does not run.
+            MachineError: nginx refuses the configuration.
+        """
+        masters = processes.scan(lab).of([service.name]).masters
+        if not masters:
+            raise LabNotFoundError(f"{service.name} of the lab {lab!r} does not run.", hint="mtlslab up")
+        return dump_configuration(lab, service, masters[0])
 
     # --- the steps
 

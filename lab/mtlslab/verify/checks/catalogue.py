@@ -10,7 +10,7 @@ import dataclasses
 import functools
 from collections.abc import Iterator
 
-from mtlslab.verify.checks import entries_crl, entries_doors, entries_tutorial
+from mtlslab.verify.checks import entries_crl, entries_doors, entries_rules, entries_tutorial
 from mtlslab.verify.checks import entries_faults as entries_zoo
 from mtlslab.verify.checks import entries_procedures as entries_trials
 from mtlslab.verify.checks.model import Check
@@ -29,6 +29,7 @@ def catalogue(*, crl: bool = False) -> tuple[Check, ...]:
         *(entries_crl.ENTRIES if crl else ()),
         *entries_doors.ENTRIES,
         *entries_trials.ENTRIES,
+        *entries_rules.entries(),
     )
     order = list(dict.fromkeys(entry.category for entry in entries))
     grouped = sorted(entries, key=lambda entry: order.index(entry.category))

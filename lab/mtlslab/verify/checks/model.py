@@ -15,6 +15,7 @@ CLIENT_IDENTITY = "mTLS: the client proves who it is, too"
 REFUSED_CLIENTS = "mTLS: everyone else is refused"
 ZOO = "mTLS: certificates that are wrong or odd"
 REVOCATION = "mTLS: certificates that were taken back"
+CONFIGURATION = "The configuration: what nginx reads, whether or not anybody knocks there"
 CLIENT_SIDE = "The client's side: which servers a client refuses"
 SMALL_SERVER = "mtlslab-serve"
 """The service of checks that ask none of the lab's: a server of verify's own, for one connection."""
@@ -35,6 +36,7 @@ class Outcome(StrEnum):
     NOT_TLS = "not-tls"
     LOCAL = "local"
     UNREACHABLE = "unreachable"
+    CONFIGURED = "configured"  # of a rule: it is not tried, it is read
 
 
 REFUSED_BY_SERVER = (

@@ -13,9 +13,11 @@ from mtlslab.probe.records import TLS_1_0, TLS_1_1
 from mtlslab.verify.checks.model import CRL_TRIAL, PROBE, Check
 from mtlslab.verify.context import Probe, VerifyContext
 from mtlslab.verify.procedures import client_side, doors, protocol, resumption
+from mtlslab.verify.procedures.configuration import follows, show_directives
 from mtlslab.verify.procedures.model import Command, Trial, TrialResult
 from mtlslab.verify.procedures.renegotiation import renegotiate, renegotiation_command
 from mtlslab.verify.procedures.revocation_list import list_command, look_at_list
+from mtlslab.verify.rules.catalogue import CATALOGUE
 
 __all__ = ["TRIALS", "Trial", "TrialResult", "command_of"]
 
@@ -60,6 +62,8 @@ _PROCEDURES: dict[str, tuple[Trial, Command]] = {
     # Resumption.
     "ticket-of-other-server": (resumption.ticket_of_other_server, resumption.other_server_command),
     "resume-here": (resumption.resume_here, resumption.resume_command),
+    # The configuration.
+    **{name: (follows(rule), show_directives(rule)) for name, rule in CATALOGUE.items()},
 }
 
 

@@ -22,6 +22,7 @@ from mtlslab.verify.checks import Result
 from mtlslab.verify.proof.mutants import MUTANTS, Mutant
 from mtlslab.verify.proof.twins import StoppedError, Twin, make_twin, running
 from mtlslab.verify.report import Report
+from mtlslab.verify.rules.load import Reading
 from mtlslab.verify.run import make_context
 from mtlslab.verify.runner import run_checks
 from mtlslab.workspace.directory import TWINS_DIRECTORY, Workspace
@@ -201,7 +202,8 @@ def _trial(
 def _checked(twin: Twin, runtime: Runtime, stop: threading.Event) -> Report:
     spec, workspace = twin.spec, twin.workspace
     context = make_context(Target(spec.name, workspace, workspace.record()), spec, runtime.name)
-    context = dataclasses.replace(context, lab_directory=twin.lab.directory)
+    reading = Reading(workspace, spec, lambda service: runtime.configuration(spec.name, service))
+    context = dataclasses.replace(context, lab_directory=twin.lab.directory, configuration=reading)
 
     def probe(what: Attempt) -> Observation:
         if stop.is_set():

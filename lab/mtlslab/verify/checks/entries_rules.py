@@ -1,0 +1,30 @@
+"""The rules over the configuration (``mtlslab.verify.rules``) as checks: chosen and reported like all others."""
+
+from __future__ import annotations
+
+from mtlslab.plan.services import MTLS_SERVICE
+from mtlslab.verify.checks.model import CONFIGURATION, Check, Expectation, Outcome
+
+
+def entries() -> tuple[Check, ...]:
+    """One check for each rule."""
+    from mtlslab.verify.rules.catalogue import CATALOGUE  # the rules know what a check is
+
+    return tuple(
+        Check(
+            id=rule.id,
+            title=rule.title,
+            category=CONFIGURATION,
+            service=MTLS_SERVICE,
+            expect=Expectation(Outcome.CONFIGURED),
+            why=rule.why,
+            hint=rule.hint,
+            severity=rule.severity,
+            rfc=rule.source,
+            directive=rule.directive,
+            sabotage=rule.sabotage,
+            trial=rule.id,
+            versions=(),
+        )
+        for rule in CATALOGUE.values()
+    )

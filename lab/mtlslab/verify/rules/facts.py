@@ -1,0 +1,115 @@
+"""What the rules look at: the configuration of both services, the lab's settings, and its files."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import posixpath
+from collections.abc import Iterator
+
+from mtlslab.errors import LabError
+from mtlslab.plan.paths import CLIENT_CA, CRL, HELLO
+from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE
+from mtlslab.plan.spec import LabSpec
+from mtlslab.verify.configuration.locations import choose, is_internal
+from mtlslab.verify.configuration.model import Configuration, Scope
+from mtlslab.verify.configuration.rewrite import End, Way, World, ways, ways_and_worlds
+from mtlslab.workspace.directory import Workspace
+
+PAGE = f"/{HELLO}"
+_ELSEWHERE = "/no-location-is-made-for-this-path"
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What the rules look at.
+
+    Attributes:
+        tls, mtls: the configurations of the two services.
+        spec: the lab's settings.
+        workspace: its files.
+        unheard: why nginx itself was not heard, so that this is what lies on the disk; empty when it was.
+    """
+
+    tls: Configuration
+    mtls: Configuration
+    spec: LabSpec
+    workspace: Workspace
+    unheard: str = ""
+
+    @property
+    def both(self) -> tuple[Configuration, Configuration]:
+        """The configurations, TLS service first."""
+        return self.tls, self.mtls
+
+    def port(self, configuration: Configuration) -> int:
+        """The port of a service."""
+        return {TLS_SERVICE: self.spec.tls_port, MTLS_SERVICE: self.spec.mtls_port}[configuration.service]
+
+    def read(self, path: str) -> bytes | None:
+        """The content of a file of the workspace; None when there is none, or no plain one, or it lies elsewhere."""
+        if posixpath.isabs(path) or path.startswith(".."):
+            return None
+        try:
+            return self.workspace.read(path)
+        except (LabError, OSError):
+            return None
+
+    @functools.cached_property
+    def client_ca(self) -> bytes:
+        """The client CA's certificate, PEM."""
+        return self.read(CLIENT_CA) or b""
+
+    @functools.cached_property
+    def revocation_list(self) -> bytes | None:
+        """The lab's revocation list, PEM; None when there is none."""
+        return self.read(CRL)
+
+    @functools.cached_property
+    def open_servers(self) -> tuple[Scope, ...]:
+        """The servers of the mTLS service that serve anything to anybody."""
+        return tuple(server for server in self.mtls.servers if serves(self.mtls, server))
+
+
+def serves(configuration: Configuration, server: Scope) -> bool:
+    """Whether a server has anything to give: one that ends the handshake, or refuses every request, has not."""
+    if server.value("ssl_reject_handshake") == "on":
+        return False
+    return next(served(configuration, server, None), None) is not None
+
+
+def served(configuration: Configuration, server: Scope, verify: str | None) -> Iterator[tuple[Scope, Way]]:
+    """The blocks of a server that answer a client with content, each with the way that leads there.
+
+    Args:
+        configuration: the service.
+        server: the server block.
+        verify: what ``$ssl_client_verify`` says of the client; None for whatever it says.
+    """
+    http = configuration.http[0] if configuration.http else None
+    for way, world in ways_and_worlds(server, World(verify, http)):
+        if way.end is End.REFUSED:
+            continue
+        if way.end is End.ANSWERED:
+            yield server, way
+            continue
+        for block in _asked(server):
+            # A location has its own variables no less than its server's.
+            for last in ways(block, world) if block.kind == "location" else (way,):
+                if last.end is not End.REFUSED and not _denied(block):
+                    yield block, dataclasses.replace(last, choices=(*way.choices, *last.choices))
+
+
+def _asked(server: Scope) -> Iterator[Scope]:
+    """The blocks of a server that a client can ask for something."""
+    yield from (location for location in server.locations() if not is_internal(location))
+    if choose(server, _ELSEWHERE) is server:
+        yield server
+
+
+def _denied(block: Scope) -> bool:
+    return (
+        any(one.first == "all" for one in block.in_force("deny"))
+        and not block.in_force("allow")
+        and block.value("satisfy", "all") == "all"
+    )

@@ -1,0 +1,103 @@
+"""Gets the effective configuration of a lab: from nginx itself, or from the files where it cannot be asked.
+
+A runtime that cannot be asked (the lab is down, was started by hand, or the engine has no exec) takes no answer away:
+the files of the workspace are what nginx would read, so they are judged, and the advisory rule
+``config-is-told-by-nginx`` warns that nginx was not heard. Only where the files cannot be read either, or nginx was
+heard and cannot be understood, the rules are inconclusive.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable
+
+from mtlslab.errors import LabError
+from mtlslab.plan.services import CONTAINER_ROOT, SERVICES, LabPlan, Service, make_plan
+from mtlslab.plan.spec import LabSpec
+from mtlslab.runtime.base import Dump
+from mtlslab.verify.configuration.model import Configuration
+from mtlslab.verify.configuration.parse import UnreadableError, parse, split_dump
+from mtlslab.verify.rules.facts import Facts
+from mtlslab.workspace.directory import Workspace
+
+Ask = Callable[[Service], Dump]
+"""Asks the runtime for the configuration of a service; raises LabError where it cannot be had."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What is known of the configuration.
+
+    Attributes:
+        facts: what the rules look at; None when there is nothing to look at.
+        problem: why nginx was not heard, or why nothing can be read; empty when all is well.
+    """
+
+    facts: Facts | None
+    problem: str = ""
+
+
+class Reading:
+    """Reads the configuration of a lab once, when it is first asked for, whoever asks.
+
+    Args:
+        workspace: that of the lab.
+        spec: its settings, with settled ports.
+        ask: asks the runtime; None where there is none.
+        contained: whether the lab was last run in containers; for the files, where nginx is not heard.
+    """
+
+    def __init__(self, workspace: Workspace, spec: LabSpec, ask: Ask | None = None, *, contained: bool = False) -> None:
+        self._workspace = workspace
+        self._spec = spec
+        self._ask = ask
+        self._contained = contained
+        self._lock = threading.Lock()
+        self._known: Known | None = None
+
+    def __call__(self) -> Known:
+        """What is known; never raises."""
+        with self._lock:
+            if self._known is None:
+                self._known = self._read()
+            return self._known
+
+    def _read(self) -> Known:
+        plan = make_plan(self._spec, self._workspace.directory, image="", user="")
+        problem = ""
+        try:
+            return Known(self._facts(self._told(plan)))
+        except LabError as error:
+            problem = " ".join(f"{error.what} {error.why or ''}".split())
+        except UnreadableError as error:  # nginx was heard, and cannot be understood
+            return Known(None, str(error))
+        try:
+            facts = self._facts(tuple(self._on_disk(name) for name in SERVICES))
+        except (LabError, UnreadableError, OSError) as error:
+            return Known(None, f"{problem} {error}")
+        return Known(dataclasses.replace(facts, unheard=problem), problem)
+
+    def _facts(self, configurations: tuple[Configuration, ...]) -> Facts:
+        tls, mtls = configurations
+        return Facts(tls, mtls, self._spec, self._workspace)
+
+    def _told(self, plan: LabPlan) -> tuple[Configuration, ...]:
+        if self._ask is None:
+            raise LabError("No runtime is known that could be asked.")
+        return tuple(_parsed(service, self._ask(service)) for service in plan.services)
+
+    def _on_disk(self, service: str) -> Configuration:
+        files = {}
+        for name in self._workspace.names(service):
+            if name.endswith((".conf", ".types", ".inc")):
+                content = self._workspace.read(f"{service}/{name}") or b""
+                files[f"{service}/{name}"] = content.decode(errors="replace")
+        if self._contained:
+            files[f"{service}/listen.conf"] = files.get(f"{service}/listen.container.conf", "")
+        return parse(service, files, root=str(self._workspace.directory), contained=self._contained)
+
+
+def _parsed(service: Service, dump: Dump) -> Configuration:
+    contained = dump.root == CONTAINER_ROOT
+    return parse(service.name, split_dump(dump.text, dump.root), root=dump.root, contained=contained, whole=True)
