@@ -19,7 +19,7 @@ from mtlslab.verify.configuration.model import Directive, Scope
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _SPECIAL = re.compile(r"[.^$*+?()\[\]{}|\\]")
 _MOST_VALUES = 64
-_MOST_WAYS = 512
+_MOST_ROUTES = 512
 VERIFY = "ssl_client_verify"
 _EMPTY_WITHOUT_CERTIFICATE = (
     *("ssl_client_s_dn", "ssl_client_i_dn", "ssl_client_serial", "ssl_client_fingerprint", "ssl_client_cert"),
@@ -67,13 +67,13 @@ class End(StrEnum):
 
 
 @dataclasses.dataclass(frozen=True)
-class Way:
-    """One way in which a request may end.
+class Route:
+    """One way in which a request may go.
 
     Attributes:
         end: how.
         by: what ended it, if anything did.
-        choices: conditions that could have been met or not, and of which this way depends.
+        choices: conditions that could have been met or not, and on which this route depends.
         target: where it was moved to, when that is known.
     """
 
@@ -241,14 +241,14 @@ def _equal(value: Value, other: Value) -> bool | None:
 # --- the directives, one after the other
 
 
-def ways(block: Scope, world: World) -> tuple[Way, ...]:
+def routes(block: Scope, world: World) -> tuple[Route, ...]:
     """All ways in which a request may leave the rewrite directives of a block."""
-    return tuple(itertools.islice((way for way, _ in _run(_steps(block.directive.block), world, ())), _MOST_WAYS))
+    return tuple(itertools.islice((route for route, _ in _run(_steps(block.directive.block), world, ())), _MOST_ROUTES))
 
 
-def ways_and_worlds(block: Scope, world: World) -> tuple[tuple[Way, World], ...]:
+def routes_and_worlds(block: Scope, world: World) -> tuple[tuple[Route, World], ...]:
     """The same, each with what is known of the request at its end."""
-    return tuple(itertools.islice(_run(_steps(block.directive.block), world, ()), _MOST_WAYS))
+    return tuple(itertools.islice(_run(_steps(block.directive.block), world, ()), _MOST_ROUTES))
 
 
 def _steps(block: Iterable[Directive] | None) -> tuple[Directive, ...]:
@@ -258,13 +258,13 @@ def _steps(block: Iterable[Directive] | None) -> tuple[Directive, ...]:
 
 def _run(
     steps: tuple[Directive, ...], world: World, choices: tuple[Directive, ...], moved: str = ""
-) -> Iterator[tuple[Way, World]]:
+) -> Iterator[tuple[Route, World]]:
     for number, step in enumerate(steps):
         rest = steps[number + 1 :]
         if step.name == "break":
             break
         if step.name == "return":
-            yield Way(_end_of_return(step), step, choices), world
+            yield Route(_end_of_return(step), step, choices), world
             return
         if step.name == "set":
             values = world.text(step.args[1]) if len(step.args) > 1 else (ANYTHING,)
@@ -278,12 +278,12 @@ def _run(
         if step.name == "rewrite":
             yield from _run_rewrite(step, rest, world, choices, moved)
             return
-    yield Way(End.MOVED if moved else End.THROUGH, None, choices, moved), world
+    yield Route(End.MOVED if moved else End.THROUGH, None, choices, moved), world
 
 
 def _run_if(
     step: Directive, rest: tuple[Directive, ...], world: World, choices: tuple[Directive, ...], moved: str
-) -> Iterator[tuple[Way, World]]:
+) -> Iterator[tuple[Route, World]]:
     truths = condition(world, step.args)
     more = (*choices, step) if len(truths) > 1 else choices
     if True in truths:
@@ -298,18 +298,18 @@ def _run_if(
 
 def _run_rewrite(
     step: Directive, rest: tuple[Directive, ...], world: World, choices: tuple[Directive, ...], moved: str
-) -> Iterator[tuple[Way, World]]:
+) -> Iterator[tuple[Route, World]]:
     target, flag = step.args[1] if len(step.args) > 1 else "", step.args[2] if len(step.args) > 2 else ""
     always = step.first in ("^", ".*", "^.*$", "^(.*)$", "", "/", "^/", ".")
     more = choices if always else (*choices, step)
     if not always:
         yield from _run(rest, world, more, moved)
     if flag in ("redirect", "permanent") or re.match(r"https?://|\$scheme", target):
-        yield Way(End.REFUSED, step, more), world
+        yield Route(End.REFUSED, step, more), world
     elif flag == "last":
-        yield Way(End.MOVED, step, more, target), world
+        yield Route(End.MOVED, step, more, target), world
     elif flag == "break":
-        yield Way(End.THROUGH, step, more, target), world
+        yield Route(End.THROUGH, step, more, target), world
     else:
         yield from _run(rest, world, more, target)
 

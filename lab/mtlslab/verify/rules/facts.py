@@ -13,7 +13,7 @@ from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE
 from mtlslab.plan.spec import LabSpec
 from mtlslab.verify.configuration.locations import choose, is_internal
 from mtlslab.verify.configuration.model import Configuration, Scope
-from mtlslab.verify.configuration.rewrite import End, Way, World, ways, ways_and_worlds
+from mtlslab.verify.configuration.rewrite import End, Route, World, routes, routes_and_worlds
 from mtlslab.workspace.directory import Workspace
 
 PAGE = f"/{HELLO}"
@@ -78,8 +78,8 @@ def serves(configuration: Configuration, server: Scope) -> bool:
     return next(served(configuration, server, None), None) is not None
 
 
-def served(configuration: Configuration, server: Scope, verify: str | None) -> Iterator[tuple[Scope, Way]]:
-    """The blocks of a server that answer a client with content, each with the way that leads there.
+def served(configuration: Configuration, server: Scope, verify: str | None) -> Iterator[tuple[Scope, Route]]:
+    """The blocks of a server that answer a client with content, each with the route that leads there.
 
     Args:
         configuration: the service.
@@ -87,17 +87,17 @@ def served(configuration: Configuration, server: Scope, verify: str | None) -> I
         verify: what ``$ssl_client_verify`` says of the client; None for whatever it says.
     """
     http = configuration.http[0] if configuration.http else None
-    for way, world in ways_and_worlds(server, World(verify, http)):
-        if way.end is End.REFUSED:
+    for route, world in routes_and_worlds(server, World(verify, http)):
+        if route.end is End.REFUSED:
             continue
-        if way.end is End.ANSWERED:
-            yield server, way
+        if route.end is End.ANSWERED:
+            yield server, route
             continue
         for block in _asked(server):
             # A location has its own variables no less than its server's.
-            for last in ways(block, world) if block.kind == "location" else (way,):
+            for last in routes(block, world) if block.kind == "location" else (route,):
                 if last.end is not End.REFUSED and not _denied(block):
-                    yield block, dataclasses.replace(last, choices=(*way.choices, *last.choices))
+                    yield block, dataclasses.replace(last, choices=(*route.choices, *last.choices))
 
 
 def _asked(server: Scope) -> Iterator[Scope]:

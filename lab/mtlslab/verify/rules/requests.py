@@ -10,7 +10,7 @@ from mtlslab.plan.services import MTLS_SERVICE
 from mtlslab.verify.checks.model import Severity
 from mtlslab.verify.configuration.locations import choose, file_of, handlers, named
 from mtlslab.verify.configuration.model import Configuration, Directive, Scope
-from mtlslab.verify.configuration.rewrite import End, Way, World, find_source, variables_in, ways, ways_and_worlds
+from mtlslab.verify.configuration.rewrite import End, Route, World, find_source, routes, routes_and_worlds, variables_in
 from mtlslab.verify.rules.facts import PAGE, Facts, serves
 from mtlslab.verify.rules.model import Objection, Rule, grave, mild
 
@@ -76,14 +76,14 @@ def _answers(configuration: Configuration, server: Scope, target: str, depth: in
         return {"other"}
     http = configuration.http[0] if configuration.http else None
     found: set[str] = set()
-    steps = ways(block, World(None, http)) if block is not server else (Way(End.THROUGH),)
-    for way in steps:
-        if way.end is End.REFUSED:
+    steps = routes(block, World(None, http)) if block is not server else (Route(End.THROUGH),)
+    for route in steps:
+        if route.end is End.REFUSED:
             found.add("refusal")
-        elif way.end is End.ANSWERED:
+        elif route.end is End.ANSWERED:
             found.add("text")
-        elif way.target:
-            found |= _answers(configuration, server, way.target, depth + 1)
+        elif route.target:
+            found |= _answers(configuration, server, route.target, depth + 1)
         elif next(handlers(block), None):
             found.add("other")
         else:
@@ -130,14 +130,14 @@ def _matters(configuration: Configuration, server: Scope) -> bool:
 def _page_of(configuration: Configuration, server: Scope) -> Iterator[Objection]:
     http = configuration.http[0] if configuration.http else None
     through = False
-    for way, world in ways_and_worlds(server, World("SUCCESS", http)):
-        if way.end is End.ANSWERED:
-            yield grave(way.by or server.directive, f"{way.by} answers in place of the page")
-        if way.end not in (End.THROUGH, End.MOVED):
+    for route, world in routes_and_worlds(server, World("SUCCESS", http)):
+        if route.end is End.ANSWERED:
+            yield grave(route.by or server.directive, f"{route.by} answers in place of the page")
+        if route.end not in (End.THROUGH, End.MOVED):
             continue
-        path = way.target or PAGE
+        path = route.target or PAGE
         block = choose(server, path)
-        lasts = ways(block, world) if block is not server else (Way(End.THROUGH),)
+        lasts = routes(block, world) if block is not server else (Route(End.THROUGH),)
         for last in lasts:
             if last.end is End.ANSWERED:
                 yield grave(last.by or block.directive, f"{last.by} answers in place of the page")
