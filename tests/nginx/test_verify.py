@@ -23,6 +23,7 @@ from mtlslab.verify.checks import families as checks_by_family
 from mtlslab.verify.checks.model import PROBE
 from mtlslab.verify.context import VerifyContext
 from mtlslab.verify.report import Report
+from mtlslab.verify.rules.catalogue import CATALOGUE
 from mtlslab.verify.runner import run_checks
 
 from tests.support.verify_lab import TUTORIAL, RunningLab, alerting_server, serving_lab, tcp_server
@@ -141,6 +142,7 @@ def without_client_auth(conf: str) -> str:
 
 
 FILES_ONLY = {"mtls-keys-are-private"}  # needs no server
+RULES = set(CATALOGUE)  # nor do they
 NO_CERTIFICATE = {"mtls-refuses-no-certificate", "mtls-refuses-no-certificate-insecure"}
 UNKNOWN_CA = {"mtls-refuses-other-ca", "mtls-refuses-self-signed"}
 ALL_REFUSALS = {*NO_CERTIFICATE, *UNKNOWN_CA, "mtls-refuses-expired", "mtls-refuses-eku-server-auth"}
@@ -188,7 +190,7 @@ def test_a_stopped_server_is_inconclusive_and_never_a_refusal(running_lab: Runni
         held.bind(("127.0.0.1", 0))
         context = dataclasses.replace(running_lab.context, mtls_port=held.getsockname()[1])
         report = run_checks(context)
-    mutual = [f for f in report.findings if f.service == "nginx-mtls" and f.family not in FILES_ONLY]
+    mutual = [f for f in report.findings if f.service == "nginx-mtls" and f.family not in FILES_ONLY | RULES]
     assert {finding.result for finding in mutual} == {Result.INCONCLUSIVE, Result.SKIP}
     assert families(report, Result.INCONCLUSIVE) & TUTORIAL == {"mtls-serves-client-certificate"}
     assert report.exit_code is ExitCode.INCONCLUSIVE

@@ -23,11 +23,13 @@ from mtlslab.plan.services import LabPlan, Service, make_plan
 from mtlslab.plan.spec import LabSpec
 from mtlslab.probe.attempt import attempt
 from mtlslab.probe.model import Attempt
-from mtlslab.runtime.base import LogLine
+from mtlslab.runtime.base import Dump, LogLine
 from mtlslab.verify.checks import catalogue
 from mtlslab.verify.checks.entries_tutorial import ENTRIES
 from mtlslab.verify.checks.model import CLIENT
 from mtlslab.verify.context import VerifyContext
+from mtlslab.verify.rules.load import Reading
+from mtlslab.workspace.directory import Workspace
 from mtlslab.workspace.issue import _WEAK_CLIENT_CONF as WEAK_CLIENT_CONF
 
 NOW = datetime.datetime.now(datetime.UTC)
@@ -58,9 +60,21 @@ class RunningLab:
     @property
     def context(self) -> VerifyContext:
         tls, mtls = self.plan.services
+        spec = LabSpec(name=self.plan.lab, tls_port=tls.port, mtls_port=mtls.port)
         return VerifyContext(
-            directory=self.directory, lab=self.plan.lab, runtime="embedded", tls_port=tls.port, mtls_port=mtls.port
+            directory=self.directory,
+            lab=self.plan.lab,
+            runtime="embedded",
+            tls_port=tls.port,
+            mtls_port=mtls.port,
+            configuration=Reading(Workspace(self.directory), spec, self.dump),
         )
+
+    def dump(self, service: Service) -> Dump:
+        """What nginx -T says, as a runtime gives it."""
+        command = [str(self.nginx), *service.dump_command(str(self.directory))]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=self.directory)
+        return Dump(done.stdout, str(self.directory))
 
     def start(self) -> None:
         (self.directory / "run").mkdir(exist_ok=True)

@@ -1,8 +1,8 @@
 """The model of a configuration: directives with their place, blocks with what is in force in them, listens.
 
 What nginx inherits it inherits whole: a directive that is given once in a block hides all those of the same name
-further out (https://nginx.org/en/docs/http/ngx_http_core_module.html). Values stay as they are written; variables are resolved
-by :mod:`mtlslab.verify.configuration.rewrite`.
+further out (https://nginx.org/en/docs/http/ngx_http_core_module.html). Values stay as they are written; variables
+are resolved by :mod:`mtlslab.verify.configuration.rewrite`.
 """
 
 from __future__ import annotations

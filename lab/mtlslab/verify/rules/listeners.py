@@ -122,7 +122,7 @@ RULES = (
         title="every port speaks TLS",
         why="Without TLS there is no client certificate that could be asked for: ssl_verify_client says nothing on a "
         "plain port.",
-        hint="listen ADDRESS:PORT ssl;",
+        hint="Write listen ADDRESS:PORT ssl; there.",
         directive="listen",
         source=_LISTEN,
         sabotage="In nginx-mtls/listen.conf, leave the word ssl away.",
@@ -153,7 +153,7 @@ RULES = (
     Rule(
         id="config-workers-have-no-rights",
         title="the processes that talk to clients do not run as root",
-        why="What a client gets a worker to do, it does with the rights of that user.",
+        why="What a client gets a worker to do, it does with the rights of that user. Those of root are all there are.",
         hint="Leave user away: mtlslab starts nginx as somebody without rights.",
         directive="user",
         source="nginx, Core functionality, user",
@@ -164,7 +164,7 @@ RULES = (
         id="config-hides-its-version",
         title="pages and headers do not tell the version of nginx",
         why="The version spares an attacker the search for what fits.",
-        hint="server_tokens off;",
+        hint="Write server_tokens off; there.",
         directive="server_tokens",
         source="nginx, ngx_http_core_module, server_tokens",
         sabotage="server_tokens on;",

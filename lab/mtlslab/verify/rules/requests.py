@@ -251,7 +251,7 @@ RULES = (
         title="whoever is refused gets a refusal: no error page makes it a success, or holds the protected page",
         why="error_page answers in place of nginx's own page, also for its codes 495 and 496. With =200, or with the "
         "protected file as the page, the refused client has what it came for.",
-        hint="error_page 495 496 =403 @refused; with location @refused { return 403; }",
+        hint="Write error_page 495 496 =403 @refused; with location @refused { return 403; } there.",
         directive="error_page",
         source=f"{_CORE}, error_page; ngx_http_ssl_module, Error Processing",
         sabotage="error_page 495 496 =200 /hello-world.txt;",

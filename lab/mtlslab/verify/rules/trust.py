@@ -189,7 +189,7 @@ RULES = (
         title="one intermediate CA is allowed in a client's chain, and no more",
         why="The depth bounds who may issue: every CA in the chain can make clients. nginx counts intermediates, and "
         "its default is 1.",
-        hint="ssl_verify_depth 1;",
+        hint="Write ssl_verify_depth 1; there.",
         directive="ssl_verify_depth",
         source=f"{_SSL}, ssl_verify_depth; RFC 5280 section 4.2.1.9",
         sabotage="ssl_verify_depth 9;",
@@ -211,7 +211,7 @@ RULES = (
         title="the revocation list that nginx reads is the one of the lab",
         why="An older list of the same CA is well signed and still in its time: only its number tells. Revoking into "
         "one file while the server reads another takes nobody back.",
-        hint=f"ssl_crl ../{CRL};",
+        hint=f"Write ssl_crl ../{CRL}; there.",
         directive="ssl_crl",
         source=f"{_SSL}, ssl_crl; RFC 5280 section 5.2.3",
         sabotage="ssl_crl with an older copy of the list beside nginx.conf.",
