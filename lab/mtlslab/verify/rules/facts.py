@@ -48,11 +48,11 @@ class Facts:
 
     def read(self, path: str) -> bytes | None:
         """The content of a file of the workspace; None when there is none, or no plain one, or it lies elsewhere."""
-        if posixpath.isabs(path) or path.startswith(".."):
+        if posixpath.isabs(path) or path.startswith("..") or path in ("", "."):
             return None
         try:
             return self.workspace.read(path)
-        except (LabError, OSError):
+        except (LabError, OSError, ValueError):  # ValueError: a name with a NUL
             return None
 
     @functools.cached_property
