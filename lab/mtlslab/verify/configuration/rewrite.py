@@ -1,8 +1,9 @@
 """What the rewrite directives of nginx do to a request: followed step by step, with what is not known left open.
 
 ``set``, ``if``, ``return``, ``rewrite`` and ``break`` are run in order, as ngx_http_rewrite_module runs them. Of a
-client only the verdict on its certificate is known; everything else that a client can choose (method, protocol, path, headers,
-address) may be anything, so that both ways are followed. What comes out are all the ways in which a request may go.
+client only the verdict on its certificate is known; everything else that it can choose (method, protocol, path,
+headers, address) may be anything, so that both ways are followed. What comes out are all the ways in which a request
+may go.
 """
 
 from __future__ import annotations

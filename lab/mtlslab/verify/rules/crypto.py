@@ -183,7 +183,7 @@ RULES = (
     Rule(
         id="config-dh-parameters",
         title="parameters for finite-field Diffie-Hellman have 2048 bits at least, where there are any",
-        why="Smaller primes were broken for everybody at once (Logjam).",
+        why="Smaller primes were broken for everybody at once (Logjam). The curves of TLS need no parameters.",
         hint="Leave ssl_dhparam away: the curves do.",
         directive="ssl_dhparam",
         source=f"RFC 9325 section 4.3; RFC 7919; {_SSL}, ssl_dhparam",
@@ -204,7 +204,7 @@ RULES = (
     Rule(
         id="config-no-early-data",
         title="no request is taken before the handshake is over (0-RTT)",
-        why="Early data can be replayed by whoever recorded it, and comes before the client has proved anything anew.",
+        why="Early data can be replayed by whoever recorded it. It comes before the client has proved anything anew.",
         hint="Leave ssl_early_data away.",
         directive="ssl_early_data",
         source=f"RFC 8446 section 8; RFC 8470; {_SSL}, ssl_early_data",

@@ -215,7 +215,7 @@ RULES = (
     Rule(
         id="config-serves-no-key",
         title="no private key lies in a directory that is served",
-        why="nginx serves whatever lies there, whatever its name is.",
+        why="nginx serves whatever lies there, whatever its name is. Keys are found by what they hold.",
         hint="Remove the file, and issue what it was a copy of anew: mtlslab up --rotate-certs.",
         directive="root",
         source="CWE-552; RFC 5280 section 9",

@@ -163,7 +163,7 @@ RULES = (
     Rule(
         id="config-hides-its-version",
         title="pages and headers do not tell the version of nginx",
-        why="The version spares an attacker the search for what fits.",
+        why="The version spares an attacker the search for what fits. Nobody else needs it.",
         hint="Write server_tokens off; there.",
         directive="server_tokens",
         source="nginx, ngx_http_core_module, server_tokens",

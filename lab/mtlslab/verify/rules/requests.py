@@ -294,7 +294,7 @@ RULES = (
     Rule(
         id="config-passes-no-forged-identity-on",
         title="a request that is passed on says nothing about the client that the client said itself",
-        why="The headers of the request are passed on unless they are set anew, and one proxy_set_header in a location "
+        why="The headers of the request are passed on unless they are set anew. And one proxy_set_header in a location "
         "takes away all of those further out.",
         hint="proxy_set_header X-SSL-Client-Verify $ssl_client_verify; and so on, where proxy_pass stands.",
         directive="proxy_pass, proxy_set_header",
@@ -305,7 +305,7 @@ RULES = (
     Rule(
         id="config-addresses-are-real",
         title="the client's address is the one of the connection",
-        why="real_ip takes it from a header, and then the log and every rule on addresses say what the client said.",
+        why="real_ip takes it from a header. Then the log and every rule on addresses say what the client said.",
         hint="Leave set_real_ip_from away: there is no proxy before the lab.",
         directive="set_real_ip_from, real_ip_header",
         source="nginx, ngx_http_realip_module",
