@@ -3,7 +3,7 @@
 from mtlslab.audit.inputs import make_request
 from mtlslab.audit.report import CLIENT_AUTH_WORDS, AuditFinding, AuditReport, ClientAuth, Offer, ServerFacts
 from mtlslab.audit.run import AuditRequest, audit
-from mtlslab.audit.target import Target, parse_target
+from mtlslab.audit.target import AuditTarget, parse_target
 from mtlslab.audit.unauthorised import ClientCa
 
 __all__ = [
@@ -11,11 +11,11 @@ __all__ = [
     "AuditFinding",
     "AuditReport",
     "AuditRequest",
+    "AuditTarget",
     "ClientAuth",
     "ClientCa",
     "Offer",
     "ServerFacts",
-    "Target",
     "audit",
     "make_request",
     "parse_target",

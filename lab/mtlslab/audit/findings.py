@@ -8,12 +8,13 @@ from pathlib import Path
 
 from mtlslab.audit.judge import Verdict, judge_right_client, judge_stranger, observed, sentence
 from mtlslab.audit.report import AuditFinding, Offer, ServerFacts
-from mtlslab.audit.target import Target
+from mtlslab.audit.target import AuditTarget
 from mtlslab.audit.unauthorised import BASIC, NO_CERTIFICATE, Stranger, Wanted
+from mtlslab.pki.faults import Severity
 from mtlslab.probe.context import OLD_VERSIONS
 from mtlslab.probe.curl import curl_command
 from mtlslab.probe.model import Attempt, KeyFiles, Observation
-from mtlslab.verify.checks.model import Result, Severity
+from mtlslab.verify.checks.model import Result
 
 SERVER = "The server"
 RIGHT_CLIENT = "The right client"
@@ -37,7 +38,7 @@ def refuses(name: str) -> str:
 
 
 def of_server(
-    target: Target, first: Mapping[str, Observation], facts: ServerFacts, *, insecure: bool
+    target: AuditTarget, first: Mapping[str, Observation], facts: ServerFacts, *, insecure: bool
 ) -> Iterable[AuditFinding]:
     """What the server shows of itself.
 
@@ -58,7 +59,7 @@ def of_server(
         yield from (_asks(version, first[version]) for version in accepted)
 
 
-def _answers(target: Target, first: Mapping[str, Observation], accepted: list[str]) -> AuditFinding:
+def _answers(target: AuditTarget, first: Mapping[str, Observation], accepted: list[str]) -> AuditFinding:
     # The newest version is the one that a server most likely has something to say about.
     telling = first[accepted[-1]] if accepted else first[max(first)]
     spoken = f"TLS {', '.join(accepted)}"

@@ -10,7 +10,8 @@ from enum import StrEnum
 from typing import Any
 
 from mtlslab.errors import ExitCode
-from mtlslab.verify.checks.model import Result, Severity
+from mtlslab.pki.faults import Severity
+from mtlslab.verify.checks.model import Result
 
 SCHEMA = "mtlslab.audit/1"
 

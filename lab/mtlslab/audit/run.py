@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from mtlslab.audit import findings
 from mtlslab.audit.judge import Way, judge_right_client, judge_stranger, way_of
 from mtlslab.audit.report import AuditFinding, AuditReport, ClientAuth, Offer, ServerFacts
-from mtlslab.audit.target import Target
+from mtlslab.audit.target import AuditTarget
 from mtlslab.audit.unauthorised import LIFETIME, NO_CERTIFICATE, ClientCa, Forge, Stranger, open_forge
 from mtlslab.errors import MachineError
 from mtlslab.handshake.authorities import announced_names
@@ -46,7 +46,7 @@ class AuditRequest:
         strict: whether warnings count as failures.
     """
 
-    target: Target
+    target: AuditTarget
     cacert: Path | None = None
     insecure: bool = False
     credential: KeyFiles | None = None

@@ -15,11 +15,9 @@ from enum import StrEnum
 from cryptography import x509
 
 from mtlslab import pki
-from mtlslab.pki.faults import FAULTS, Fault, Outcome, build
-from mtlslab.pki.faults import Severity as FaultSeverity
+from mtlslab.pki.faults import FAULTS, Fault, Outcome, Severity, build
 from mtlslab.probe.model import KeyFiles
 from mtlslab.probe.secret_files import Keep, secret_files
-from mtlslab.verify.checks.model import Severity
 
 LIFETIME = datetime.timedelta(hours=1)
 
@@ -144,7 +142,7 @@ class Forge:
         return self._stranger(fault, self._mint(name, ca))
 
     def _stranger(self, fault: Fault, credential: KeyFiles | None, *, missing: str = "") -> Stranger:
-        by_design = fault.severity is FaultSeverity.ADVISORY
+        by_design = fault.severity is Severity.ADVISORY
         # What nginx serves by design (no EKU, any other client) had better be refused; what is merely rare, served.
         wanted = Wanted.SERVED if fault.outcome is Outcome.SERVED and not by_design else Wanted.REFUSED
         lenient = by_design or wanted is Wanted.SERVED or fault.name in _MATTER_OF_TASTE

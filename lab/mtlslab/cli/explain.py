@@ -50,7 +50,7 @@ def explain(
 
     require_choice("--output", output, looks.LIST_FORMATS)
     if list_:
-        put_text(looks.render_list(tuple(families().values()), output, families=True))
+        put_text(looks.render_list([entry.check() for entry in families().values()], output))
         return
     if id_ is None:
         raise SpecError("Which check?", hint="mtlslab explain ID, or all of them: mtlslab explain --list")

@@ -13,7 +13,7 @@ from mtlslab.cli.reportfile import write_report
 from mtlslab.cli.terminal import is_watched, put_text, say
 
 if TYPE_CHECKING:
-    from mtlslab.verify.proof.prove import Outcome
+    from mtlslab.verify.proof.prove import TwinResult
     from mtlslab.workspace.target import Target
 
 
@@ -31,7 +31,7 @@ def _once() -> Callable[[str], None]:
 
 def run_proof(target: Target, mutants: list[str], output: str, output_file: Path | None, *, unicode: bool) -> None:
     """Start sabotaged twins of a lab, print what the checks made of each, and end with the exit code of the proof."""
-    from mtlslab.output.proof import FORMATS, render_outcome, render_proof
+    from mtlslab.output.proof import FORMATS, render_proof, render_twin
     from mtlslab.runtime.choose import Runtimes
     from mtlslab.verify.proof.prove import prove
 
@@ -39,9 +39,9 @@ def run_proof(target: Target, mutants: list[str], output: str, output_file: Path
     record = target.workspace.require()
     runtime = Runtimes(target.workspace.directory, say=_once()).choose(record.runtime or "auto")
 
-    def watch(outcome: Outcome) -> None:
+    def watch(result: TwinResult) -> None:
         if is_watched():
-            say(render_outcome(outcome, unicode=unicode))
+            say(render_twin(result, unicode=unicode))
 
     proof = prove(target, runtime, mutants, observer=watch)
     text = render_proof(proof, output, unicode=unicode)

@@ -85,15 +85,13 @@ def _html(report: Report, pictures: Sequence[Picture], *, unicode: bool) -> str:
     return text if unicode else text.encode("ascii", "xmlcharrefreplace").decode()
 
 
-def render_list(checks: Sequence[Check], fmt: str = "text", *, families: bool = False) -> str:
-    """The catalogue as text that ends with a line end; with ``families``, ids are told without the TLS version.
+def render_list(checks: Sequence[Check], fmt: str = "text") -> str:
+    """The catalogue as text that ends with a line end.
 
     Raises:
         SpecError: there is no such format.
     """
     _require(fmt, LIST_FORMATS)
-    if families:
-        checks = [dataclasses.replace(check, id=check.family, tls_version=None, depends=None) for check in checks]
     if fmt == "json":
         return json_document([_listed(check) for check in checks]) + "\n"
     return render_text_list(checks)
