@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from mtlslab.errors import ExitCode, SpecError
 from mtlslab.lifecycle.leftovers import twin_name
-from mtlslab.output.proof import render_proof
+from mtlslab.output import PROOF_FORMATS, render
 from mtlslab.plan.spec import check_name, make_spec
 from mtlslab.runtime.choose import Runtimes
 from mtlslab.verify.proof.mutants import CIPHERS, CLIENT_CA_FILE, LOCATION, MUTANTS, PROTOCOLS, VERIFY_CLIENT
@@ -65,7 +65,7 @@ def test_a_surviving_mutant_is_a_failure_and_is_named() -> None:
     proof = Proof("x", "embedded", (outcome("twin", control=True), outcome("a", "check-1", "check-2"), outcome("b")))
     assert proof.score == 0.5
     assert proof.exit_code is ExitCode.CHECK_FAILED
-    text = render_proof(proof)
+    text = render(proof, PROOF_FORMATS, "text")
     assert "caught by check-1 and 1 more" in text
     assert text.rstrip().endswith("1 of 2 mutants; b survived.")
 
@@ -73,7 +73,7 @@ def test_a_surviving_mutant_is_a_failure_and_is_named() -> None:
 def test_nothing_is_proved_when_a_faithful_twin_is_not_green() -> None:
     proof = Proof("x", "embedded", (outcome("twin", "check-1", control=True), outcome("a", "check-1")))
     assert proof.exit_code is ExitCode.INCONCLUSIVE
-    assert "Nothing is proved" in render_proof(proof)
+    assert "Nothing is proved" in render(proof, PROOF_FORMATS, "text")
 
 
 def test_a_proof_without_mutants_proves_nothing() -> None:
@@ -82,7 +82,7 @@ def test_a_proof_without_mutants_proves_nothing() -> None:
 
 def test_the_json_document_names_the_check_that_caught_each_mutant() -> None:
     proof = Proof("x", "docker", (outcome("twin", control=True), outcome("a", "check-1")))
-    document = json.loads(render_proof(proof, "json"))
+    document = json.loads(render(proof, PROOF_FORMATS, "json"))
     assert document["schema"] == "mtlslab.prove/1"
     assert document["twins"][1]["caught_by"] == ["check-1"]
     assert (document["score"], document["exit_code"]) == (1.0, 0)

@@ -16,7 +16,7 @@ from mtlslab.probe.model import Attempt, Observation, Phase, Side
 from mtlslab.verify.checks import Check, Entry, Expectation, Outcome, Severity, Trust
 from mtlslab.verify.checks.model import PAGES
 from mtlslab.verify.context import VerifyContext
-from mtlslab.verify.report import Report
+from mtlslab.verify.report import VerifyReport
 from mtlslab.verify.runner import run_checks
 
 STARTED = datetime.datetime(2030, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
@@ -81,7 +81,6 @@ ENTRIES = (
     ),
 )
 CHECKS = tuple(check for entry in ENTRIES for check in entry.per_version())
-FAMILIES = tuple(entry.id for entry in ENTRIES)
 
 Answer = Callable[[Check], Observation]
 """What a lab answers to the attempt of a check."""
@@ -135,7 +134,7 @@ def _nobody_there() -> Observation:
     return Observation(Phase.CONNECT, error="Connection refused", duration=0.001)
 
 
-def report_of(answer: Answer = as_expected, *only: str) -> Report:
+def report_of(answer: Answer = as_expected, *only: str) -> VerifyReport:
     """The report of a run of the eight checks, or of ``only`` some; measured times are replaced by fixed ones."""
     checks = {(check.service, check.tls_version, check.credential, check.trust): check for check in CHECKS}
 

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from mtlslab.audit import findings
-from mtlslab.audit.judge import Way, judge_right_client, judge_stranger, way_of
+from mtlslab.audit.judge import judge_right_client, judge_stranger, outcome_of
 from mtlslab.audit.report import AuditFinding, AuditReport, ClientAuth, Offer, ServerFacts
 from mtlslab.audit.target import AuditTarget
 from mtlslab.audit.unauthorised import LIFETIME, NO_CERTIFICATE, ClientCa, Forge, Stranger, open_forge
 from mtlslab.errors import MachineError
 from mtlslab.handshake.authorities import announced_names
 from mtlslab.lifecycle.interrupts import worker_pool
+from mtlslab.pki.faults import Outcome
 from mtlslab.probe.attempt import attempt
 from mtlslab.probe.context import VERSIONS
 from mtlslab.probe.model import DEFAULT_TIMEOUT, Attempt, KeyFiles, Observation, Side
@@ -187,7 +188,7 @@ class _Audit:
 
 def _insists(bare: Observation | None) -> bool:
     """Whether the server has refused a client for having no certificate, and not just hung up on it."""
-    if bare is None or way_of(bare) is Way.CLOSED:
+    if bare is None or outcome_of(bare) is Outcome.CLOSED:
         return False
     return judge_stranger(bare, None, has_certificate=False).result is Result.PASS
 

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from mtlslab.errors import ExitCode, SpecError
-from mtlslab.plan.visible import json_document
+from mtlslab.errors import ExitCode
+from mtlslab.output.look import Look
 from mtlslab.verify.proof.prove import Proof, TwinResult
 
-FORMATS = ("text", "json")
 _WIDTH = 78
 
 
-def render_proof(proof: Proof, fmt: str = "text", *, unicode: bool = True) -> str:
-    """A proof as text that ends with a line end.
-
-    Raises:
-        SpecError: there is no such format.
-    """
-    if fmt == "json":
-        return json_document(proof.to_mapping()) + "\n"
-    if fmt != "text":
-        raise SpecError(f"There is no output format {fmt!r} for a proof.", hint=f"Use one of: {', '.join(FORMATS)}")
+def render_proof(proof: Proof, look: Look) -> str:
+    """A proof as text that ends with a line end."""
     lines = [f'sabotaged twins of the lab "{proof.lab}" ({proof.runtime})', ""]
-    lines += [render_twin(twin, unicode=unicode) for twin in proof.twins]
+    lines += [render_twin(twin, unicode=look.unicode) for twin in proof.twins]
     return "\n".join([*lines, "", _closing(proof), ""])
 
 

@@ -21,7 +21,7 @@ from mtlslab.runtime.choose import Runtimes
 from mtlslab.verify.checks import Result
 from mtlslab.verify.proof.mutants import MUTANTS, Mutant
 from mtlslab.verify.proof.twins import StoppedError, Twin, make_twin, running
-from mtlslab.verify.report import Report
+from mtlslab.verify.report import VerifyReport
 from mtlslab.verify.run import make_context
 from mtlslab.verify.runner import run_checks
 from mtlslab.workspace.directory import TWINS_DIRECTORY, Workspace
@@ -202,7 +202,7 @@ def _result_of_twin(
     return TwinResult(mutant.name, mutant.title, control, caught + unsure, len(report.findings))
 
 
-def _checked(twin: Twin, runtime: Runtime, stop: threading.Event) -> Report:
+def _checked(twin: Twin, runtime: Runtime, stop: threading.Event) -> VerifyReport:
     spec, workspace = twin.spec, twin.workspace
     context = make_context(Target(spec.name, workspace, workspace.record()), spec, runtime.name)
     context = dataclasses.replace(context, lab_directory=twin.lab.directory)
