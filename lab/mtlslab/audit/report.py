@@ -149,10 +149,10 @@ class AuditReport(Report):
             return ExitCode.INCONCLUSIVE
         return super().exit_code
 
-    def with_foreign_words(self, change: Change) -> Self:
-        """The report with ``change`` made to all that may hold the words of a server or of a file."""
+    def with_texts(self, change: Change) -> Self:
+        """The report with ``change`` made to all its texts: any of them may hold words of a server or of a file."""
         server = dataclasses.replace(self.server, ca_names=change(self.server.ca_names))
-        return dataclasses.replace(super().with_foreign_words(change), url=change(self.url), server=server)
+        return dataclasses.replace(super().with_texts(change), url=change(self.url), server=server)
 
     @property
     def closing_sentence(self) -> str:

@@ -39,7 +39,9 @@ def output_option(formats: Mapping[str, object], **others: Mapping[str, object])
         formats: the formats of what the command shows.
         others: parameter of a flag -> the formats of what the command shows with that flag.
     """
-    further = (f"; with --{name.strip('_')}: {in_words(table)}" for name, table in others.items())
+    further = (
+        f"; with --{name.strip('_')}: {in_words(table)}" for name, table in others.items() if [*table] != [*formats]
+    )
     return typer.Option(
         "-o",
         "--output",

@@ -43,7 +43,7 @@ def harmless(report: ReportT) -> ReportT:
     """The report with the words of strangers made visible (``plan.visible``), for every format that people look at."""
     from mtlslab.plan.visible import visible_values
 
-    return report.with_foreign_words(visible_values)
+    return report.with_texts(visible_values)
 
 
 def _document(value: Any, _look: Look) -> str:

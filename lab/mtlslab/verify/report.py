@@ -75,9 +75,9 @@ class Finding:
         """The id without the TLS version."""
         return self.id.partition(".")[0]
 
-    def with_foreign_words(self, change: Change) -> Self:
-        """The finding with ``change`` made to all that may hold the words of a server or of a file."""
-        names = ("reason", "expected", "observed", "command")
+    def with_texts(self, change: Change) -> Self:
+        """The finding with ``change`` made to all its texts: any of them may hold words of a server or of a file."""
+        names = ("title", "category", "expected", "observed", "reason", "command", "why", "hint")
         return dataclasses.replace(self, **{name: change(getattr(self, name)) for name in names})
 
     def to_mapping(self) -> dict[str, Any]:
@@ -165,9 +165,9 @@ class Report:
         """Whether all that had to hold holds."""
         return self.exit_code is ExitCode.OK
 
-    def with_foreign_words(self, change: Change) -> Self:
-        """The report with ``change`` made to all that may hold the words of a server or of a file."""
-        return dataclasses.replace(self, findings=tuple(one.with_foreign_words(change) for one in self.findings))
+    def with_texts(self, change: Change) -> Self:
+        """The report with ``change`` made to all its texts: any of them may hold words of a server or of a file."""
+        return dataclasses.replace(self, findings=tuple(one.with_texts(change) for one in self.findings))
 
     def to_mapping(self) -> dict[str, Any]:
         """The report as JSON-ready values, by the schema that it names."""
@@ -259,9 +259,9 @@ class VerifyReport(Report):
         # A skipped check has lost its positive control: it proves nothing.
         return not self.findings or bool(self.with_result(Result.INCONCLUSIVE, Result.SKIP))
 
-    def with_foreign_words(self, change: Change) -> Self:
-        """The report with ``change`` made to all that may hold the words of a server or of a file."""
-        changed = super().with_foreign_words(change)
+    def with_texts(self, change: Change) -> Self:
+        """The report with ``change`` made to all its texts: any of them may hold words of a server or of a file."""
+        changed = super().with_texts(change)
         return dataclasses.replace(changed, lab=change(self.lab), runtime=change(self.runtime))
 
     @property
