@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,6 +30,40 @@ def epilog(examples: dict[str, str], *codes: ExitCode) -> str:
     lines = ["\b", "Examples:", *(f"  {command:<{width}}  {text}" for command, text in examples.items()), "", "\b"]
     lines += ["Exit codes:", *(f"  {int(code):>3}  {MEANINGS[code]}" for code in (*codes, ExitCode.INTERRUPTED))]
     return "\n".join([*lines, f"  {BUG:>3}  a bug in mtlslab"])
+
+
+def output_option(formats: Mapping[str, object], **others: Mapping[str, object]) -> Any:
+    """The option ``-o``: what it takes, what the shell offers for it and its help are the keys of tables.
+
+    Args:
+        formats: the formats of what the command shows.
+        others: parameter of a flag -> the formats of what the command shows with that flag.
+    """
+    further = (
+        f"; with --{name.strip('_')}: {in_words(table)}" for name, table in others.items() if [*table] != [*formats]
+    )
+    return typer.Option(
+        "-o",
+        "--output",
+        envvar="MTLSLAB_OUTPUT",
+        autocompletion=_offering(formats, others),
+        help=f"{in_words(formats)}{''.join(further)}.",
+    )
+
+
+def _offering(
+    formats: Mapping[str, object], others: Mapping[str, Mapping[str, object]]
+) -> Callable[[typer.Context], list[str]]:
+    def offered(ctx: typer.Context) -> list[str]:
+        return list(next((table for name, table in others.items() if ctx.params.get(name)), formats))
+
+    return offered
+
+
+def in_words(choices: Iterable[str]) -> str:
+    """Choices as a sentence has them: "text, json or junit"."""
+    *others, last = choices
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 Name = Annotated[

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 from mtlslab import __version__
 from mtlslab.errors import ExitCode
 from mtlslab.output.sequence import CLIENT_X, SERVER_X, describe, details, lay_out, wire
-from mtlslab.output.text import closing_sentence
 from mtlslab.plan.render import template_root
 from mtlslab.plan.shell import shell_line
 from mtlslab.plan.visible import visible
 from mtlslab.verify.checks import Result
-from mtlslab.verify.report import Finding, Report
+from mtlslab.verify.report import Finding, VerifyReport
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -76,7 +75,7 @@ class Family:
         return next((finding for finding in self.findings if finding.tls_version == version), None)
 
 
-def render_html(report: Report, pictures: Sequence[Picture] = ()) -> str:
+def render_html(report: VerifyReport, pictures: Sequence[Picture] = ()) -> str:
     """The whole file.
 
     Args:
@@ -92,7 +91,7 @@ def render_html(report: Report, pictures: Sequence[Picture] = ()) -> str:
             version=__version__,
             verdict=result,
             headline=headline,
-            sentence=closing_sentence(report),
+            sentence=report.closing_sentence,
             versions=sorted({finding.tls_version for finding in report.findings}),
             groups=_groups(report.findings),
             troubles=_troubles(report.findings),

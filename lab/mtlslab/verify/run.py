@@ -11,7 +11,7 @@ from mtlslab.runtime.base import LogLine, Runtime
 from mtlslab.runtime.choose import Runtimes
 from mtlslab.verify.checks import Check, catalogue, select
 from mtlslab.verify.context import VerifyContext
-from mtlslab.verify.report import Report
+from mtlslab.verify.report import VerifyReport
 from mtlslab.verify.runner import Observer, run_checks
 from mtlslab.verify.server_log import ReadLog
 from mtlslab.workspace.fault_cache import issued
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def verify(
     target: Target, only: Sequence[str] = (), *, strict: bool = False, observer: Observer | None = None
-) -> Report:
+) -> VerifyReport:
     """Run the checks that ``only`` means against a lab, and the positive controls that they depend on.
 
     Args:

@@ -72,7 +72,8 @@ def marked(mark: Mark) -> Iterator[tuple[int, ...]]:
     descriptor = os.memfd_create(_NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         document = {**dataclasses.asdict(mark), "directory": str(mark.directory), "nginx": str(mark.nginx)}
-        os.write(descriptor, json.dumps(document).encode())
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(json.dumps(document).encode())
         os.fchmod(descriptor, 0o444)  # the process runs as another user when root starts it
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _seals())
         yield (descriptor,)

@@ -123,7 +123,7 @@ def status_code(error: Exception) -> int:
 def _open(endpoint: Endpoint, timeout: float) -> tuple[APIClient, dict[str, Any]]:
     from docker.api import APIClient
 
-    class Client(APIClient):
+    class _Client(APIClient):
         """Keeps the answer to the version call that the SDK makes anyway: a call less in every command."""
 
         answer: dict[str, Any]
@@ -135,7 +135,7 @@ def _open(endpoint: Endpoint, timeout: float) -> tuple[APIClient, dict[str, Any]
             self.answer = super().version(api_version)
             return self.answer
 
-    api = Client(base_url=endpoint.url, tls=endpoint.tls or False, version="auto", timeout=timeout)  # type: ignore[arg-type]  # float seconds work
+    api = _Client(base_url=endpoint.url, tls=endpoint.tls or False, version="auto", timeout=timeout)  # type: ignore[arg-type]  # float seconds work
     api.timeout = CALL_SECONDS  # type: ignore[assignment]
     return api, api.answer
 
