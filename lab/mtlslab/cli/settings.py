@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mtlslab.plan.spec import Setting, settings_of
+from mtlslab.plan.spec import Setting, lab_settings
 
 Settings = Mapping[str, Any]
 UNSET: Settings = MappingProxyType({})
@@ -21,7 +21,7 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
     The command gets them in ``settings``: field of the spec -> value, None for what the user did not set.
     """
-    declared = settings_of()
+    declared = lab_settings()
 
     @functools.wraps(command)
     def with_options(**given: Any) -> None:

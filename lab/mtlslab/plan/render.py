@@ -72,7 +72,7 @@ def _nginx_conf(service: Service, spec: LabSpec) -> str:
         service=service,
         hello=HELLO,
         ciphers=_CIPHERS,
-        log_token=spec.log_token,
+        spec=spec,
         verify_client=_VERIFY_CLIENT[spec.client_auth],
         crl=CRL if spec.crl else "",
     )

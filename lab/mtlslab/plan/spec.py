@@ -120,7 +120,7 @@ class LabSpec:
     log_token: str = ""
 
     def __post_init__(self) -> None:
-        problems = tuple(_problems(self))
+        problems = (*_problems(self), *_declared_problems(self))
         if problems:
             raise SpecError("The lab cannot be made as asked.", problems=problems, hint="mtlslab up --help")
 
@@ -137,9 +137,9 @@ class LabSpec:
 
 
 @functools.cache
-def settings_of(spec: type[LabSpec] = LabSpec) -> tuple[Setting, ...]:
+def lab_settings() -> tuple[Setting, ...]:
     """All that users may set, in the order in which the help shows it."""
-    types = typing.get_type_hints(spec)
+    types = typing.get_type_hints(LabSpec)
     return tuple(
         Setting(
             field=field.name,
@@ -150,7 +150,7 @@ def settings_of(spec: type[LabSpec] = LabSpec) -> tuple[Setting, ...]:
             metavar=words["metavar"],
             choices=words["choices"],
         )
-        for field in dataclasses.fields(spec)
+        for field in dataclasses.fields(LabSpec)
         if (words := field.metadata.get(Setting))
     )
 
@@ -211,8 +211,6 @@ def _problems(spec: Any) -> Iterator[str]:
         yield f"listen {spec.listen!r}: not an IP address (127.0.0.1 keeps the lab on this machine)"
     yield from _port_problems(spec)
     yield from _host_problems(spec)
-    for declared in settings_of(type(spec)):
-        yield from _declared_problems(declared, getattr(spec, declared.field))
     for label, days in (("days", spec.days), ("ca days", spec.ca_days)):
         if type(days) is not int or not 1 <= days <= MAX_DAYS:
             yield f"{label} {days!r}: use a whole number from 1 to {MAX_DAYS}"
@@ -222,13 +220,14 @@ def _problems(spec: Any) -> Iterator[str]:
         yield f"log token {spec.log_token!r}: use 32 hexadecimal digits, or leave it out"
 
 
-def _declared_problems(declared: Setting, value: object) -> Iterator[str]:
-    """What the declaration of a setting tells of its values; all else is for a rule of its own."""
-    label = declared.field.replace("_", " ")
-    if declared.choices and value not in declared.choices:
-        yield f"{label} {value!r}: use one of {', '.join(declared.choices)}"
-    if declared.type is bool and type(value) is not bool:
-        yield f"{label} {value!r}: use true or false"
+def _declared_problems(spec: LabSpec) -> Iterator[str]:
+    """What the declarations of the settings tell of their values; all else is for a rule of its own."""
+    for declared in lab_settings():
+        label, value = declared.field.replace("_", " "), getattr(spec, declared.field)
+        if declared.choices and value not in declared.choices:
+            yield f"{label} {value!r}: use one of {', '.join(declared.choices)}"
+        if declared.type is bool and type(value) is not bool:
+            yield f"{label} {value!r}: use true or false"
 
 
 def _port_problems(spec: Any) -> Iterator[str]:

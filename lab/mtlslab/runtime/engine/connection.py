@@ -119,20 +119,21 @@ def status_code(error: Exception) -> int:
     return int(getattr(error, "status_code", None) or 0)
 
 
+class _Client(APIClient):
+    """Keeps the answer to the version call that the SDK makes anyway: a call less in every command."""
+
+    answer: dict[str, Any]
+
+    def version(self, api_version: bool = True) -> Any:
+        # This is the first call. From here on, REQUESTS_CA_BUNDLE does not override the CA of the engine, and
+        # HTTP_PROXY does not take its calls elsewhere.
+        self.trust_env = False
+        self.answer = super().version(api_version)
+        return self.answer
+
+
 def _open(endpoint: Endpoint, timeout: float) -> tuple[APIClient, dict[str, Any]]:
-    class Client(APIClient):
-        """Keeps the answer to the version call that the SDK makes anyway: a call less in every command."""
-
-        answer: dict[str, Any]
-
-        def version(self, api_version: bool = True) -> Any:
-            # This is the first call. From here on, REQUESTS_CA_BUNDLE does not override the CA of the engine, and
-            # HTTP_PROXY does not take its calls elsewhere.
-            self.trust_env = False
-            self.answer = super().version(api_version)
-            return self.answer
-
-    api = Client(base_url=endpoint.url, tls=endpoint.tls or False, version="auto", timeout=timeout)  # type: ignore[arg-type]  # float seconds work
+    api = _Client(base_url=endpoint.url, tls=endpoint.tls or False, version="auto", timeout=timeout)  # type: ignore[arg-type]  # float seconds work
     api.timeout = CALL_SECONDS  # type: ignore[assignment]
     return api, api.answer
 
