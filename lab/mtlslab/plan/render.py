@@ -93,7 +93,7 @@ def template(name: str) -> Template:
 
 @functools.cache
 def _environment() -> Environment:
-    # Imported here: `mtlslab --help` needs no template engine.
+    # Imported here: `up` loads it while keys are being made (see load_templates), and many commands need none.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     root = template_root()

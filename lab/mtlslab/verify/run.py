@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from mtlslab.lifecycle.where import find_running
 from mtlslab.plan.paths import CLIENT_CERT, CLIENT_KEY, SERVER_CA
@@ -12,14 +11,12 @@ from mtlslab.runtime.base import LogLine, Runtime
 from mtlslab.runtime.choose import Runtimes
 from mtlslab.verify.checks import Check, catalogue, select
 from mtlslab.verify.context import VerifyContext
+from mtlslab.verify.pictures import Picture, record_examples
 from mtlslab.verify.report import Report
 from mtlslab.verify.runner import Observer, run_checks
 from mtlslab.verify.server_log import ReadLog
 from mtlslab.workspace.fault_cache import issued
 from mtlslab.workspace.target import Target
-
-if TYPE_CHECKING:
-    from mtlslab.verify.pictures import Picture
 
 
 def verify(
@@ -52,8 +49,6 @@ def record_pictures(target: Target) -> tuple[Picture, ...]:
     Raises:
         LabNotFoundError: there is no such lab.
     """
-    from mtlslab.verify.pictures import record_examples
-
     workspace = target.workspace
     record = workspace.require()
     with workspace.lock(), issued(workspace) as issue:
