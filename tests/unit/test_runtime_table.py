@@ -79,8 +79,10 @@ def test_auto_tries_them_in_the_order_of_the_table(swarm_file: Path, monkeypatch
     monkeypatch.setenv("SWARM_FILE", str(swarm_file))
     monkeypatch.setenv("DOCKER_HOST", NO_ENGINE["DOCKER_HOST"])
     said: list[str] = []
-    monkeypatch.delitem(RUNTIMES, "embedded")
-    monkeypatch.setitem(RUNTIMES, "swarm", third_runtime.__name__)  # the last one now
+    for name in list(RUNTIMES):
+        monkeypatch.delitem(RUNTIMES, name)
+    monkeypatch.setitem(RUNTIMES, "docker", third_runtime.OTHERS["docker"])
+    monkeypatch.setitem(RUNTIMES, "swarm", third_runtime.__name__)
     assert Runtimes(None, say=said.append).choose("auto").name == "swarm"
     assert said[-1].startswith("Runtime: swarm, because Docker cannot be used: Cannot reach Docker")
     swarm_file.unlink()

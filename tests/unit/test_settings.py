@@ -22,19 +22,39 @@ from tests.support.in_process import invoke
 
 # What a lab has, and no user sets: its name is that of the directory or --name, the token is a secret.
 NO_SETTINGS = {"name", "log_token"}
-# Another value than the default for each setting, as typed: option and value -> what lab.json holds.
-TYPED: dict[str, tuple[tuple[str, ...], Any]] = {
-    "tls_port": (("--tls-port", "21001"), 21001),
-    "mtls_port": (("--mtls-port", "21002"), 21002),
-    "listen": (("--listen", "127.0.0.2"), "127.0.0.2"),
-    "hosts": (("--host", "lab.test", "--host", "192.0.2.1"), ["lab.test", "192.0.2.1"]),
-    "key_type": (("--key-type", "ec-p256"), "ec-p256"),
-    "days": (("--days", "30"), 30),
-    "ca_days": (("--ca-days", "60"), 60),
-    "client_auth": (("--client-auth", "optional"), "optional"),
-    "crl": (("--crl",), True),
-    "image": (("--image", "nginx:test"), "nginx:test"),
-}
+# Settings that take not every text.
+TEXTS = {"listen": "127.0.0.2"}
+
+
+def _another(setting: Setting) -> Any:
+    """Another value than the default, as lab.json holds it."""
+    if setting.choices:
+        return [choice for choice in setting.choices if choice != setting.default][-1]
+    if setting.type is bool:
+        return not setting.default
+    if setting.type is int:
+        return setting.default + 100
+    return ["lab.test", "192.0.2.1"] if isinstance(setting.default, tuple) else TEXTS.get(setting.field, "other")
+
+
+def _typed(setting: Setting) -> list[str]:
+    """The words that set it."""
+    value = _another(setting)
+    if isinstance(value, bool):
+        return [f"--{'' if value else 'no-'}{setting.option}"]
+    values = value if isinstance(value, list) else [value]
+    return [word for one in values for word in (f"--{setting.option}", str(one))]
+
+
+def _variable(setting: Setting) -> tuple[str, str]:
+    value = _another(setting)
+    name = "MTLSLAB_" + setting.option.replace("-", "_").upper()
+    return name, " ".join(value) if isinstance(value, list) else str(value)
+
+
+OPTIONS = [word for setting in lab_settings() for word in _typed(setting)]
+VARIABLES = dict(map(_variable, lab_settings()))
+EXPECTED = {setting.field: _another(setting) for setting in lab_settings()}
 every_setting = pytest.mark.parametrize("setting", lab_settings(), ids=lambda item: item.field)
 
 
@@ -49,30 +69,23 @@ def test_a_setting_is_the_same_option_of_both_commands(setting: Setting, command
     options = {option.name: option for option in typer.main.get_command(app).commands[command].params}  # type: ignore[attr-defined]
     option = options[setting.field]
     assert option.opts == [f"--{setting.option}"]
-    assert option.help.startswith(setting.help)
+    assert option.help.startswith(setting.help.removesuffix("."))
     assert option.default is None
     assert isinstance(setting.default, bool | tuple) or option.help.endswith(f" [{setting.default}]")
     assert all(choice in option.help for choice in setting.choices)
 
 
 def test_every_setting_reaches_lab_json_by_option_and_by_variable(tmp_path: Path) -> None:
-    assert TYPED.keys() == {setting.field for setting in lab_settings()}
-    options = [word for words, _ in TYPED.values() for word in words]
-    assert invoke("render", "--dir", tmp_path / "a", *options).code == 0
-    variables = {
-        "MTLSLAB_" + words[0].removeprefix("--").replace("-", "_").upper(): " ".join(words[1::2]) or "1"
-        for words, _ in TYPED.values()
-    }
-    assert invoke("render", "--dir", tmp_path / "b", **variables).code == 0
+    assert invoke("render", "--dir", tmp_path / "a", *OPTIONS).code == 0
+    assert invoke("render", "--dir", tmp_path / "b", **VARIABLES).code == 0
     for directory in ("a", "b"):
         spec = json.loads((tmp_path / directory / "lab.json").read_text())["spec"]
-        assert {key: spec[key] for key in TYPED} == {key: value for key, (_, value) in TYPED.items()}
+        assert {key: spec[key] for key in EXPECTED} == EXPECTED
 
 
 def test_what_is_not_typed_stays_as_it_was(tmp_path: Path) -> None:
     """Also what may be repeated: no --host at all is no wish for an empty list."""
-    options = [word for words, _ in TYPED.values() for word in words]
-    assert invoke("render", "--dir", tmp_path / "a", *options).code == 0
+    assert invoke("render", "--dir", tmp_path / "a", *OPTIONS).code == 0
     before = json.loads((tmp_path / "a" / "lab.json").read_text())["spec"]
     assert invoke("render", "--dir", tmp_path / "a").code == 0
     assert json.loads((tmp_path / "a" / "lab.json").read_text())["spec"] == before
@@ -115,7 +128,7 @@ def _run(source: Path, *arguments: str, cwd: Path, **more: str) -> Run:
 @pytest.mark.parametrize("command", ["up", "render"])
 def test_a_new_setting_is_in_the_help(copy: Path, tmp_path: Path, command: str) -> None:
     said = " ".join(_run(copy, command, "--help", cwd=tmp_path).out.split())
-    assert "--greeting <str> What the server says of itself. [none] [env var: MTLSLAB_GREETING]" in said
+    assert "--greeting <str> What the server says of itself: none or warm. [none] [env var: MTLSLAB_GREETING]" in said
 
 
 def test_a_new_setting_is_completed(copy: Path, tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from mtlslab.cli.options import epilog
 from mtlslab.cli.settings import UNSET, Settings, with_settings
 from mtlslab.cli.terminal import put, put_json, put_log_line, say
 from mtlslab.errors import ExitCode, LabNotFoundError, SpecError
-from mtlslab.plan.choices import PULL, SERVICES
+from mtlslab.plan.choices import PULL, SERVICES, one_of
 from mtlslab.plan.shell import shell_line
-from mtlslab.runtime.table import AUTO, runtime_choices, runtime_list
+from mtlslab.runtime.table import AUTO, runtime_choices
 
 if TYPE_CHECKING:
     from mtlslab.lifecycle.timings import Timings
@@ -42,7 +42,7 @@ def up(
             "--runtime",
             envvar="MTLSLAB_RUNTIME",
             autocompletion=runtime_choices,
-            help=f"{runtime_list()}.",
+            help=f"{one_of(runtime_choices())}.",
         ),
     ] = AUTO,
     settings: Settings = UNSET,

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mtlslab.plan.choices import one_of
 from mtlslab.plan.spec import Setting, lab_settings
 
 Settings = Mapping[str, Any]
@@ -47,14 +48,18 @@ def _replaced(signature: inspect.Signature, options: list[inspect.Parameter]) ->
 
 def _parameter(item: Setting) -> inspect.Parameter:
     kind = list[str] if item.type == tuple[str, ...] else item.type
-    shown = "" if isinstance(item.default, bool | tuple) else f" [{item.default}]"
     option = typer.Option(
         f"--{item.option}/--no-{item.option}" if item.type is bool else f"--{item.option}",
         envvar=f"MTLSLAB_{item.option.replace('-', '_').upper()}",
         metavar=item.metavar or None,
         autocompletion=(lambda: item.choices) if item.choices else None,
-        help=f"{item.help}{shown}",
+        help=_help(item),
     )
     return inspect.Parameter(
         item.field, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=Annotated[kind | None, option]
     )
+
+
+def _help(item: Setting) -> str:
+    text = f"{item.help.removesuffix('.')}: {one_of(item.choices)}." if item.choices else item.help
+    return text if isinstance(item.default, bool | tuple) else f"{text} [{item.default}]"

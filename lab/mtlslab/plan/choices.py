@@ -6,3 +6,9 @@ PULL = ("missing", "always", "never")
 TLS_SERVICE = "nginx-tls"
 MTLS_SERVICE = "nginx-mtls"
 SERVICES = (TLS_SERVICE, MTLS_SERVICE)
+
+
+def one_of(choices: tuple[str, ...]) -> str:
+    """Choices in words: "none, optional or required"."""
+    *first, last = choices
+    return f"{', '.join(first)} or {last}" if first else last

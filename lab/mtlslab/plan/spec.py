@@ -46,7 +46,7 @@ class Setting:
         field: of :class:`LabSpec`.
         type: of the field: int, str, bool, or ``tuple[str, ...]`` for an option that may be repeated.
         default: of the field.
-        help: what the option does, without the default.
+        help: what the option does, in one sentence, without choices and default.
         option: without its dashes.
         metavar: what the help shows for the value; empty for the type.
         choices: all values that it takes; empty if they cannot be listed.
@@ -107,14 +107,10 @@ class LabSpec:
         option="host",
         metavar="NAME|IP",
     )
-    key_type: str = setting(
-        "rsa-2048", "Type of all keys: rsa-2048, rsa-3072, ec-p256, ec-p384 or ed25519.", choices=KEY_TYPES
-    )
+    key_type: str = setting("rsa-2048", "Type of all keys.", choices=KEY_TYPES)
     days: int = setting(397, "Validity of the leaves in days.")
     ca_days: int = setting(1000, "Validity of the CAs in days.")
-    client_auth: str = setting(
-        "required", "What the mTLS service asks of its clients: none, optional or required.", choices=CLIENT_AUTH
-    )
+    client_auth: str = setting("required", "What the mTLS service asks of its clients.", choices=CLIENT_AUTH)
     crl: bool = setting(False, "Have the mTLS service check a revocation list (ssl_crl).")
     image: str = setting(DEFAULT_IMAGE, "Container image with nginx.")
     log_token: str = ""

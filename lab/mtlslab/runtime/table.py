@@ -1,4 +1,4 @@
-"""The runtimes, each in one row: what it is called and where it is. Imports nothing: `--help` and hints need it."""
+"""The runtimes, each in one row: what it is called and where it is. Light: `--help` and hints need it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,6 @@ RUNTIMES: dict[str, str] = {
 def runtime_choices() -> tuple[str, ...]:
     """What ``--runtime`` takes."""
     return (AUTO, *RUNTIMES)
-
-
-def runtime_list() -> str:
-    """What ``--runtime`` takes, in words: "auto, docker or embedded"."""
-    *first, last = runtime_choices()
-    return f"{', '.join(first)} or {last}"
 
 
 def other_runtimes(name: str) -> str:
