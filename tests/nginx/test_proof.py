@@ -34,7 +34,7 @@ def outcome(name: str, *caught_by: str, control: bool = False) -> TwinResult:
 
 
 def test_every_mutant_is_caught_and_the_faithful_twins_are_green(target: Target, nginx_binary: Path) -> None:
-    runtime = Runtimes(target.workspace.directory, nginx=nginx_binary).embedded
+    runtime = Runtimes(target.workspace.directory, nginx=nginx_binary).named("embedded")
     proof = prove(target, runtime)
     assert [twin.name for twin in proof.twins if twin.control and not twin.good] == []
     assert [twin.name for twin in proof.survivors] == []
@@ -47,7 +47,7 @@ def test_every_mutant_is_caught_and_the_faithful_twins_are_green(target: Target,
 
 @pytest.mark.engine
 def test_twins_run_in_docker_as_well(target: Target, engine: object) -> None:
-    runtime = Runtimes(target.workspace.directory).docker
+    runtime = Runtimes(target.workspace.directory).named("docker")
     proof = prove(target, runtime, ("verify-optional", "plain-http"))
     assert proof.exit_code is ExitCode.OK
     assert len(proof.mutants) == 2
@@ -55,7 +55,7 @@ def test_twins_run_in_docker_as_well(target: Target, engine: object) -> None:
 
 
 def test_an_unknown_mutant_is_refused_with_the_known_ones(target: Target, nginx_binary: Path) -> None:
-    runtime = Runtimes(target.workspace.directory, nginx=nginx_binary).embedded
+    runtime = Runtimes(target.workspace.directory, nginx=nginx_binary).named("embedded")
     with pytest.raises(SpecError) as caught:
         prove(target, runtime, ["verify-of"])
     assert "verify-off" in caught.value.hint

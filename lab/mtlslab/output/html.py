@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
 from mtlslab import __version__
 from mtlslab.errors import ExitCode
 from mtlslab.output.sequence import CLIENT_X, SERVER_X, describe, details, lay_out, wire
@@ -23,8 +25,6 @@ from mtlslab.verify.checks import Result
 from mtlslab.verify.report import Finding, VerifyReport
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
-
     from mtlslab.verify.pictures import Picture
 
 # Marks differ in shape and come with a word: colour is never all that tells them apart.
@@ -144,8 +144,6 @@ def _shown(value: object) -> object:
 
 @functools.cache
 def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     environment = Environment(
         loader=FileSystemLoader(template_root() / "templates"),
         undefined=StrictUndefined,

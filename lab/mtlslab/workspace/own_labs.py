@@ -12,6 +12,7 @@ import errno
 import fcntl
 import json
 import os
+import pwd
 import stat
 import tempfile
 import time
@@ -86,8 +87,6 @@ def _places() -> tuple[Path, ...]:
 
 
 def _homes() -> Iterator[str]:
-    import pwd
-
     homes = [os.environ.get("HOME", "")]
     with contextlib.suppress(KeyError):  # a user without an entry, as in many containers
         homes.append(pwd.getpwuid(os.geteuid()).pw_dir)

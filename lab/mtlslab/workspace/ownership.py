@@ -7,6 +7,7 @@ user who runs the program, or to root, and nobody else may write it.
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 from collections.abc import Collection
 from pathlib import Path
@@ -66,8 +67,6 @@ def check_key(info: os.stat_result, path: Path, *, also: Collection[int] = ()) -
 
 def user_name(uid: int) -> str:
     """A user in words, such as ``mallory (uid 1001)``."""
-    import pwd
-
     try:
         return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
     except KeyError:

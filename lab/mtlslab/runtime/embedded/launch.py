@@ -10,7 +10,8 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import psutil
 
 from mtlslab.errors import MachineError
 from mtlslab.plan.paths import RUN_DIRECTORY
@@ -23,9 +24,6 @@ from mtlslab.runtime.embedded.nginx import Nginx
 from mtlslab.runtime.embedded.record import RunRecord, read_record, write_record
 from mtlslab.runtime.embedded.users import User, give_stream, low_port, own_directory, root_of
 from mtlslab.runtime.ports import PROCESS_LABEL
-
-if TYPE_CHECKING:
-    import psutil
 
 LOG_DIRECTORY = "logs"
 # Seconds for nginx to read its configuration and open its port, at start and at reload. When the port is taken nginx

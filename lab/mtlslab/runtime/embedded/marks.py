@@ -8,6 +8,7 @@ file says was written by us, cannot be changed, and stays as long as the process
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import fcntl
 import functools
@@ -17,12 +18,10 @@ import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import psutil
 
 from mtlslab.runtime.ports import PROCESS_LABEL
-
-if TYPE_CHECKING:
-    import psutil
 
 MASTER_TITLE = "nginx: master process "
 WORKER_TITLE = "nginx: worker process"
@@ -171,8 +170,6 @@ def _mark_by_title(process: psutil.Process, title: str) -> Mark | None:
 @contextlib.contextmanager
 def _file_rights_of(uid: int, gid: int) -> Iterator[None]:
     """Have the file rights of another user (Linux, root, this thread alone)."""
-    import ctypes
-
     system = ctypes.CDLL(None)
     own = os.geteuid(), os.getegid()
     system.setfsgid(gid)

@@ -9,7 +9,8 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import psutil
 
 from mtlslab.errors import LabNotFoundError, SpecError
 from mtlslab.plan.services import MTLS_SERVICE, SERVICES, LabPlan, Service
@@ -22,9 +23,8 @@ from mtlslab.runtime.embedded.processes import Found, Master
 from mtlslab.runtime.embedded.record import RunRecord, clear_run_directory, read_record
 from mtlslab.runtime.embedded.reload import apply_configuration, check_configuration
 from mtlslab.runtime.embedded.users import User, let_in, nginx_user
-
-if TYPE_CHECKING:
-    import psutil
+from mtlslab.runtime.ports import check_ports_free
+from mtlslab.runtime.table import other_runtimes
 
 _FOLLOW_SECONDS = 0.02
 _LOG_SECONDS = 2.0  # for a log writer to write the last words of an nginx that has ended
@@ -64,6 +64,10 @@ class EmbeddedRuntime:
         """
         return str(self._nginx())
 
+    def uses_image(self) -> bool:
+        """No: nginx is a program of this machine; see ``Runtime.uses_image``."""
+        return False
+
     def copies_files(self) -> bool:
         """No: nginx reads them where they lie; see ``Runtime.copies_files``."""
         return False
@@ -88,8 +92,6 @@ class EmbeddedRuntime:
             MachineError: a port is taken, nginx refuses its configuration, or the disk refuses a file.
             SpecError: nginx cannot serve from a directory of that name.
         """
-        from mtlslab.runtime.ports import check_ports_free
-
         _check_directory(plan.directory)
         nginx = self._nginx()
         found = processes.scan(plan.lab)
@@ -236,7 +238,7 @@ def _check_directory(directory: Path) -> None:
         raise SpecError(
             f"nginx cannot serve from {directory}.",
             why=f"it takes {found!r} in a path for the beginning of {misread[found]}",
-            hint="Choose another directory with --dir, or run in Docker: --runtime docker",
+            hint=f"Choose another directory with --dir, or another runtime: {other_runtimes('embedded')}",
         )
 
 
@@ -255,8 +257,6 @@ def _runs_as_asked(plan: LabPlan, service: Service, found: Found, nginx: Nginx) 
 
 
 def _status_of(lab: str, master: Master) -> ServiceStatus:
-    import psutil
-
     state, fingerprint = State.EXITED, ""
     with contextlib.suppress(psutil.Error, OSError):
         state = State.PAUSED if master.process.status() == psutil.STATUS_STOPPED else State.RUNNING

@@ -22,10 +22,12 @@ from mtlslab.errors import MachineError
 from mtlslab.plan.paths import SERVER_KEY
 from mtlslab.plan.services import LabPlan, Service
 from mtlslab.runtime.embedded.marks import can_mark
+from mtlslab.runtime.ports import listening
 from mtlslab.runtime.sudo import UNPRIVILEGED_ID, sudo_user
+from mtlslab.runtime.table import other_runtimes
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_PLAIN_USER = "Run mtlslab as an ordinary user, or in Docker: --runtime docker"
+_PLAIN_USER = f"Run mtlslab as an ordinary user, or in another runtime: {other_runtimes('embedded')}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,8 +161,6 @@ def low_port(plan: LabPlan, service: Service, user: User | None) -> Iterator[tup
     if user is None or service.port >= _first_free_port():
         yield ()
         return
-    from mtlslab.runtime.ports import listening
-
     with listening(plan.listen, service.port) as held:
         yield (held.fileno(),)
 

@@ -20,10 +20,11 @@ from urllib.parse import urlsplit
 from mtlslab.errors import MachineError
 from mtlslab.plan.shell import shell_line
 from mtlslab.runtime.programs import find_program
+from mtlslab.runtime.table import other_runtimes
 
 DEFAULT_URL = "npipe:////./pipe/docker_engine" if sys.platform == "win32" else "unix:///var/run/docker.sock"
 CONNECT_SECONDS = 2.0  # an engine answers in milliseconds; a dead address must not keep `--runtime auto` waiting
-WITHOUT_DOCKER = "or run without Docker: --runtime embedded"
+WITHOUT_DOCKER = f"or run without Docker: {other_runtimes('docker')}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,7 @@ from mtlslab.probe.attempt import attempt
 from mtlslab.probe.model import Attempt, Observation
 from mtlslab.runtime.base import Runtime
 from mtlslab.runtime.choose import Runtimes
+from mtlslab.runtime.table import other_runtimes
 from mtlslab.verify.checks import Result
 from mtlslab.verify.proof.mutants import MUTANTS, Mutant
 from mtlslab.verify.proof.twins import StoppedError, Twin, make_twin, running
@@ -158,7 +159,7 @@ def _require_here(runtime: Runtime) -> None:
         raise MachineError(
             "The twins of a proof cannot be reached on another machine.",
             why="they let strangers in, so they listen on that machine's loopback address only",
-            hint="Type the command there, or start the lab without Docker: mtlslab up --runtime embedded",
+            hint=f"Type the command there, or use another runtime: mtlslab up {other_runtimes(runtime.name)}",
         )
 
 
@@ -168,7 +169,7 @@ def _no_twins_left(workspace: Workspace) -> Iterator[None]:
 
     To be called under the lock: a proof that is still at work holds it.
     """
-    end_twins(workspace, Runtimes(workspace.directory).all(""))
+    end_twins(workspace, Runtimes(workspace.directory).reachable())
     try:
         yield
     finally:
