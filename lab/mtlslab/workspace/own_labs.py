@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mtlslab.runtime.owners import OTHERS_MAY_WRITE
 from mtlslab.workspace.folder import PRIVATE, TEMPORARY, Folder, make_directories, open_folder
-from mtlslab.workspace.ownership import OTHERS_MAY_WRITE
 
 REGISTER = "labs.json"
 SCHEMA = "mtlslab.labs/1"

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from mtlslab.errors import NotOursError, SpecError
 from mtlslab.plan.shell import shell_line
-
-OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+from mtlslab.runtime.owners import others_may_write
 
 
 def check_ours(info: os.stat_result, path: Path, *, also: Collection[int] = ()) -> None:
@@ -29,7 +28,7 @@ def check_ours(info: os.stat_result, path: Path, *, also: Collection[int] = ()) 
         NotOursError: says whose it is, and what to type to use it all the same.
     """
     check_owner(info, path, also=also)
-    if info.st_mode & OTHERS_MAY_WRITE:
+    if others_may_write(info):
         raise _open_to_others(info, path)
 
 

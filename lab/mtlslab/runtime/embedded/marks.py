@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mtlslab.runtime.embedded.place import Identity, Place
 from mtlslab.runtime.ports import PROCESS_LABEL
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Mark:
         nginx: the binary.
         uid: user that it runs as.
         gid: group that it runs as.
+        place: identity of the workspace; None where titles must do.
     """
 
     lab: str
@@ -56,6 +58,11 @@ class Mark:
     nginx: Path
     uid: int
     gid: int
+    place: Identity | None = None
+
+    def runs_in(self, place: Place) -> bool:
+        """Whether that is the workspace it was started in, also when it was moved meanwhile."""
+        return self.place == place.identity if self.place else self.directory == place.directory
 
 
 def can_mark() -> bool:
@@ -141,7 +148,15 @@ def _read(path: str) -> Mark | None:
         nginx=Path(document["nginx"]),
         uid=int(document["uid"]),
         gid=int(document["gid"]),
+        place=_identity(document.get("place")),
     )
+
+
+def _identity(numbers: list[int] | None) -> Identity | None:
+    if numbers is None:
+        return None
+    device, inode = map(int, numbers)
+    return device, inode
 
 
 def _seals() -> int:
