@@ -147,7 +147,7 @@ def test_a_directory_that_others_may_write_is_refused_with_the_command_that_clos
 def test_a_file_that_others_may_write_is_refused(tmp_path: Path, file: str) -> None:
     lab = tmp_path / "lab"
     assert invoke("render", "--dir", lab, *EC).code == 0
-    (lab / file).chmod(0o664)
+    (lab / file).chmod(0o666)
     run = invoke("status", "--dir", lab)
     assert (run.code, f"chmod go-w {lab / file}" in run.err) == (2, True), run
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import psutil
 
+from mtlslab.runtime.embedded.place import Identity, Place
 from mtlslab.runtime.ports import PROCESS_LABEL
 
 MASTER_TITLE = "nginx: master process "
@@ -47,6 +48,7 @@ class Mark:
         nginx: the binary.
         uid: user that it runs as.
         gid: group that it runs as.
+        place: identity of the workspace; None where titles must do.
     """
 
     lab: str
@@ -55,6 +57,11 @@ class Mark:
     nginx: Path
     uid: int
     gid: int
+    place: Identity | None = None
+
+    def runs_in(self, place: Place) -> bool:
+        """Whether that is the workspace it was started in, also when it was moved meanwhile."""
+        return self.place == place.identity if self.place else self.directory == place.directory
 
 
 def can_mark() -> bool:
@@ -141,7 +148,15 @@ def _read(path: str) -> Mark | None:
         nginx=Path(document["nginx"]),
         uid=int(document["uid"]),
         gid=int(document["gid"]),
+        place=_identity(document.get("place")),
     )
+
+
+def _identity(numbers: list[int] | None) -> Identity | None:
+    if numbers is None:
+        return None
+    device, inode = map(int, numbers)
+    return device, inode
 
 
 def _seals() -> int:

@@ -185,7 +185,7 @@ def find(pid: int, started: float) -> psutil.Process | None:
 
 
 def launch(
-    mark: Mark, user: User | None, command: Sequence[str], *, output: int, sockets: Sequence[int] = ()
+    mark: Mark, user: User | None, command: Sequence[str], *, cwd: Path, output: int, sockets: Sequence[int] = ()
 ) -> tuple[psutil.Process, subprocess.Popen[bytes]]:
     """Start an nginx that outlives us, in a session and process group of its own.
 
@@ -193,6 +193,7 @@ def launch(
         mark: what it is started as.
         user: see :func:`mtlslab.runtime.embedded.users.start_as`.
         command: binary and arguments.
+        cwd: its working directory, see :class:`mtlslab.runtime.embedded.place.Place`.
         output: descriptor that its output goes to.
         sockets: descriptors on which we already listen for it.
 
@@ -207,7 +208,7 @@ def launch(
             user,
             command,
             pass_fds=(*inherited, *sockets),
-            cwd=mark.directory,
+            cwd=cwd,
             env={**environment, **_ROOM_FOR_TITLE},
             stdin=subprocess.DEVNULL,
             stdout=output,
