@@ -77,7 +77,7 @@ class Runtimes:
         if nginx_problem is not None:
             raise MachineError(
                 "Neither Docker nor an nginx of this machine can be used.",
-                why=f"{self.docker_problem.what}\n{nginx_problem.what}",
+                why=(self.docker_problem.what, nginx_problem.what),
                 hint=f"{self.docker_problem.hint} Or: {nginx_problem.hint}",
             )
         self._say(f"Runtime: embedded, because Docker cannot be used: {self.docker_problem.what}")
