@@ -409,13 +409,13 @@ def clone(lab: Path, to: Path) -> Path:
 
 @pytest.fixture
 def cloned(tmp_path: Path, lab_name: str, nginx_binary: Path) -> Iterator[Path]:
-    """A lab that was unpacked as if it came from elsewhere; its nginx.conf writes a file outside."""
+    """A lab that was unpacked as if it came from elsewhere; its nginx.conf writes a file of its own."""
     assert invoke("render", "--dir", tmp_path / "model", "--name", lab_name, *EC).code == 0
     lab = clone(tmp_path / "model", tmp_path / "clone")
     conf = lab / "nginx-mtls/nginx.conf"
     text = conf.read_text()
     assert "http {" in text
-    conf.write_text(text.replace("http {", f"http {{\n    access_log {tmp_path}/profile;\n"))
+    conf.write_text(text.replace("http {", "http {\n    access_log logs/profile;\n"))
     yield lab
     invoke("down", "--name", lab_name, "--dir", tmp_path / "model")
     invoke("down", "--name", lab_name, "--dir", lab)
@@ -425,14 +425,14 @@ def test_a_cloned_lab_runs_only_after_a_yes(cloned: Path, tmp_path: Path) -> Non
     """Its first `up` names the files and the line that is not ours, and the command that says yes; nothing has run."""
     run = invoke("up", "--runtime", "embedded", "--dir", cloned)
     assert (run.code, run.out) == (2, ""), run
-    assert f"access_log {tmp_path}/profile;" in run.err
+    assert "access_log logs/profile;" in run.err
     for file in ("nginx-mtls/nginx.conf", "nginx-mtls/listen.conf", "nginx-tls/hello-world.txt"):
         assert file in run.err
     assert "--rotate-certs" in run.err
     assert f"mtlslab up --dir {cloned} --trust" in run.err
-    assert not (tmp_path / "profile").exists()
+    assert not (cloned / "logs/profile").exists()
     assert invoke("up", "--runtime", "embedded", "--dir", cloned, "--trust").code == 0
-    assert (tmp_path / "profile").exists()
+    assert (cloned / "logs/profile").exists()
     assert invoke("up", "--runtime", "embedded", "--dir", cloned).code == 0  # once is enough
     assert invoke("reload", "--dir", cloned).code == 0
 
@@ -443,11 +443,15 @@ def test_a_cloned_lab_is_not_reloaded_without_a_yes(cloned: Path, tmp_path: Path
     assert invoke("up", "--runtime", "embedded", "--dir", place).code == 0
     place.rename(tmp_path / "away")
     cloned.rename(place)
-    (place / "run").mkdir()
+    for name in ("run", "logs"):
+        (place / name).mkdir()
+        if os.geteuid() == 0:
+            os.chown(place / name, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
     run = invoke("reload", "--dir", place)
-    assert (run.code, "--trust" in run.err, (tmp_path / "profile").exists()) == (2, True, False), run
-    assert invoke("reload", "--dir", place, MTLSLAB_TRUST="1").code == 0
-    assert (tmp_path / "profile").exists()
+    assert (run.code, "--trust" in run.err, (place / "logs/profile").exists()) == (2, True, False), run
+    # What runs is the lab that was moved away: a yes to the clone does not have it take the clone's configuration.
+    run = invoke("reload", "--dir", place, MTLSLAB_TRUST="1")
+    assert (run.code, "runs from another directory" in run.err, (place / "logs/profile").exists()) == (3, True, False)
 
 
 def test_render_does_not_make_a_cloned_lab_trusted(cloned: Path) -> None:
@@ -504,9 +508,9 @@ def test_edits_in_an_own_lab_are_never_asked_about(tmp_path: Path, lab_name: str
 def test_at_a_terminal_the_person_is_asked(cloned: Path, tmp_path: Path, answer: str, code: int) -> None:
     run = _at_a_terminal(("up", "--runtime", "embedded", "--dir", cloned), f"{answer}\n")
     assert run.code == code, run
-    assert f"access_log {tmp_path}/profile;" in run.out
+    assert "access_log logs/profile;" in run.out
     assert "[y/N]" in run.out
-    assert (tmp_path / "profile").exists() == (code == 0)
+    assert (cloned / "logs/profile").exists() == (code == 0)
 
 
 def _at_a_terminal(words: tuple[str | Path, ...], typed: str) -> Run:
