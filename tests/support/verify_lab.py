@@ -70,7 +70,7 @@ class RunningLab:
             configuration=Reading(Workspace(self.directory), spec, self.dump),
         )
 
-    def dump(self, service: Service) -> Dump:
+    def dump(self, _plan: LabPlan, service: Service) -> Dump:
         """What nginx -T says, as a runtime gives it."""
         command = [str(self.nginx), *service.dump_command(str(self.directory))]
         done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=self.directory)

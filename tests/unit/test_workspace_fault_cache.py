@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from mtlslab.lifecycle.up import UpOptions, write_lab
+from mtlslab.lifecycle.asked import UpOptions
+from mtlslab.lifecycle.render import write_lab
 from mtlslab.pki.crl import issue_crl
 from mtlslab.plan.paths import CLIENT_CA, CRL
 from mtlslab.verify.checks import Result, catalogue

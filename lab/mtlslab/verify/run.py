@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from mtlslab.errors import LabNotFoundError
+from mtlslab.lifecycle.where import find_running
 from mtlslab.plan.paths import CLIENT_CERT, CLIENT_KEY, SERVER_CA
-from mtlslab.plan.services import Service
+from mtlslab.plan.services import LabPlan, Service
 from mtlslab.plan.spec import LabSpec, make_spec, reachable_address
 from mtlslab.runtime.base import Dump, LogLine, Runtime
 from mtlslab.runtime.choose import Runtimes
-from mtlslab.verify.checks import Check, catalogue, select
+from mtlslab.verify.checks import Check, Outcome, catalogue, select
 from mtlslab.verify.context import VerifyContext
-from mtlslab.verify.report import Report
+from mtlslab.verify.pictures import Picture, record_examples
+from mtlslab.verify.report import VerifyReport
 from mtlslab.verify.rules.load import Ask, Reading
 from mtlslab.verify.runner import Observer, run_checks
 from mtlslab.verify.server_log import ReadLog
 from mtlslab.workspace.fault_cache import issued
 from mtlslab.workspace.target import Target
 
-if TYPE_CHECKING:
-    from mtlslab.verify.pictures import Picture
+Find = Callable[[], Runtime | None]
+"""Gives the runtime in which something of the lab exists; None without one."""
 
 
 def verify(
     target: Target, only: Sequence[str] = (), *, strict: bool = False, observer: Observer | None = None
-) -> Report:
+) -> VerifyReport:
     """Run the checks that ``only`` means against a lab, and the positive controls that they depend on.
 
     Args:
@@ -43,12 +44,26 @@ def verify(
     workspace = target.workspace
     record = workspace.require()
     spec = make_spec(record.spec)
-    reading = Reading(workspace, spec, asker(target, record.runtime), contained=record.runtime == "docker")
-    context = dataclasses.replace(make_context(target, spec, record.runtime), configuration=reading)
+    context = make_context(target, spec, record.runtime)
 
     with workspace.lock(), issued(workspace) as issue:
-        read_log = log_reader(target, record.runtime)
-        return run_checks(context, only, issue=issue, observer=observer, read_log=read_log, strict=strict)
+        find = _finder(target, record.runtime)
+        reading = Reading(workspace, spec, asker(target, find), contained=record.runtime == "docker")
+        context = dataclasses.replace(context, configuration=reading)
+        return run_checks(
+            context,
+            only,
+            issue=issue,
+            observer=observer,
+            checks=None if only or reading().heard else without_rules(context),
+            read_log=log_reader(target, find),
+            strict=strict,
+        )
+
+
+def without_rules(context: VerifyContext) -> tuple[Check, ...]:
+    """The checks for a lab whose nginx does not tell what it reads: what nobody asked for must not decide then."""
+    return tuple(check for check in catalogue(crl=context.crl) if check.expect.outcome is not Outcome.CONFIGURED)
 
 
 def record_pictures(target: Target) -> tuple[Picture, ...]:
@@ -57,8 +72,6 @@ def record_pictures(target: Target) -> tuple[Picture, ...]:
     Raises:
         LabNotFoundError: there is no such lab.
     """
-    from mtlslab.verify.pictures import record_examples
-
     workspace = target.workspace
     record = workspace.require()
     with workspace.lock(), issued(workspace) as issue:
@@ -95,13 +108,8 @@ def listed(target: Target, only: Sequence[str] = ()) -> tuple[Check, ...]:
     return select(catalogue(crl=crl), only)
 
 
-def log_reader(target: Target, recorded: str) -> ReadLog:
-    """Reads the ends of the services' logs in the runtime in which the lab runs; the runtime is looked for once.
-
-    Raises:
-        MachineError: the lab was started in Docker and no engine answers.
-    """
-    find = _finder(target, recorded)
+def log_reader(target: Target, find: Find) -> ReadLog:
+    """Reads the ends of the services' logs in the runtime in which the lab runs."""
 
     def read(tail: int) -> Iterable[LogLine]:
         runtime = find()
@@ -110,34 +118,32 @@ def log_reader(target: Target, recorded: str) -> ReadLog:
     return read
 
 
-def asker(target: Target, recorded: str) -> Ask:
-    """Asks the runtime in which the lab runs for the configuration of a service; it is looked for when it is asked."""
-    find = _finder(target, recorded)
+def asker(target: Target, find: Find) -> Ask:
+    """Asks the runtime in which the lab runs for the configuration of a service."""
 
-    def ask(service: Service) -> Dump:
+    def ask(plan: LabPlan, service: Service) -> Dump:
         runtime = find()
         if runtime is None:
-            raise LabNotFoundError(f"The lab {target.name!r} does not run.", hint="mtlslab up")
-        return runtime.configuration(target.name, service)
+            raise LabNotFoundError(f"Nothing runs of the lab {target.name!r}.", hint="Start it with: mtlslab up")
+        return runtime.configuration(plan, service)
 
     return ask
 
 
-def _finder(target: Target, recorded: str) -> Callable[[], Runtime | None]:
-    """Gives the runtime in which there is something of the lab, None without one; once found it is kept."""
+def _finder(target: Target, recorded: str) -> Find:
+    """Looks for the runtime when it is first asked for, and keeps what it has found.
+
+    Raises:
+        SpecError, MachineError: the recorded runtime is not known, or out of reach.
+    """
     runtimes = Runtimes(target.workspace.directory)
+    if recorded:  # not in the middle of the checks
+        runtimes.named(recorded)
     found: list[Runtime] = []
 
     def find() -> Runtime | None:
         if not found:
-            # Docker's SDK takes long to load: without need, nobody waits for it.
-            likely = (runtimes.embedded,) if recorded == "embedded" else runtimes.all(recorded)
-            found.extend(_running(target.name, likely) or _running(target.name, runtimes.all(recorded)))
+            found.extend(filter(None, [find_running(target, runtimes)]))
         return found[0] if found else None
 
     return find
-
-
-def _running(lab: str, runtimes: Iterable[Runtime]) -> list[Runtime]:
-    """The runtimes in which there is something of the lab."""
-    return [runtime for runtime in runtimes if runtime.status(lab)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from cryptography import x509
 
 from mtlslab import pki
-from mtlslab.pki.faults.model import DAY, Outcome, Parts, Severity, fault, send_along
+from mtlslab.pki.faults.model import DAY, Parts, fault, send_along
+from mtlslab.pki.faults.outcome import Outcome, Severity
 
 # Once `ssl_crl` is set, OpenSSL wants a CRL of every CA in the chain, and the lab's file holds the client CA's only.
 _NO_CRL = "unable to get certificate CRL"
@@ -13,7 +14,7 @@ _NO_CRL = "unable to get certificate CRL"
 
 @fault(
     "intermediate CA sent along", rfc="RFC 8446 section 4.4.2", outcome=Outcome.SERVED, reason="SUCCESS",
-    outcome_with_crl=Outcome.CERTIFICATE_ERROR, reason_with_crl=_NO_CRL,
+    outcome_with_crl=Outcome.REFUSED_CERTIFICATE, reason_with_crl=_NO_CRL,
 )  # fmt: skip
 def intermediate_sent(parts: Parts) -> pki.Credential:
     """A CA below the client CA issued the certificate, and the client sends that CA's certificate along.
@@ -115,7 +116,7 @@ def chain_too_long(parts: Parts) -> pki.Credential:
 
 @fault(
     "name constraints kept", rfc="RFC 5280 section 4.2.1.10", outcome=Outcome.SERVED, reason="SUCCESS",
-    outcome_with_crl=Outcome.CERTIFICATE_ERROR, reason_with_crl=_NO_CRL,
+    outcome_with_crl=Outcome.REFUSED_CERTIFICATE, reason_with_crl=_NO_CRL,
 )  # fmt: skip
 def name_constraints_kept(parts: Parts) -> pki.Credential:
     """A CA that may issue for example.com only issued a certificate for a name in example.com.

@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from mtlslab import pki
-from mtlslab.pki.faults.model import FaultFiles, Outcome, Parts, Severity, fault
+from mtlslab.pki.faults.model import FaultFiles, Parts, fault
+from mtlslab.pki.faults.outcome import Outcome, Severity
 from mtlslab.pki.names import der_element
 
 # DER of the AlgorithmIdentifiers sha1WithRSAEncryption (RFC 3279 section 2.2.1) and ecdsa-with-SHA1 (section 2.2.3).
@@ -73,7 +74,7 @@ def rsa_4096(parts: Parts) -> pki.Credential:
 
 
 @fault(
-    "stolen certificate without its key", rfc="RFC 8446 section 4.4.3", outcome=Outcome.ALERT, reason="",
+    "stolen certificate without its key", rfc="RFC 8446 section 4.4.3", outcome=Outcome.REFUSED_BY_ALERT, reason="",
     alert="decrypt_error",
 )  # fmt: skip
 def stolen_certificate(parts: Parts) -> FaultFiles:
@@ -101,8 +102,8 @@ def mismatched_key(parts: Parts) -> FaultFiles:
 
 
 @fault(
-    "key on a curve that TLS does not know", rfc="RFC 8446 section 4.2.3", outcome=Outcome.NO_CERTIFICATE,
-    reason="NONE", outcome_tls12=Outcome.ALERT, alert="illegal_parameter", also=Outcome.ALERT,
+    "key on a curve that TLS does not know", rfc="RFC 8446 section 4.2.3", outcome=Outcome.REFUSED_NO_CERTIFICATE,
+    reason="NONE", outcome_tls12=Outcome.REFUSED_BY_ALERT, alert="illegal_parameter", also=Outcome.REFUSED_BY_ALERT,
 )  # fmt: skip
 def ec_secp256k1(parts: Parts) -> pki.Credential:
     """The key lies on secp256k1, the curve of Bitcoin, which is a good curve and not one of TLS.

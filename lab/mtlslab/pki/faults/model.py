@@ -10,33 +10,26 @@ import dataclasses
 import datetime
 import inspect
 from collections.abc import Callable
-from enum import StrEnum
 from types import ModuleType
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from mtlslab import pki
+from mtlslab.pki.faults.outcome import Outcome, Severity
 
 DAY = datetime.timedelta(days=1)
 LIFETIME = 30 * DAY
 
 
-class Outcome(StrEnum):
-    """How an attempt ends, seen from the client."""
-
-    SERVED = "200"
-    NO_CERTIFICATE = "400 no certificate"
-    CERTIFICATE_ERROR = "400 certificate error"
-    ALERT = "alert"
-    LOCAL = "local"  # never leaves the client
-
-
-class Severity(StrEnum):
-    """Whether another outcome than the expected one makes a lab wrong, or is worth a warning only."""
-
-    REQUIRED = "required"
-    ADVISORY = "advisory"  # nginx accepts it by design, to many people's surprise
+# How nginx tells of each outcome that a fault can have: the HTTP status and what is wrong, or no answer at all.
+NGINX_ANSWERS = {
+    Outcome.SERVED: "200",
+    Outcome.REFUSED_NO_CERTIFICATE: "400 no certificate",
+    Outcome.REFUSED_CERTIFICATE: "400 certificate error",
+    Outcome.REFUSED_BY_ALERT: "alert",
+    Outcome.LOCAL: "local",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,9 +191,13 @@ class Fault:
         outcome = self.outcome_tls12 if tls_version == "TLSv1.2" and self.outcome_tls12 else self.outcome
         return frozenset({outcome, self.also} if self.also else {outcome})
 
+    def answers(self, tls_version: str, *, crl: bool = False) -> tuple[str, ...]:
+        """The same as ``expected``, in the words of ``NGINX_ANSWERS``."""
+        return tuple(sorted(NGINX_ANSWERS[outcome] for outcome in self.expected(tls_version, crl=crl)))
+
     def expected_reason(self, *, crl: bool = False) -> str:
         """Regular expression for ``$ssl_client_verify``."""
-        if not crl or (self.outcome in (Outcome.NO_CERTIFICATE, Outcome.SERVED) and not self.reason_with_crl):
+        if not crl or (self.outcome in (Outcome.REFUSED_NO_CERTIFICATE, Outcome.SERVED) and not self.reason_with_crl):
             return self.reason
         # nginx keeps the last error, and of every chain that is broken above the leaf a CRL is missing too.
         return self.reason_with_crl or f"{self.reason}|unable to get certificate CRL"
@@ -219,7 +216,7 @@ def fault(
     *,
     rfc: str,
     reason: str,
-    outcome: Outcome = Outcome.CERTIFICATE_ERROR,
+    outcome: Outcome = Outcome.REFUSED_CERTIFICATE,
     severity: Severity = Severity.REQUIRED,
     outcome_tls12: Outcome | None = None,
     outcome_with_crl: Outcome | None = None,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 
 from mtlslab import pki
-from mtlslab.pki.faults.model import DAY, FaultFiles, Outcome, Parts, Severity, fault
+from mtlslab.pki.faults.model import DAY, FaultFiles, Parts, fault
+from mtlslab.pki.faults.outcome import Outcome, Severity
 
 
 @fault("expired a day ago", rfc="RFC 5280 section 4.1.2.5", reason="expired")
@@ -38,7 +39,7 @@ def not_yet_valid(parts: Parts) -> pki.Credential:
 
 @fault(
     "revoked", rfc="RFC 5280 section 5", outcome=Outcome.SERVED, reason="SUCCESS", severity=Severity.ADVISORY,
-    outcome_with_crl=Outcome.CERTIFICATE_ERROR, reason_with_crl="revoked",
+    outcome_with_crl=Outcome.REFUSED_CERTIFICATE, reason_with_crl="revoked",
 )  # fmt: skip
 def revoked(parts: Parts) -> FaultFiles:
     """The client CA has revoked this certificate: its serial number is on the CA's list (CRL).

@@ -18,6 +18,8 @@ from mtlslab.runtime.base import Dump
 from mtlslab.runtime.embedded import processes
 from mtlslab.runtime.embedded.launch import LAST_LINES, PATIENCE, directives, log_path, words
 from mtlslab.runtime.embedded.logfile import LogReader
+from mtlslab.runtime.embedded.marks import can_mark
+from mtlslab.runtime.embedded.place import Place
 from mtlslab.runtime.embedded.processes import Master
 from mtlslab.runtime.embedded.users import User, give_stream, root_of, start_as
 
@@ -33,47 +35,43 @@ class _Answer:
     errors: str
 
 
-def check_configuration(lab: str, service: Service, master: Master) -> None:
+def check_configuration(lab: str, service: Service, master: Master, place: Place) -> None:
     """Run ``nginx -t`` on the configuration as it lies there.
 
     Raises:
         MachineError: nginx refuses it; ``why`` holds its own words.
     """
-    user, root = _runs_as(master)
-    answer = _ask(lab, service, master, service.test_command(root))
+    answer = _ask(lab, service, master, place, service.test_command(root_of(place.directory)))
     said = answer.output + answer.errors
-    if answer.code != 0 and not (user and _lacks_only_the_port(service, said)):
+    if answer.code != 0 and not (_other_user(master) and _lacks_only_the_port(service, said)):
         raise _keeps_old(service, words(said.splitlines()))
 
 
-def dump_configuration(lab: str, service: Service, master: Master) -> Dump:
+def dump_configuration(lab: str, service: Service, master: Master, place: Place) -> Dump:
     """What ``nginx -T`` says of the configuration as it lies there.
 
     Raises:
         MachineError: nginx refuses it; ``why`` holds its own words.
     """
-    _, root = _runs_as(master)
-    answer = _ask(lab, service, master, service.dump_command(root))
+    answer = _ask(lab, service, master, place, service.dump_command(root_of(place.directory)))
     if answer.code != 0:
         said = words(answer.errors.splitlines())[-LAST_LINES:]
-        raise MachineError(f"nginx -T does not show the configuration of {service.name}.", why="\n".join(said))
-    return Dump(answer.output, root)
+        raise MachineError(f"nginx -T does not show the configuration of {service.name}.", why=said)
+    return Dump(answer.output, str(place.directory))
 
 
-def _runs_as(master: Master) -> tuple[User | None, str]:
-    """Who runs a master (None: the user that we are), and the workspace as it was told to find it."""
+def _other_user(master: Master) -> User | None:
+    """Who runs a master, where that is somebody else than we."""
     mark = master.mark
-    user = User(mark.uid, mark.gid) if mark.uid != os.geteuid() else None
-    return user, root_of(mark.directory, user)
+    return User(mark.uid, mark.gid) if mark.uid != os.geteuid() else None
 
 
-def _ask(lab: str, service: Service, master: Master, arguments: list[str]) -> _Answer:
-    # With the binary, directory and user of the master that runs, as its mark tells: anything else would be another
-    # test. `nginx -t` leaves the running server's port alone and does not touch its pid file's content.
-    user, _ = _runs_as(master)
+def _ask(lab: str, service: Service, master: Master, place: Place, arguments: list[str]) -> _Answer:
+    # With the binary and user of the master that runs, as its mark tells, and where it runs: anything else would be
+    # another test. `nginx -t` leaves the running server's port alone and does not touch its pid file's content.
     command = [str(master.mark.nginx), *arguments, "-g", directives(lab)]
     try:
-        return _run(command, user, master.mark.directory)
+        return _run(command, _other_user(master), place.path)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise MachineError(f"The configuration of {service.name} cannot be tested.", why=str(error)) from error
 
@@ -89,7 +87,7 @@ def _lacks_only_the_port(service: Service, said: str) -> bool:
 
 def _run(command: list[str], user: User | None, directory: Path) -> _Answer:
     """What a command says that a user runs in a directory."""
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+    with _nameless_file() as output, _nameless_file() as errors:
         for stream in (output, errors):
             give_stream(stream.fileno(), user)
         child = start_as(user, command, cwd=directory, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
@@ -106,7 +104,12 @@ def _content(stream: IO[bytes]) -> str:
     return stream.read(_MOST_READ).decode(errors="replace")
 
 
-def apply_configuration(service: Service, master: Master) -> None:
+def _nameless_file() -> IO[bytes]:
+    # In memory where that can be had: a container may have no directory for temporary files.
+    return os.fdopen(os.memfd_create("nginx-t"), "w+b") if can_mark() else tempfile.TemporaryFile()
+
+
+def apply_configuration(service: Service, master: Master, place: Place) -> None:
     """Signal HUP and wait until the old workers take no connections any more.
 
     nginx lets them go on for 100 ms beside the new ones: whoever connects too early still meets the old configuration.
@@ -114,7 +117,7 @@ def apply_configuration(service: Service, master: Master) -> None:
     Raises:
         MachineError: nginx did not take it after all.
     """
-    log = LogReader(log_path(master.directory, service.name), tail=0)
+    log = LogReader(log_path(place.path, service.name), tail=0)
     log.lines()
     try:
         old = processes.serving_workers(master)
@@ -133,6 +136,6 @@ def apply_configuration(service: Service, master: Master) -> None:
 def _keeps_old(service: Service, said: list[str]) -> MachineError:
     return MachineError(
         f"nginx refuses the configuration of {service.name}; the old one keeps running.",
-        why="\n".join(said[-LAST_LINES:]) or f"it was not taken in {PATIENCE:.0f} seconds",
+        why=said[-LAST_LINES:] or f"it was not taken in {PATIENCE:.0f} seconds",
         hint=f"Mend {service.conf}, then: mtlslab reload",
     )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from mtlslab.pki.faults import Outcome
 from mtlslab.plan.services import MTLS_SERVICE
-from mtlslab.verify.checks.model import CONFIGURATION, Check, Expectation, Outcome
+from mtlslab.verify.checks.model import CONFIGURATION, Entry, Expectation
 
 
-def entries() -> tuple[Check, ...]:
-    """One check for each rule."""
+def entries() -> tuple[Entry, ...]:
+    """One entry for each rule."""
     from mtlslab.verify.rules.catalogue import CATALOGUE  # the rules know what a check is
 
     return tuple(
-        Check(
+        Entry(
             id=rule.id,
             title=rule.title,
             category=CONFIGURATION,

@@ -142,7 +142,7 @@ def _parse_all(files: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "nginx.conf"
         for name, text in files.items():
-            path.write_text(text)
+            path.write_text(text, encoding="utf-8", errors="replace")
             said = crossplane.parse(str(path), single=True, check_ctx=False, check_args=False)
             if said["errors"]:
                 error = said["errors"][0]

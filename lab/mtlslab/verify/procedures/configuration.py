@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from mtlslab.pki.faults import Severity
 from mtlslab.plan.services import SERVICES
 from mtlslab.probe.model import Attempt
 from mtlslab.verify.checks.judge import Verdict
-from mtlslab.verify.checks.model import Check, Result, Severity
+from mtlslab.verify.checks.model import Check, Result
 from mtlslab.verify.context import Probe, VerifyContext
 from mtlslab.verify.procedures.model import Command, Trial, TrialResult
 from mtlslab.verify.rules.model import Objection, Rule

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from mtlslab.verify.checks.model import Severity
+from mtlslab.pki.faults import Severity
 from mtlslab.verify.configuration.model import Configuration, Listen
 from mtlslab.verify.rules.facts import Facts, serves
 from mtlslab.verify.rules.model import Objection, Rule, grave, mild

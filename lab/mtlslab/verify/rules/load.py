@@ -1,7 +1,7 @@
 """Gets the effective configuration of a lab: from nginx itself, or from the files where it cannot be asked.
 
 A runtime that cannot be asked (the lab is down, was started by hand, or the engine has no exec) takes no answer away:
-the files of the workspace are what nginx would read, so they are judged, and the advisory rule
+the files of the workspace are what nginx would read, so they are judged for whoever asks for rules, and the advisory rule
 ``config-is-told-by-nginx`` warns that nginx was not heard. Only where the files cannot be read either, or nginx was
 heard and cannot be understood, the rules are inconclusive.
 """
@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 
 from mtlslab.errors import LabError
-from mtlslab.plan.services import CONTAINER_ROOT, SERVICES, LabPlan, Service, make_plan
+from mtlslab.plan.services import SERVICES, LabPlan, Service, make_plan
 from mtlslab.plan.spec import LabSpec
 from mtlslab.runtime.base import Dump
 from mtlslab.verify.configuration.model import Configuration
@@ -21,7 +21,7 @@ from mtlslab.verify.configuration.parse import UnreadableError, parse, split_dum
 from mtlslab.verify.rules.facts import Facts
 from mtlslab.workspace.directory import Workspace
 
-Ask = Callable[[Service], Dump]
+Ask = Callable[[LabPlan, Service], Dump]
 """Asks the runtime for the configuration of a service; raises LabError where it cannot be had."""
 
 
@@ -32,10 +32,12 @@ class Known:
     Attributes:
         facts: what the rules look at; None when there is nothing to look at.
         problem: why nginx was not heard, or why nothing can be read; empty when all is well.
+        heard: whether nginx itself told what it reads.
     """
 
     facts: Facts | None
     problem: str = ""
+    heard: bool = True
 
 
 class Reading:
@@ -69,14 +71,16 @@ class Reading:
         try:
             return Known(self._facts(self._told(plan)))
         except LabError as error:
-            problem = " ".join(f"{error.what} {error.why or ''}".split())
+            problem = " ".join(f"{error.what} {error.why}".split())
+        except OSError as error:  # no room for the files of the parser
+            problem = str(error)
         except UnreadableError as error:  # nginx was heard, and cannot be understood
             return Known(None, str(error))
         try:
             facts = self._facts(tuple(self._on_disk(name) for name in SERVICES))
         except (LabError, UnreadableError, OSError) as error:
-            return Known(None, f"{problem} {error}")
-        return Known(dataclasses.replace(facts, unheard=problem), problem)
+            return Known(None, f"{problem} {error}", heard=False)
+        return Known(dataclasses.replace(facts, unheard=problem), problem, heard=False)
 
     def _facts(self, configurations: tuple[Configuration, ...]) -> Facts:
         tls, mtls = configurations
@@ -85,7 +89,7 @@ class Reading:
     def _told(self, plan: LabPlan) -> tuple[Configuration, ...]:
         if self._ask is None:
             raise LabError("No runtime is known that could be asked.")
-        return tuple(_parsed(service, self._ask(service)) for service in plan.services)
+        return tuple(_parsed(service, self._ask(plan, service)) for service in plan.services)
 
     def _on_disk(self, service: str) -> Configuration:
         files = {}
@@ -99,5 +103,5 @@ class Reading:
 
 
 def _parsed(service: Service, dump: Dump) -> Configuration:
-    contained = dump.root == CONTAINER_ROOT
-    return parse(service.name, split_dump(dump.text, dump.root), root=dump.root, contained=contained, whole=True)
+    files = split_dump(dump.text, dump.root)
+    return parse(service.name, files, root=dump.root, contained=dump.contained, whole=True)

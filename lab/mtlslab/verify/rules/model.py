@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable
 
-from mtlslab.verify.checks.model import Severity
+from mtlslab.pki.faults import Severity
 from mtlslab.verify.configuration.model import Directive, Place
 from mtlslab.verify.rules.facts import Facts
 

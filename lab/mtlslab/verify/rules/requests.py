@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from mtlslab.pki.faults import Severity
 from mtlslab.plan.paths import HELLO
 from mtlslab.plan.services import MTLS_SERVICE
-from mtlslab.verify.checks.model import Severity
 from mtlslab.verify.configuration.locations import choose, file_of, handlers, named
 from mtlslab.verify.configuration.model import Configuration, Directive, Scope
 from mtlslab.verify.configuration.rewrite import End, Route, World, find_source, routes, routes_and_worlds, variables_in
