@@ -15,6 +15,7 @@ from enum import StrEnum
 from cryptography import x509
 
 from mtlslab import pki
+from mtlslab.errors import MachineError
 from mtlslab.pki.faults import FAULTS, Fault, Outcome, build
 from mtlslab.pki.faults import Severity as FaultSeverity
 from mtlslab.probe.model import KeyFiles
@@ -63,22 +64,34 @@ BASIC = (NO_CERTIFICATE, "self-signed", "other-ca", "other-ca-same-name", "forge
 # on the limits of a server's library rather than on what it checks.
 _LEFT_OUT = (
     "revoked",
+    "revoked-by-intermediate",
     "server-certificate",
     "mismatched-key",
     "chain-too-long",
+    "chain-of-64-kib",
     "ec-secp256k1",
+    "ec-brainpool",
     "oversized-certificate",
 )
-# Where servers differ from nginx and OpenSSL without being wrong: to Go, "any" purpose is a purpose, and a client's
-# key usage is nobody's business.
-_MATTER_OF_TASTE = ("eku-any", "key-usage-without-digital-signature")
+# Where servers differ from nginx and OpenSSL without being wrong: to Go, "any" purpose is a purpose, a client's key
+# usage is nobody's business, and a common name is no DNS name; RFC 5280 knows no purpose of a CA.
+_MATTER_OF_TASTE = (
+    "eku-any",
+    "key-usage-without-digital-signature",
+    "name-constraints-violated-by-common-name",
+    "intermediate-eku-server-auth",
+)
 _NEEDS_NAME = "a CA name: the server announces none, and no --client-ca-cert is given"
+_CANNOT_BE_MADE = "an OpenSSL of this program's that can make such a certificate"
 _NEEDS_CERTIFICATE = "the client CA's certificate: --client-ca-cert"
 _TITLES = {
     NO_CERTIFICATE: "a client without a certificate",
     "self-signed": "a self-signed certificate",
     "other-ca": "a certificate of an unknown CA",
+    "other-ca-with-root": "a certificate of an unknown CA, its root sent along",
     "other-ca-same-name": "a certificate of an unknown CA that bears the client CA's name",
+    "other-ca-same-name-without-aki": "a certificate of an unknown CA with the client CA's name and no key identifier",
+    "look-alike": "a certificate of an unknown CA with the right client's subject and serial number",
     "forged-authority-key-identifier": "a certificate that forges the client CA's name and key identifier",
 }
 
@@ -123,22 +136,34 @@ class Forge:
         """
         return tuple(self._basic(name, announced) for name in BASIC)
 
-    def zoo(self) -> tuple[Stranger, ...]:
-        """The rest of the zoo, issued by the real client CA; empty without its key."""
+    def zoo(self, right_client: KeyFiles | None = None) -> tuple[Stranger, ...]:
+        """The rest of the zoo, issued by the real client CA; empty without its key.
+
+        Args:
+            right_client: the client that one of them imitates.
+        """
         if self._ca.key is None:
             return ()
+        client = _certificate_of(right_client)
         names = [name for name in FAULTS if name not in BASIC and name not in _LEFT_OUT]
-        return tuple(self._stranger(FAULTS[name], self._mint(name, self._ca.key)) for name in names)
+        return tuple(self._minted(FAULTS[name], self._ca.key, client) for name in names)
+
+    def _minted(self, fault: Fault, ca: pki.Credential, client: x509.Certificate | None) -> Stranger:
+        try:
+            return self._stranger(fault, self._mint(fault.name, ca, client))
+        except MachineError:
+            return self._stranger(fault, None, missing=_CANNOT_BE_MADE)
 
     def _basic(self, name: str, announced: tuple[x509.Name, ...]) -> Stranger:
-        fault, ca, missing = FAULTS[name], self._dummy, ""
-        if name == "other-ca-same-name":
-            subject = self._ca.certificate.subject if self._ca.certificate else next(iter(announced), None)
+        fault, missing = FAULTS[name], ""
+        # The forger has the CA's certificate, which is public, and a key of his own.
+        certificate, key = self._ca.certificate, self._dummy.key
+        ca = pki.Credential(certificate, key) if certificate else self._dummy
+        if name == "other-ca-same-name" and certificate is None:
+            subject = next(iter(announced), None)
             ca, missing = (self._self_made(subject), "") if subject is not None else (ca, _NEEDS_NAME)
-        if name == "forged-authority-key-identifier":
-            # The forger has the CA's certificate, which is public, and a key of his own.
-            certificate = self._ca.certificate
-            ca, missing = (pki.Credential(certificate, ca.key), "") if certificate else (ca, _NEEDS_CERTIFICATE)
+        if name == "forged-authority-key-identifier" and certificate is None:
+            missing = _NEEDS_CERTIFICATE
         if missing or name == NO_CERTIFICATE:
             return self._stranger(fault, None, missing=missing)
         return self._stranger(fault, self._mint(name, ca))
@@ -159,8 +184,8 @@ class Forge:
             missing=missing,
         )
 
-    def _mint(self, name: str, ca: pki.Credential) -> KeyFiles:
-        files = build(name, client_ca=ca, server=self._dummy, now=self._now, lifetime=LIFETIME)
+    def _mint(self, name: str, ca: pki.Credential, client: x509.Certificate | None = None) -> KeyFiles:
+        files = build(name, client_ca=ca, server=self._dummy, now=self._now, lifetime=LIFETIME, client=client)
         file = self._keep((files.certificate or b"") + (files.key or b""))
         return KeyFiles(file, file)
 
@@ -168,6 +193,13 @@ class Forge:
         key = pki.new_key("ec-p256")
         first, last = self._now - pki.BACKDATED, self._now + LIFETIME
         return pki.issue(subject, key, pki.ca_extensions(1), issuer=None, not_before=first, not_after=last)
+
+
+def _certificate_of(client: KeyFiles | None) -> x509.Certificate | None:
+    try:
+        return pki.load_certificates(client.certificate.read_bytes())[0] if client else None
+    except (OSError, ValueError):  # the attempts with it tell so
+        return None
 
 
 @contextlib.contextmanager

@@ -189,7 +189,8 @@ def _story(target: Target, made: IssuedFault, *, crl: bool) -> Iterator[tuple[st
 
     fault = made.fault
     workspace = target.workspace
-    yield "files", ", ".join(made.files) or "none: this client has no certificate"
+    files = [*made.files, made.crl] if made.crl else made.files
+    yield "files", ", ".join(files) or "none: this client has no certificate"
     yield "wrong", fault.wrong
     yield from _prediction(fault, crl=crl)
     spec = make_spec(workspace.require().spec)
@@ -198,6 +199,8 @@ def _story(target: Target, made: IssuedFault, *, crl: bool) -> Iterator[tuple[st
         yield "note", "The client itself refuses to load it: the server is never asked."
     if fault.name == "revoked":
         yield "note", _revoked_note(revoked=made.revoked, crl=crl)
+    if made.crl:
+        yield "note", f"The list of the CA in between, for the file that ssl_crl names: {made.crl}"
 
 
 def _revoked_note(*, revoked: bool, crl: bool) -> str:

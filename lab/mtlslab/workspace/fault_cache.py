@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from mtlslab.errors import LabError
-from mtlslab.plan.paths import CLIENT_CA, CRL, FAULTS_DIRECTORY, SERVER_CERT
+from mtlslab.errors import LabError, MachineError
+from mtlslab.plan.paths import CLIENT_CA, CLIENT_CERT, CRL, FAULTS_DIRECTORY, SERVER_CERT
 from mtlslab.workspace.directory import Workspace
 from mtlslab.workspace.issue import IssuedFault, issue_faults
 from mtlslab.workspace.revocation import SPECIMEN, is_revoked, serial_of
@@ -24,10 +24,17 @@ NOTE = f"{FAULTS_DIRECTORY}/issued.json"
 # Far below the validity of 30 days, and of the day after which "not valid yet" is no longer true.
 KEPT = datetime.timedelta(hours=12)
 OF_THE_MOMENT = ("expired-a-second-ago",)
-SLOW = ("rsa-4096",)  # half a second, or three: making a large key is a matter of luck
+# What takes an RSA key to make, each group in one go: impostors share a key of the client CA's type. A key of 4096 bits
+# takes half a second, or three: that is a matter of luck.
+SLOW = (
+    ("other-ca", "other-ca-with-root", "other-ca-same-name", "other-ca-same-name-without-aki",
+     "forged-authority-key-identifier", "look-alike"),
+    ("md5-signature",),
+    ("rsa-4096",),
+)  # fmt: skip
 
 Ready = Callable[[str], None]
-"""Returns when the credential of that name is there."""
+"""Returns when the credential of that name is there; raises MachineError if this machine cannot make it."""
 
 
 @contextlib.contextmanager
@@ -39,19 +46,23 @@ def issued(workspace: Workspace) -> Iterator[Callable[[Sequence[str]], Ready]]:
     """
     with ThreadPoolExecutor(1) as pool:
         pending: dict[str, Future[tuple[IssuedFault, ...]]] = {}
+        failures: dict[str, MachineError] = {}
 
         def ready(name: str) -> None:
             if name in pending:
                 pending[name].result()
+            if name in failures:
+                raise failures[name]
 
         def issue(names: Sequence[str]) -> Ready:
             note = _Note(workspace)
             needed = [name for name in names if not note.fits(name)]
-            slow = [name for name in needed if name in SLOW]
-            if slow:
-                later = pool.submit(issue_faults, workspace, slow)
+            for group in SLOW:
+                slow = [name for name in group if name in needed]
+                later = pool.submit(issue_faults, workspace, slow, failed=failures.__setitem__)
                 pending.update(dict.fromkeys(slow, later))
-            issue_faults(workspace, [name for name in needed if name not in slow])
+            at_once = [name for name in needed if name not in pending]
+            issue_faults(workspace, at_once, failed=failures.__setitem__)
             made.extend(needed)
             return ready
 
@@ -60,7 +71,7 @@ def issued(workspace: Workspace) -> Iterator[Callable[[Sequence[str]], Ready]]:
         for future in pending.values():
             future.result()
         if made:
-            _Note(workspace).enter(made)
+            _Note(workspace).enter([name for name in made if name not in failures])
 
 
 class _Note:
@@ -69,8 +80,9 @@ class _Note:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._now = datetime.datetime.now(datetime.UTC)
-        # The server's certificate is itself one of the zoo.
-        self._base = _hash((workspace.read(CLIENT_CA) or b"") + (workspace.read(SERVER_CERT) or b""))
+        # The server's certificate is itself one of the zoo, and the client's is imitated by one.
+        base = (CLIENT_CA, SERVER_CERT, CLIENT_CERT)
+        self._base = _hash(b"".join(workspace.read(path) or b"" for path in base))
         self._entries = self._read()
 
     def fits(self, name: str) -> bool:
@@ -95,7 +107,8 @@ class _Note:
     def _files(self, name: str) -> str:
         certificate = self._workspace.read(f"{FAULTS_DIRECTORY}/{name}.crt")
         key = self._workspace.read_key(f"{FAULTS_DIRECTORY}/{name}.key")
-        return _hash(certificate + key) if certificate and key else ""
+        crl = self._workspace.read(f"{FAULTS_DIRECTORY}/{name}.crl") or b""
+        return _hash(certificate + key + crl) if certificate and key else ""
 
     def _is_listed(self, name: str) -> bool:
         if name != SPECIMEN or self._workspace.read(CRL) is None:

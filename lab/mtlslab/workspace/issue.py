@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtlslab import pki
-from mtlslab.errors import SpecError
-from mtlslab.plan.paths import CLIENT_CA_KEY, CRL, FAULTS_DIRECTORY, SERVER_CA
+from mtlslab.errors import MachineError, SpecError
+from mtlslab.plan.paths import CLIENT_CA_KEY, CLIENT_CERT, CRL, FAULTS_DIRECTORY, SERVER_CA
 from mtlslab.plan.spec import LabSpec, make_spec, reachable_address
 from mtlslab.probe.curl import curl_command
 from mtlslab.probe.model import Attempt, KeyFiles
@@ -28,7 +28,9 @@ from mtlslab.workspace.renewal import RENEW_BEFORE
 from mtlslab.workspace.revocation import SPECIMEN, is_revoked, revoke
 
 if TYPE_CHECKING:
-    from mtlslab.pki.faults import Fault
+    from cryptography import x509
+
+    from mtlslab.pki.faults import Fault, FaultFiles
 
 Say = Callable[[str], None]
 
@@ -73,11 +75,13 @@ class IssuedFault:
         fault: its entry.
         files: paths of certificate and private key; empty for the client that has none.
         revoked: whether its serial number is on the client CA's list.
+        crl: path of a further CA's list that belongs to it; empty for most faults.
     """
 
     fault: Fault
     files: tuple[str, ...]
     revoked: bool
+    crl: str = ""
 
 
 def issue_client(
@@ -157,35 +161,52 @@ def fault_names(asked: Iterable[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def issue_faults(workspace: Workspace, names: Sequence[str]) -> tuple[IssuedFault, ...]:
+def _raise(_name: str, error: MachineError) -> None:
+    raise error
+
+
+def issue_faults(
+    workspace: Workspace, names: Sequence[str], *, failed: Callable[[str, MachineError], None] = _raise
+) -> tuple[IssuedFault, ...]:
     """Issue credentials of the zoo into ``certs/faults``, new ones each time: some are only right for a moment.
 
     The ``revoked`` one belongs on the client CA's list. If there is a list, it is entered there, and then kept as long
     as it is valid: a running server has read that list, and would not know of a new one.
 
+    Args:
+        workspace: that of the lab.
+        names: ids of the zoo.
+        failed: is told which one this machine cannot make, and why; raises the error unless given.
+
     Raises:
         SpecError: the client CA, the server's credential or the list is missing or damaged.
+        MachineError: this machine's OpenSSL cannot make one of them.
         KeyError: a name is not in the zoo.
     """
     if not names:
         return ()
     from mtlslab.pki.faults import FAULTS, build
 
-    client_ca, server = load_client_ca(workspace), load_server(workspace)
+    client_ca, server, client = load_client_ca(workspace), load_server(workspace), _client(workspace)
     now = datetime.datetime.now(datetime.UTC)
     issued = []
     for name in names:
         if name == SPECIMEN and _specimen_is_good(workspace, now):
             issued.append(IssuedFault(FAULTS[name], _fault_paths(name), revoked=True))
             continue
-        files = build(name, client_ca=client_ca, server=server, now=now)
-        paths = _write_fault(workspace, name, files.certificate, files.key)
+        try:
+            files = build(name, client_ca=client_ca, server=server, now=now, client=client)
+        except MachineError as error:
+            failed(name, error)
+            continue
+        paths = _write_fault(workspace, name, files)
         if FAULTS[name].weak:
             workspace.write(WEAK_CLIENT, _WEAK_CLIENT_CONF)
         on_list = files.revoke is not None and workspace.read(CRL) is not None
         if files.revoke is not None and on_list:
             revoke(workspace, files.revoke, now=now)
-        issued.append(IssuedFault(FAULTS[name], paths, revoked=on_list))
+        crl = _fault_crl(name) if files.crl else ""
+        issued.append(IssuedFault(FAULTS[name], paths, revoked=on_list, crl=crl))
     return tuple(issued)
 
 
@@ -253,14 +274,28 @@ def _specimen_is_good(workspace: Workspace, now: datetime.datetime) -> bool:
     return leaf.not_valid_after_utc - now > RENEW_BEFORE and is_revoked(workspace, leaf.serial_number)
 
 
-def _write_fault(workspace: Workspace, name: str, certificate: bytes | None, key: bytes | None) -> tuple[str, ...]:
-    if certificate is None or key is None:
+def _client(workspace: Workspace) -> x509.Certificate | None:
+    """The certificate of the lab's client; None if it cannot be read, which other checks tell."""
+    try:
+        return pki.load_certificates(workspace.read(CLIENT_CERT) or b"")[0]
+    except ValueError:
+        return None
+
+
+def _write_fault(workspace: Workspace, name: str, files: FaultFiles) -> tuple[str, ...]:
+    if files.certificate is None or files.key is None:
         return ()
     certificate_path, key_path = _fault_paths(name)
-    workspace.write_key(key_path, key)
-    workspace.write(certificate_path, certificate)
+    workspace.write_key(key_path, files.key)
+    workspace.write(certificate_path, files.certificate)
+    if files.crl is not None:
+        workspace.write(_fault_crl(name), files.crl)
     return certificate_path, key_path
 
 
 def _fault_paths(name: str) -> tuple[str, str]:
     return f"{FAULTS_DIRECTORY}/{name}.crt", f"{FAULTS_DIRECTORY}/{name}.key"
+
+
+def _fault_crl(name: str) -> str:
+    return f"{FAULTS_DIRECTORY}/{name}.crl"

@@ -51,14 +51,27 @@ def two_common_names(parts: Parts) -> pki.Credential:
     return parts.leaf(subject=x509.Name(names))
 
 
+@fault(
+    "line break, NUL and comma in the subject", rfc="RFC 4514 section 2.4", outcome=Outcome.SERVED, reason="SUCCESS",
+    severity=Severity.ADVISORY,
+)  # fmt: skip
+def subject_with_control_characters(parts: Parts) -> pki.Credential:
+    r"""The common name holds a line break followed by a header, a NUL, and a comma followed by a second common name.
+
+    Valid, and dangerous to whatever copies it: into a header (one line more), into C strings (they end at the NUL),
+    or into a list that is split at commas. nginx escapes all three in `$ssl_client_s_dn` (`\0D\0A`, `\00`, `\,`);
+    programs that read the certificate itself must do so too.
+    """
+    return parts.leaf(subject=pki.distinguished_name("client\r\nX-Role: admin\0,CN=admin"))
+
+
 @fault("no SAN", rfc="RFC 5280 section 4.2.1.6", outcome=Outcome.SERVED, reason="SUCCESS")
 def no_alternative_name(parts: Parts) -> pki.Credential:
     """The certificate has a common name only, as `openssl x509 -req` makes it without an extension file.
 
     nginx does not ask clients for a SAN; stricter verifiers do (pyca/cryptography is one).
     """
-    usual = pki.client_extensions([parts.name])
-    return parts.leaf(extensions=[one for one in usual if not isinstance(one[0], x509.SubjectAlternativeName)])
+    return parts.leaf(extensions=parts.extensions_without(x509.SubjectAlternativeName))
 
 
 @fault("1,000 SANs", rfc="RFC 5280 section 4.2.1.6", outcome=Outcome.SERVED, reason="SUCCESS")
