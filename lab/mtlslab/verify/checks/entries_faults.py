@@ -116,7 +116,7 @@ def _entry(fault: Fault, version: str, *, crl: bool) -> Check:
     hint, directive = _HINTS[chapter], _DIRECTIVES[chapter]
     if fault.name in _TAKEN_BACK:
         hint, directive = _REVOKED_HINTS[fault.name], "ssl_crl"
-    why, sabotage = f"{fault.wrong} {fault.lesson}", _sabotage(fault, expect, chapter)
+    why, sabotage = f"{fault.wrong} {fault.lesson}", _sabotage(fault, expect)
     if expect.by_design and expect.outcome is not Outcome.SERVED:
         hint, directive, why, sabotage = _CRL_HINT, "ssl_crl", f"{fault.wrong} {_CRL_WHY}", _CRL_SABOTAGE
     return Check(
@@ -142,7 +142,8 @@ def _expectation(fault: Fault, version: str, *, crl: bool) -> Expectation:
     outcome, *others = (_OUTCOMES[foreseen] for foreseen in fault.expected(f"TLSv{version}", crl=crl))
     if outcome is Outcome.REFUSED_BY_ALERT:
         # An alert may race with the end of the connection.
-        return Expectation(outcome, reason=fault.alert, also=(*others, Outcome.CLOSED))
+        may_serve = Outcome.SERVED in others
+        return Expectation(outcome, reason=fault.alert, also=(*others, Outcome.CLOSED), identified=may_serve)
     if outcome is Outcome.LOCAL:
         return Expectation(outcome)
     served = outcome is Outcome.SERVED
@@ -151,7 +152,7 @@ def _expectation(fault: Fault, version: str, *, crl: bool) -> Expectation:
     return Expectation(
         outcome,
         reason="" if served else fault.expected_reason(crl=crl),
-        identified=served,
+        identified=served or Outcome.SERVED in others,
         also=tuple(others),
         by_design=surprising or missing_list,
     )
@@ -180,7 +181,7 @@ def _subject(expect: Expectation) -> str:
     return f"the mTLS server {verb}{', by design' if expect.by_design else ''}"
 
 
-def _sabotage(fault: Fault, expect: Expectation, chapter: str) -> str:
+def _sabotage(fault: Fault, expect: Expectation) -> str:
     if expect.outcome is Outcome.LOCAL:
         return _LOAD
     if fault.name in _TAKEN_BACK:
@@ -188,5 +189,6 @@ def _sabotage(fault: Fault, expect: Expectation, chapter: str) -> str:
     if expect.by_design:
         return _AUTHORISE
     if expect.outcome is Outcome.SERVED:
-        return _DEPTH if chapter == "chains" else _ONLY_ONE
+        # Who needs a list of a CA in between has such a CA.
+        return _DEPTH if fault.outcome_with_crl else _ONLY_ONE
     return _OFF if expect.outcome is not Outcome.REFUSED_CERTIFICATE else _LENIENT
