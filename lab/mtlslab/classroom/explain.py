@@ -169,6 +169,8 @@ def _happens(check: Check) -> str:
     story = _ENDINGS[expect.outcome]
     if expect.outcome in (Outcome.REFUSED_CERTIFICATE, Outcome.REFUSED_BY_ALERT) and expect.reason:
         story += f" Here it says, or something like it: {expect.reason.replace('|', ' / ')}."
+    if Outcome.SERVED in expect.also:
+        story += " A server may serve this client as well, provided that it has verified the certificate."
     if expect.by_design:
         story += " That is what nginx does by design, so the check warns instead of failing (--strict makes it fail)."
     return story

@@ -40,16 +40,6 @@ def intermediates_in_wrong_order(parts: Parts) -> pki.Credential:
     return send_along(parts.leaf(issuer=middle), parts.client_ca, middle)
 
 
-@fault("chain of 64 KiB", rfc="RFC 8446 section 4.4.2", outcome=Outcome.SERVED, reason="SUCCESS")
-def chain_of_64_kib(parts: Parts) -> pki.Credential:
-    """Behind a good leaf, the client sends CA certificates that the server has no use for, more than 64 KiB of them.
-
-    Valid: a server ignores what does not lead to its own CA, but has to receive it. OpenSSL takes up to 100 KiB by
-    default; a server with a lower limit refuses this client.
-    """
-    return send_along(parts.leaf(), *_unneeded(parts))
-
-
 @fault("intermediate CA not sent", rfc="RFC 8446 section 4.4.2", reason="unable to")
 def intermediate_missing(parts: Parts) -> pki.Credential:
     """A CA below the client CA issued the certificate, but the client does not send that CA's certificate.
@@ -224,18 +214,3 @@ def _below_constrained(parts: Parts, subject: x509.Name, extensions: pki.Extensi
     constraints = x509.NameConstraints(permitted_subtrees=[x509.DNSName("example.com")], excluded_subtrees=None)
     middle = parts.intermediate(extensions=[*pki.ca_extensions(0), (constraints, True)])
     return send_along(parts.leaf(issuer=middle, subject=subject, extensions=extensions), middle)
-
-
-def _unneeded(parts: Parts) -> tuple[pki.Credential, ...]:
-    """CA certificates of together a little more than 64 KiB (DER)."""
-    names = pki.alternative_names(f"ca-{number:04}.example.com" for number in range(760))
-    first, last = parts.period()
-    one = pki.issue(
-        pki.distinguished_name("a CA that nobody asked for"),
-        pki.new_key("ec-p256"),
-        [*pki.ca_extensions(0), (names, False)],
-        issuer=None,
-        not_before=first,
-        not_after=last,
-    )
-    return (one,) * 4

@@ -6,7 +6,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from mtlslab import pki
-from mtlslab.pki.faults.model import Outcome, Parts, Severity, fault
+from mtlslab.pki.faults.model import Outcome, Parts, Severity, fault, send_along
 
 
 @fault(
@@ -83,6 +83,16 @@ def thousand_alternative_names(parts: Parts) -> pki.Credential:
     return parts.leaf(extensions=pki.client_extensions(_many_names(1_000)))
 
 
+@fault("chain of 64 KiB", rfc="RFC 8446 section 4.4.2", outcome=Outcome.SERVED, reason="SUCCESS")
+def chain_of_64_kib(parts: Parts) -> pki.Credential:
+    """Behind a good leaf, the client sends CA certificates that the server has no use for, more than 64 KiB of them.
+
+    Valid: a server ignores what does not lead to its own CA, but has to receive it. OpenSSL takes up to 100 KiB by
+    default; a server with a lower limit refuses this client.
+    """
+    return send_along(parts.leaf(), *_unneeded(parts))
+
+
 @fault(
     "certificate of more than 100 KiB", rfc="RFC 8446 section 4.4.2", outcome=Outcome.ALERT, reason="",
     alert="illegal_parameter",
@@ -98,3 +108,18 @@ def oversized_certificate(parts: Parts) -> pki.Credential:
 
 def _many_names(count: int) -> list[str]:
     return [f"client-{number:04}.example.com" for number in range(count)]
+
+
+def _unneeded(parts: Parts) -> tuple[pki.Credential, ...]:
+    """CA certificates of together a little more than 64 KiB (DER)."""
+    names = pki.alternative_names(f"ca-{number:04}.example.com" for number in range(760))
+    first, last = parts.period()
+    one = pki.issue(
+        pki.distinguished_name("a CA that nobody asked for"),
+        pki.new_key("ec-p256"),
+        [*pki.ca_extensions(0), (names, False)],
+        issuer=None,
+        not_before=first,
+        not_after=last,
+    )
+    return (one,) * 4

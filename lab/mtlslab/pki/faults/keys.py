@@ -51,7 +51,7 @@ def sha1_signature(parts: Parts) -> pki.Credential:
 
 @fault("MD5 signature", rfc="RFC 6151 section 2", reason="too weak", weak=True)
 def md5_signature(parts: Parts) -> pki.Credential:
-    """The CA signed with MD5, with which strangers forged a CA of their own in 2008.
+    """The CA signed with MD5, which let researchers make a CA certificate of their own in 2008.
 
     Refused by OpenSSL at any security level but 0, and a client above level 0 does not even load it. Only RSA keys
     were ever used with MD5: where the client CA has another key, an RSA CA below it signs.
@@ -139,7 +139,7 @@ def ec_secp256k1(parts: Parts) -> pki.Credential:
     severity=Severity.ADVISORY,
 )  # fmt: skip
 def ec_brainpool(parts: Parts) -> pki.Credential:
-    """The key lies on brainpoolP256r1, a curve that authorities in Germany ask for; TLS knows it, and few offer it.
+    """The key lies on brainpoolP256r1, a curve that TLS knows and that few servers and clients offer.
 
     Served in TLS 1.3 if both sides have OpenSSL 3.2 or later. An older client has no signature scheme for the curve
     and sends no certificate. In TLS 1.2 the curve has to stand in the server's `ssl_ecdh_curve` too; where it does

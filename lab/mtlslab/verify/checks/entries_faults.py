@@ -46,7 +46,7 @@ _DIRECTIVES = {
     "validity": "ssl_verify_client",
     "usage": "ssl_verify_client",
     "chains": "ssl_client_certificate, ssl_verify_depth",
-    "keys": "ssl_verify_client, ssl_ciphers (@SECLEVEL)",
+    "keys": "ssl_verify_client, ssl_ciphers (@SECLEVEL), ssl_ecdh_curve",
     "identity": "ssl_verify_client; who may do what is decided from $ssl_client_s_dn and its like",
 }
 _HINTS = {
@@ -116,7 +116,7 @@ def _entry(fault: Fault, version: str, *, crl: bool) -> Check:
     hint, directive = _HINTS[chapter], _DIRECTIVES[chapter]
     if fault.name in _TAKEN_BACK:
         hint, directive = _REVOKED_HINTS[fault.name], "ssl_crl"
-    why, sabotage = f"{fault.wrong} {fault.lesson}", _sabotage(fault, expect)
+    why, sabotage = f"{fault.wrong} {fault.lesson}", _sabotage(fault, expect, chapter)
     if expect.by_design and expect.outcome is not Outcome.SERVED:
         hint, directive, why, sabotage = _CRL_HINT, "ssl_crl", f"{fault.wrong} {_CRL_WHY}", _CRL_SABOTAGE
     return Check(
@@ -181,7 +181,7 @@ def _subject(expect: Expectation) -> str:
     return f"the mTLS server {verb}{', by design' if expect.by_design else ''}"
 
 
-def _sabotage(fault: Fault, expect: Expectation) -> str:
+def _sabotage(fault: Fault, expect: Expectation, chapter: str) -> str:
     if expect.outcome is Outcome.LOCAL:
         return _LOAD
     if fault.name in _TAKEN_BACK:
@@ -189,6 +189,5 @@ def _sabotage(fault: Fault, expect: Expectation) -> str:
     if expect.by_design:
         return _AUTHORISE
     if expect.outcome is Outcome.SERVED:
-        # Who needs a list of a CA in between has such a CA.
-        return _DEPTH if fault.outcome_with_crl else _ONLY_ONE
+        return _DEPTH if chapter == "chains" else _ONLY_ONE
     return _OFF if expect.outcome is not Outcome.REFUSED_CERTIFICATE else _LENIENT
