@@ -15,8 +15,9 @@ import pytest
 from mtlslab.errors import LabNotFoundError, MachineError
 from mtlslab.plan.services import LABEL_LAB, MTLS_SERVICE, TLS_SERVICE, LabPlan, with_fingerprints
 from mtlslab.runtime.base import State
+from mtlslab.runtime.choose import Runtimes
 from mtlslab.runtime.docker.config import container_config
-from mtlslab.runtime.docker.runtime import DockerRuntime, engine_problem
+from mtlslab.runtime.docker.runtime import DockerRuntime
 
 from tests.support.docker_lab import change, local_engine, make_lab, wait_for_answers
 
@@ -350,5 +351,5 @@ def test_the_engine_is_asked_few_things(engine: Any, plan: LabPlan, monkeypatch:
 
 
 def test_an_engine_that_answers_is_no_problem_and_describes_itself(engine: Any, runtime: DockerRuntime) -> None:
-    assert engine_problem() == ""
+    assert Runtimes(None).problem("docker") is None
     assert engine.version()["Version"] in runtime.describe()

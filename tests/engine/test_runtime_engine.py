@@ -22,7 +22,8 @@ from mtlslab.errors import MachineError
 from mtlslab.pki import issue_pki
 from mtlslab.plan.services import LabPlan
 from mtlslab.plan.spec import LabSpec
-from mtlslab.runtime.docker.runtime import DockerRuntime, engine_problem
+from mtlslab.runtime.choose import Runtimes
+from mtlslab.runtime.docker.runtime import DockerRuntime
 from mtlslab.runtime.engine import endpoint as docker_endpoint
 from mtlslab.runtime.engine.connection import connect
 from mtlslab.runtime.engine.endpoint import Endpoint, find_endpoint, knock
@@ -75,7 +76,7 @@ def the_error() -> MachineError:
     assert caught.value.what.startswith("Cannot reach Docker")
     assert caught.value.why
     assert caught.value.hint
-    assert engine_problem().startswith(caught.value.what.rstrip("."))
+    assert getattr(Runtimes(None).problem("docker"), "what", "") == caught.value.what
     return caught.value
 
 
@@ -278,10 +279,10 @@ def test_an_engine_that_wants_mutual_tls_is_used(
 
 def test_a_machine_without_an_engine_does_not_pay_for_the_sdk(tmp_path: Path) -> None:
     program = (
-        "import sys; from mtlslab.runtime.docker.runtime import engine_problem\n"
+        "import sys; from mtlslab.runtime.choose import Runtimes\n"
         "from mtlslab.runtime.engine import endpoint\n"
         f"endpoint.DEFAULT_URL = 'unix://{tmp_path}/nowhere.sock'\n"
-        "assert engine_problem(); assert 'docker' not in sys.modules and 'requests' not in sys.modules"
+        "assert Runtimes(None).problem('docker'); assert 'docker' not in sys.modules and 'requests' not in sys.modules"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mtlslab.output import render_report
+from mtlslab.output import REPORT_FORMATS, render_report
 from mtlslab.pki import issue_ca, issue_client_leaf, key_pem, new_key
 from mtlslab.plan.services import SERVICES
 from mtlslab.runtime.embedded import processes
@@ -287,7 +287,10 @@ def test_no_name_of_a_lab_leads_out_of_the_current_directory(
 
 # --- a server's words in reports
 
-JUNIT = {"testsuites", "testsuite", "testcase", "failure", "error", "skipped", "system-out"}
+JUNIT = {
+    *("testsuites", "testsuite", "properties", "property", "testcase"),
+    *("failure", "error", "skipped", "system-out"),
+}
 
 
 def rendered(report: Report) -> dict[str, str]:
@@ -391,11 +394,14 @@ def test_a_hostile_servers_words_are_text_in_every_report_of_audit(
     certs = make_certificates(tmp_path)
     with server(certs, nginx_binary) as port:
         words = ("audit", f"https://localhost:{port}", "--cacert", certs / "server-ca.crt", "-v")
-        text, document, xml = (mtlslab(*words, "-o", fmt, cwd=tmp_path).out for fmt in ("text", "json", "junit"))
-    assert text.replace("\n", "").isprintable()
-    assert not [line for line in text.splitlines() if line.startswith(("ok 99", "Bail out"))]
+        shown = {fmt: mtlslab(*words, "-o", fmt, cwd=tmp_path).out for fmt in REPORT_FORMATS}
+    text, document, xml = (shown[fmt] for fmt in ("text", "json", "junit"))
+    for report in (text, shown["short"], shown["tap"]):
+        assert report.replace("\n", "").isprintable()
+        assert not [line for line in report.splitlines() if line.startswith(("ok 99", "Bail out"))]
+    assert len(read_tap(shown["tap"])) == len(json.loads(document)["checks"])
     root = ET.fromstring(xml)  # noqa: S314  our own
     assert {element.tag for element in root.iter()} <= JUNIT
-    for report in (text, xml, document):
+    for report in (text, xml, document, shown["short"], shown["tap"]):
         assert "script>alert(1)" in report or "script&gt;alert(1)" in report, "what the server said is shown"
     assert document.replace("\n", "").isprintable()

@@ -292,5 +292,5 @@ def test_a_proof_on_processes_ends_what_one_in_docker_has_left(docker_lab: Path,
     process = prove_in_docker(docker_lab, engine)
     process.kill()
     ended(process)
-    prove(locate(None, docker_lab, here=docker_lab), Runtimes(docker_lab).embedded, ["verify-off"])
+    prove(locate(None, docker_lab, here=docker_lab), Runtimes(docker_lab).named("embedded"), ["verify-off"])
     assert left_in_docker(engine, docker_lab) == []

@@ -147,7 +147,7 @@ def test_a_directory_that_others_may_write_is_refused_with_the_command_that_clos
 def test_a_file_that_others_may_write_is_refused(tmp_path: Path, file: str) -> None:
     lab = tmp_path / "lab"
     assert invoke("render", "--dir", lab, *EC).code == 0
-    (lab / file).chmod(0o664)
+    (lab / file).chmod(0o666)
     run = invoke("status", "--dir", lab)
     assert (run.code, f"chmod go-w {lab / file}" in run.err) == (2, True), run
 
@@ -410,12 +410,16 @@ def clone(lab: Path, to: Path) -> Path:
 @pytest.fixture
 def cloned(tmp_path: Path, lab_name: str, nginx_binary: Path) -> Iterator[Path]:
     """A lab that was unpacked as if it came from elsewhere; its nginx.conf writes a file outside."""
+    if os.geteuid() == 0:  # nginx that root starts runs as somebody else: that user's home
+        home_of(UNPRIVILEGED_ID, tmp_path)
+    else:
+        (tmp_path / "home").mkdir()
     assert invoke("render", "--dir", tmp_path / "model", "--name", lab_name, *EC).code == 0
     lab = clone(tmp_path / "model", tmp_path / "clone")
     conf = lab / "nginx-mtls/nginx.conf"
     text = conf.read_text()
     assert "http {" in text
-    conf.write_text(text.replace("http {", f"http {{\n    access_log {tmp_path}/profile;\n"))
+    conf.write_text(text.replace("http {", f"http {{\n    access_log {tmp_path}/home/profile;\n"))
     yield lab
     invoke("down", "--name", lab_name, "--dir", tmp_path / "model")
     invoke("down", "--name", lab_name, "--dir", lab)
@@ -425,14 +429,14 @@ def test_a_cloned_lab_runs_only_after_a_yes(cloned: Path, tmp_path: Path) -> Non
     """Its first `up` names the files and the line that is not ours, and the command that says yes; nothing has run."""
     run = invoke("up", "--runtime", "embedded", "--dir", cloned)
     assert (run.code, run.out) == (2, ""), run
-    assert f"access_log {tmp_path}/profile;" in run.err
+    assert f"access_log {tmp_path}/home/profile;" in run.err
     for file in ("nginx-mtls/nginx.conf", "nginx-mtls/listen.conf", "nginx-tls/hello-world.txt"):
         assert file in run.err
     assert "--rotate-certs" in run.err
     assert f"mtlslab up --dir {cloned} --trust" in run.err
-    assert not (tmp_path / "profile").exists()
+    assert not (tmp_path / "home/profile").exists()
     assert invoke("up", "--runtime", "embedded", "--dir", cloned, "--trust").code == 0
-    assert (tmp_path / "profile").exists()
+    assert (tmp_path / "home/profile").exists()
     assert invoke("up", "--runtime", "embedded", "--dir", cloned).code == 0  # once is enough
     assert invoke("reload", "--dir", cloned).code == 0
 
@@ -445,9 +449,9 @@ def test_a_cloned_lab_is_not_reloaded_without_a_yes(cloned: Path, tmp_path: Path
     cloned.rename(place)
     (place / "run").mkdir()
     run = invoke("reload", "--dir", place)
-    assert (run.code, "--trust" in run.err, (tmp_path / "profile").exists()) == (2, True, False), run
+    assert (run.code, "--trust" in run.err, (tmp_path / "home/profile").exists()) == (2, True, False), run
     assert invoke("reload", "--dir", place, MTLSLAB_TRUST="1").code == 0
-    assert (tmp_path / "profile").exists()
+    assert (tmp_path / "home/profile").exists()
 
 
 def test_render_does_not_make_a_cloned_lab_trusted(cloned: Path) -> None:
@@ -504,9 +508,9 @@ def test_edits_in_an_own_lab_are_never_asked_about(tmp_path: Path, lab_name: str
 def test_at_a_terminal_the_person_is_asked(cloned: Path, tmp_path: Path, answer: str, code: int) -> None:
     run = _at_a_terminal(("up", "--runtime", "embedded", "--dir", cloned), f"{answer}\n")
     assert run.code == code, run
-    assert f"access_log {tmp_path}/profile;" in run.out
+    assert f"access_log {tmp_path}/home/profile;" in run.out
     assert "[y/N]" in run.out
-    assert (tmp_path / "profile").exists() == (code == 0)
+    assert (tmp_path / "home/profile").exists() == (code == 0)
 
 
 def _at_a_terminal(words: tuple[str | Path, ...], typed: str) -> Run:

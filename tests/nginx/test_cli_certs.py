@@ -202,7 +202,7 @@ def test_the_printed_command_shows_what_is_predicted(lab: Path, zoo: dict[str, d
     if fault.outcome is Outcome.SERVED:
         assert told["expect"] == "served (HTTP 200)"
         assert answer.startswith("HTTP/1.1 200")
-    elif fault.outcome in (Outcome.ALERT, Outcome.LOCAL):
+    elif fault.outcome in (Outcome.REFUSED_BY_ALERT, Outcome.LOCAL):
         assert "HTTP/1.1" not in answer
     else:
         assert "refused: HTTP 400" in told["expect"]

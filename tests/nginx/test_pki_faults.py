@@ -93,7 +93,7 @@ def attempt(directory: Path, files: FaultFiles, port: int, tls_version: str, wea
         with socket.create_connection(("127.0.0.1", port), timeout=5) as raw:
             return _request(context, raw)
     except (ssl.SSLError, ConnectionError) as error:
-        return Answer(Outcome.ALERT, error=str(getattr(error, "reason", error)))
+        return Answer(Outcome.REFUSED_BY_ALERT, error=str(getattr(error, "reason", error)))
 
 
 def _request(context: ssl.SSLContext, raw: socket.socket) -> Answer:
@@ -104,10 +104,10 @@ def _request(context: ssl.SSLContext, raw: socket.socket) -> Answer:
     if text.startswith("HTTP/1.1 200"):
         outcome = Outcome.SERVED
     elif "No required SSL certificate was sent" in text:
-        outcome = Outcome.NO_CERTIFICATE
+        outcome = Outcome.REFUSED_NO_CERTIFICATE
     else:
         assert "The SSL certificate error" in text, text
-        outcome = Outcome.CERTIFICATE_ERROR
+        outcome = Outcome.REFUSED_CERTIFICATE
     return Answer(outcome, found[1] if found else "", text=text)
 
 
@@ -172,9 +172,9 @@ def test_nginx_does_what_the_zoo_predicts(zoo: Zoo, name: str, tls_version: str,
     fault = FAULTS[name]
     answer = zoo.ask(name, tls_version, crl=crl)
     assert answer.outcome in fault.expected(tls_version, crl=crl), answer
-    if answer.outcome not in (Outcome.ALERT, Outcome.LOCAL):
+    if answer.outcome not in (Outcome.REFUSED_BY_ALERT, Outcome.LOCAL):
         assert re.search(fault.expected_reason(crl=crl), answer.reason), answer
-    if answer.outcome is Outcome.ALERT and "alert" in answer.error.lower():
+    if answer.outcome is Outcome.REFUSED_BY_ALERT and "alert" in answer.error.lower():
         assert fault.alert.replace("_", " ") in answer.error.lower().replace("_", " "), answer
 
 
@@ -245,7 +245,7 @@ def test_curl_meets_the_same_end(zoo: Zoo, name: str, tmp_path: Path) -> None:
         (tmp_path / "key").write_bytes(files.key)
         command += ["--cert", str(tmp_path / "crt"), "--key", str(tmp_path / "key")]
     status = subprocess.run(command, capture_output=True, text=True, check=False, env=environment).stdout
-    without_answer = {Outcome.ALERT, Outcome.LOCAL}
+    without_answer = {Outcome.REFUSED_BY_ALERT, Outcome.LOCAL}
     assert status in {"000" if one in without_answer else one[:3] for one in fault.expected("TLSv1.3")}
 
 
@@ -329,7 +329,7 @@ def test_every_fault_says_what_is_wrong_and_what_to_learn(fault: Fault) -> None:
     assert fault.wrong.endswith(".")
     assert fault.lesson.endswith(".")
     assert re.search(r"(RFC \d{4}|NIST SP 800-57)", fault.rfc)
-    assert bool(fault.alert) == (Outcome.ALERT in fault.expected("TLSv1.2"))
+    assert bool(fault.alert) == (Outcome.REFUSED_BY_ALERT in fault.expected("TLSv1.2"))
 
 
 def test_what_nginx_accepts_by_design_is_advisory() -> None:

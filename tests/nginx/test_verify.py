@@ -22,7 +22,7 @@ from mtlslab.verify.checks import Check, Outcome, Result, Severity, catalogue
 from mtlslab.verify.checks import families as checks_by_family
 from mtlslab.verify.checks.model import PROBE
 from mtlslab.verify.context import VerifyContext
-from mtlslab.verify.report import Report
+from mtlslab.verify.report import VerifyReport
 from mtlslab.verify.runner import run_checks
 
 from tests.support.verify_lab import TUTORIAL, RunningLab, alerting_server, serving_lab, tcp_server
@@ -35,15 +35,15 @@ def running_lab(nginx_binary: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="module")
-def good_report(running_lab: RunningLab) -> Report:
+def good_report(running_lab: RunningLab) -> VerifyReport:
     return run_checks(running_lab.context, read_log=running_lab.read_log)
 
 
-def families(report: Report, *results: Result) -> set[str]:
+def families(report: VerifyReport, *results: Result) -> set[str]:
     return {finding.family for finding in report.findings if finding.result in results}
 
 
-def test_a_fresh_lab_passes_every_check_and_warns_of_what_nginx_does_by_design(good_report: Report) -> None:
+def test_a_fresh_lab_passes_every_check_and_warns_of_what_nginx_does_by_design(good_report: VerifyReport) -> None:
     by_design = {check.id for check in catalogue() if check.expect.by_design}
     assert {finding.id for finding in good_report.findings if finding.result is Result.WARN} == by_design
     assert good_report.summary["pass"] == len(catalogue()) - len(by_design)
@@ -51,14 +51,14 @@ def test_a_fresh_lab_passes_every_check_and_warns_of_what_nginx_does_by_design(g
     assert [finding.id for finding in good_report.findings] == [check.id for check in catalogue()]
 
 
-def test_the_servers_own_reason_stands_in_the_findings(good_report: Report) -> None:
+def test_the_servers_own_reason_stands_in_the_findings(good_report: VerifyReport) -> None:
     said = {finding.family: finding.observed.get("client_verify", "") for finding in good_report.findings}
     assert said["mtls-refuses-no-certificate"] == "NONE"
     assert said["mtls-refuses-expired"] == "FAILED:certificate has expired"
     assert said["mtls-identifies-client"] == "SUCCESS"
 
 
-def test_every_answer_of_the_lab_is_found_in_its_log_and_tells_the_same(good_report: Report) -> None:
+def test_every_answer_of_the_lab_is_found_in_its_log_and_tells_the_same(good_report: VerifyReport) -> None:
     plain = {check.id for check in catalogue() if check.trial == PROBE}
     answered = [f for f in good_report.findings if f.id in plain and "status" in f.observed]
     assert len(answered) > 80
@@ -71,7 +71,7 @@ def test_every_answer_of_the_lab_is_found_in_its_log_and_tells_the_same(good_rep
             assert server.get("fingerprint") == finding.observed.get("client_fingerprint")
 
 
-def test_every_reason_names_what_the_server_said(good_report: Report) -> None:
+def test_every_reason_names_what_the_server_said(good_report: VerifyReport) -> None:
     assert all(finding.reason for finding in good_report.findings)
     refused = [f for f in good_report.findings if f.observed.get("outcome") == Outcome.REFUSED_CERTIFICATE]
     assert len(refused) > 40
@@ -96,7 +96,7 @@ def test_strict_makes_a_warning_fail_and_nothing_else(running_lab: RunningLab) -
 
 
 @pytest.mark.parametrize("family", dict.fromkeys(check.family for check in catalogue()))
-def test_each_check_stands_alone(running_lab: RunningLab, good_report: Report, family: str) -> None:
+def test_each_check_stands_alone(running_lab: RunningLab, good_report: VerifyReport, family: str) -> None:
     report = run_checks(running_lab.context, [family])
     together = {finding.id: finding.result for finding in good_report.findings}
     assert {finding.id: finding.result for finding in report.findings} == {
@@ -335,7 +335,7 @@ def outcome_by_curl(command: str, directory: Path) -> str:
 
 @pytest.mark.clients
 def test_every_printed_command_comes_to_the_same_with_the_real_curl(
-    running_lab: RunningLab, good_report: Report, curl: str
+    running_lab: RunningLab, good_report: VerifyReport, curl: str
 ) -> None:
     plain = {check.id for check in catalogue() if check.trial == PROBE}
     findings = [finding for finding in good_report.findings if finding.id in plain]

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE
 from mtlslab.probe.model import Attempt, Observation, Phase, Side
-from mtlslab.verify.checks import Check, Expectation, Outcome, Severity, Trust
+from mtlslab.verify.checks import Check, Entry, Expectation, Outcome, Severity, Trust
 from mtlslab.verify.checks.model import PAGES
 from mtlslab.verify.context import VerifyContext
-from mtlslab.verify.report import Report
+from mtlslab.verify.report import VerifyReport
 from mtlslab.verify.runner import run_checks
 
 STARTED = datetime.datetime(2030, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
@@ -24,52 +24,17 @@ SERVER_SIDE, CLIENT_SIDE = "TLS: the server proves who it is", "mTLS: the client
 UNKNOWN_ISSUER = "unable to get local issuer certificate"
 
 
-def _serves_with_ca(version: str) -> Check:
-    return Check(
-        id=f"tls-serves-with-ca.tls{version.replace('.', '')}",
+ENTRIES = (
+    Entry(
+        id="tls-serves-with-ca",
         title="the TLS server serves a client that trusts its CA",
         category=SERVER_SIDE,
         service=TLS_SERVICE,
         expect=Expectation(Outcome.SERVED, asked=False),
         why="The good case of ordinary TLS. The client trusts the CA, so it trusts the server.",
         hint="ssl_certificate must name a certificate of the server CA.",
-        tls_version=version,
-    )
-
-
-def _serves_its_client(version: str) -> Check:
-    return Check(
-        id=f"mtls-serves-client-certificate.tls{version.replace('.', '')}",
-        title="the mTLS server serves a client with a certificate of the client CA",
-        category=CLIENT_SIDE,
-        service=MTLS_SERVICE,
-        credential="client",
-        expect=Expectation(Outcome.SERVED, identified=True),
-        why="The good case comes first. Without it every refusal below would prove nothing at all about certificates, "
-        "because a server that refuses everybody refuses these clients, too.",
-        hint="ssl_client_certificate must name certs/client-ca.crt.",
-        tls_version=version,
-    )
-
-
-def _refuses_without(version: str) -> Check:
-    return Check(
-        id=f"mtls-refuses-no-certificate.tls{version.replace('.', '')}",
-        title="the mTLS server refuses a client without a certificate",
-        category=CLIENT_SIDE,
-        service=MTLS_SERVICE,
-        expect=Expectation(Outcome.REFUSED_NO_CERTIFICATE),
-        why="The heart of mutual TLS. nginx finishes the handshake, then answers HTTP 400.",
-        hint="ssl_verify_client must be on.",
-        tls_version=version,
-        depends=f"mtls-serves-client-certificate.tls{version.replace('.', '')}",
-    )
-
-
-CHECKS = (
-    _serves_with_ca("1.2"),
-    _serves_with_ca("1.3"),
-    Check(
+    ),
+    Entry(
         id="tls-untrusted-without-ca",
         title="a client that does not know the CA does not trust the TLS server",
         category=SERVER_SIDE,
@@ -78,13 +43,31 @@ CHECKS = (
         expect=Expectation(Outcome.CLIENT_REFUSES_SERVER, reason="local issuer"),
         why="A client trusts only whom a CA that it knows vouches for. The lab's CA is known to nobody else.",
         hint="Is the lab's CA in the trust store of this machine?",
+        versions=(),
     ),
-    _serves_its_client("1.2"),
-    _serves_its_client("1.3"),
-    _refuses_without("1.2"),
-    _refuses_without("1.3"),
-    Check(
-        id="mtls-accepts-revoked.tls12",
+    Entry(
+        id="mtls-serves-client-certificate",
+        title="the mTLS server serves a client with a certificate of the client CA",
+        category=CLIENT_SIDE,
+        service=MTLS_SERVICE,
+        credential="client",
+        expect=Expectation(Outcome.SERVED, identified=True),
+        why="The good case comes first. Without it every refusal below would prove nothing at all about certificates, "
+        "because a server that refuses everybody refuses these clients, too.",
+        hint="ssl_client_certificate must name certs/client-ca.crt.",
+    ),
+    Entry(
+        id="mtls-refuses-no-certificate",
+        title="the mTLS server refuses a client without a certificate",
+        category=CLIENT_SIDE,
+        service=MTLS_SERVICE,
+        expect=Expectation(Outcome.REFUSED_NO_CERTIFICATE),
+        why="The heart of mutual TLS. nginx finishes the handshake, then answers HTTP 400.",
+        hint="ssl_verify_client must be on.",
+        depends="mtls-serves-client-certificate",
+    ),
+    Entry(
+        id="mtls-accepts-revoked",
         title="the mTLS server accepts a revoked certificate",
         category="mTLS: certificates that were taken back",
         service=MTLS_SERVICE,
@@ -92,12 +75,12 @@ CHECKS = (
         expect=Expectation(Outcome.SERVED, by_design=True),
         why="Without a list nginx does not know what was taken back. That is by design.",
         hint="ssl_crl must name a list of the client CA.",
-        tls_version="1.2",
-        depends="mtls-serves-client-certificate.tls12",
+        depends="mtls-serves-client-certificate",
         severity=Severity.ADVISORY,
+        versions=("1.2",),
     ),
 )
-FAMILIES = tuple(dict.fromkeys(check.family for check in CHECKS))
+CHECKS = tuple(check for entry in ENTRIES for check in entry.per_version())
 
 Answer = Callable[[Check], Observation]
 """What a lab answers to the attempt of a check."""
@@ -151,7 +134,7 @@ def _nobody_there() -> Observation:
     return Observation(Phase.CONNECT, error="Connection refused", duration=0.001)
 
 
-def report_of(answer: Answer = as_expected, *only: str) -> Report:
+def report_of(answer: Answer = as_expected, *only: str) -> VerifyReport:
     """The report of a run of the eight checks, or of ``only`` some; measured times are replaced by fixed ones."""
     checks = {(check.service, check.tls_version, check.credential, check.trust): check for check in CHECKS}
 

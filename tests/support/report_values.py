@@ -6,18 +6,18 @@ import dataclasses
 import datetime
 from typing import Any
 
-from mtlslab.verify.checks import Result
-from mtlslab.verify.report import Finding, Report
+from mtlslab.verify.checks import Result, Severity
+from mtlslab.verify.report import VerifyFinding, VerifyReport
 
 STARTED = datetime.datetime(2030, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 SERVED = {"outcome": "served", "status": 200}
 
-CONTROL = Finding(
+CONTROL = VerifyFinding(
     id="mtls-serves-client-certificate.tls12",
     title="the mTLS server serves a client with a certificate of the client CA",
     category="mTLS: the client proves who it is, too",
     service="nginx-mtls",
-    severity="required",
+    severity=Severity.REQUIRED,
     result=Result.PASS,
     expected=SERVED,
     observed={**SERVED, "answer": "200", "certificate_requested": True},
@@ -30,7 +30,7 @@ CONTROL = Finding(
 )
 
 
-def other(name: str, result: Result, reason: str, **changes: Any) -> Finding:
+def other(name: str, result: Result, reason: str, **changes: Any) -> VerifyFinding:
     """A finding like ``CONTROL``, but for what is given."""
     family, _, version = name.partition(".tls1")
     facts: dict[str, Any] = {
@@ -40,12 +40,12 @@ def other(name: str, result: Result, reason: str, **changes: Any) -> Finding:
     return dataclasses.replace(CONTROL, id=name, result=result, reason=reason, **{**facts, **changes})
 
 
-GOOD = Report("lecture", "embedded", STARTED, (CONTROL,), duration_ms=12.3)
-MIXED = Report(
-    "lecture",
-    "embedded",
-    STARTED,
-    (
+GOOD = VerifyReport(lab="lecture", runtime="embedded", started=STARTED, findings=(CONTROL,), duration_ms=12.3)
+MIXED = VerifyReport(
+    lab="lecture",
+    runtime="embedded",
+    started=STARTED,
+    findings=(
         CONTROL,
         other(
             "mtls-serves-client-certificate.tls13", Result.INCONCLUSIVE, "The server could not be reached (connect)."
@@ -62,7 +62,12 @@ MIXED = Report(
             "Not tried (because mtls-serves-client-certificate.tls13 does not hold).",
             observed={},
         ),
-        other("accepts-revoked", Result.WARN, "The server served it; issue #1 \\ of every PKI.", severity="advisory"),
+        other(
+            "accepts-revoked",
+            Result.WARN,
+            "The server served it; issue #1 \\ of every PKI.",
+            severity=Severity.ADVISORY,
+        ),
     ),
     duration_ms=12.3,
 )

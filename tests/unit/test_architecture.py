@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mtlslab.runtime.table import RUNTIMES
 
 SOURCE = Path(__file__).parents[2] / "lab"
 PACKAGE = SOURCE / "mtlslab"
@@ -148,13 +149,32 @@ def test_a_class_name_means_one_thing() -> None:
 
 def test_the_runtimes_do_not_know_each_other() -> None:
     """They share the interface, the ports and the engine's connection; one table names them."""
+    packages = {package.removeprefix("mtlslab.runtime.") for package in RUNTIMES.values()}
     for module in MODULES:
         kind = module.name.split(".")[1:2]
-        if module.room != "runtime" or kind not in (["docker"], ["embedded"], ["engine"]):
+        if module.room != "runtime" or not {*kind} & {*packages, "engine"}:
             continue
-        others = {"docker", "embedded", "choose"} - set(kind)
+        others = {*packages, "choose"} - set(kind)
         strangers = {name for name in module.imports if name.split(".")[1:2] == ["runtime"]}
         assert not {name for name in strangers if name.split(".")[2:3] and name.split(".")[2] in others}, module.name
+
+
+def test_the_engine_knows_nothing_of_labs() -> None:
+    """Whatever runs on an engine may use it: it has no plan, no labels, no interface of runtimes."""
+    known = ("mtlslab.errors", "mtlslab.plan.shell", "mtlslab.runtime.programs", "mtlslab.runtime.table")
+    for module in MODULES:
+        if module.name.startswith("runtime.engine."):
+            ours = {name for name in module.imports if name.startswith("mtlslab.")}
+            assert {name for name in ours if not name.startswith("mtlslab.runtime.engine.")} <= {*known}, module.name
+
+
+@every_module
+def test_nobody_asks_which_runtime_it_has(module: Module) -> None:
+    """What a runtime does otherwise is a method of its own, so that a third one is not forgotten somewhere."""
+    for node in ast.walk(module.tree):
+        compared = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
+        texts = {item.value for item in compared if isinstance(item, ast.Constant)}
+        assert not texts & RUNTIMES.keys(), f"{module.name}, line {compared[0].lineno}"
 
 
 def test_typer_is_not_confused_with_click() -> None:

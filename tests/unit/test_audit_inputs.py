@@ -117,7 +117,7 @@ BAD_FILES: dict[str, tuple[tuple[str, ...], str]] = {
     "no time": (("--timeout", "0"), "more than 0"),
     "no number": (("--timeout", "nan"), "more than 0"),
     "for ever": (("--timeout", "inf"), "more than 0"),
-    "no format": (("-o", "yaml"), "text, json, junit"),
+    "no format": (("-o", "yaml"), "text, short, json, junit, tap"),
 }
 
 

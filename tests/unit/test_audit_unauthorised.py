@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from mtlslab import pki
-from mtlslab.audit import unauthorised
-from mtlslab.audit.unauthorised import ClientCa, Stranger, open_forge
+from mtlslab.audit.unauthorised import Stranger, open_forge
 from mtlslab.errors import MachineError
-from mtlslab.pki import faults
+from mtlslab.pki import faults, mint
 from mtlslab.pki.faults import FaultFiles
+from mtlslab.pki.mint import ClientCa
 from mtlslab.plan.spec import KEY_TYPES
 from mtlslab.probe.model import KeyFiles
 
@@ -65,7 +65,7 @@ def test_what_this_machine_cannot_make_is_not_tried_and_the_rest_is(monkeypatch:
             raise MachineError("no", why="md5 is not supported")
         return real(name, client_ca=client_ca, server=server, now=now, lifetime=lifetime)
 
-    monkeypatch.setattr(unauthorised, "build", build)
+    monkeypatch.setattr(mint, "build", build)
     with open_forge(ClientCa(ca.certificate, ca), now=NOW) as forge:
         left_out = {one.name for one in forge.zoo() if one.missing}
     assert left_out == {"md5-signature"}

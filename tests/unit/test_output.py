@@ -15,16 +15,16 @@ import jsonschema
 import junitparser
 import pytest
 from mtlslab.errors import ExitCode, SpecError
-from mtlslab.output import LIST_FORMATS, REPORT_FORMATS, render_list, render_report
+from mtlslab.output import LIST_FORMATS, VERIFY_FORMATS, render_list, render_report
 from mtlslab.verify.checks import Result, ServerSaid, Severity, catalogue
 from mtlslab.verify.report import SCHEMA as REPORT_SCHEMA
-from mtlslab.verify.report import Finding, Report
+from mtlslab.verify.report import VerifyReport
 
 from tests.support.eight_checks import CHECKS, STARTED, Answer, as_expected, mixed, optional, report_of, stopped
 from tests.support.golden import as_it_was_looked_at
 
 
-def with_reason(report: Report, reason: str, answer: str) -> Report:
+def with_reason(report: VerifyReport, reason: str, answer: str) -> VerifyReport:
     """The same report with its first check failed for that reason."""
     failed = dataclasses.replace(
         report.findings[0], result=Result.FAIL, reason=reason, observed={"outcome": "not-tls", "answer": answer}
@@ -32,7 +32,7 @@ def with_reason(report: Report, reason: str, answer: str) -> Report:
     return dataclasses.replace(report, findings=(failed, *report.findings[1:]))
 
 
-def all_failed(report: Report) -> Report:
+def all_failed(report: VerifyReport) -> VerifyReport:
     return dataclasses.replace(
         report, findings=tuple(dataclasses.replace(finding, result=Result.FAIL) for finding in report.findings)
     )
@@ -113,7 +113,7 @@ def test_the_list_is_as_it_was_looked_at() -> None:
     ],
     ids=["good", "strict", "optional", "stopped", "mixed", "all failed", "tls only", "selection"],
 )
-def test_everything_ends_in_one_sentence(report: Report, sentence: str) -> None:
+def test_everything_ends_in_one_sentence(report: VerifyReport, sentence: str) -> None:
     assert render_report(report).splitlines()[-1] == sentence
 
 
@@ -232,7 +232,7 @@ def test_the_schema_refuses_what_is_no_report(spoil: Callable[[dict[str, Any]], 
 # --- JUnit
 
 
-def parsed(report: Report) -> junitparser.JUnitXml:
+def parsed(report: VerifyReport) -> junitparser.JUnitXml:
     return junitparser.JUnitXml.fromstring(render_report(report, "junit").encode())
 
 
@@ -286,7 +286,7 @@ def test_no_character_of_a_server_makes_the_xml_invalid(character: str) -> None:
 # --- all formats
 
 
-@pytest.mark.parametrize("fmt", REPORT_FORMATS)
+@pytest.mark.parametrize("fmt", VERIFY_FORMATS)
 def test_every_format_names_the_failed_check_and_ends_with_a_line_end(fmt: str) -> None:
     text = render_report(report_of(optional), fmt)
     assert "mtls-refuses-no-certificate" in text
@@ -296,7 +296,7 @@ def test_every_format_names_the_failed_check_and_ends_with_a_line_end(fmt: str) 
 
 @pytest.mark.parametrize("fmt", ["html", "tap", "short"])
 def test_the_other_formats_are_wired(fmt: str) -> None:
-    assert fmt in REPORT_FORMATS
+    assert fmt in VERIFY_FORMATS
 
 
 @pytest.mark.parametrize("fmt", LIST_FORMATS)
@@ -307,7 +307,7 @@ def test_the_list_names_every_check_of_the_real_catalogue_once(fmt: str) -> None
     assert all(check.title in text for check in catalogue())
 
 
-def report_on_everything() -> Report:
+def report_on_everything() -> VerifyReport:
     """A report on the real catalogue in which every check failed: nothing about it is left out."""
     plain = report_of().findings[0]
     findings = tuple(
@@ -317,7 +317,7 @@ def report_on_everything() -> Report:
             title=check.title,
             category=check.category,
             service=check.service,
-            severity=check.severity.value,
+            severity=check.severity,
             result=Result.FAIL,
             expected=check.expect.to_mapping(),
             why=check.why,
@@ -373,6 +373,6 @@ def test_an_unknown_format_is_an_error_that_names_the_known_ones() -> None:
 )
 def test_the_exit_status_follows_from_the_results(results: tuple[Result, ...], code: ExitCode) -> None:
     finding = report_of().findings[0]
-    findings: tuple[Finding, ...] = tuple(dataclasses.replace(finding, result=result) for result in results)
-    report = Report("lecture", "embedded", STARTED, findings)
+    findings = tuple(dataclasses.replace(finding, result=result) for result in results)
+    report = VerifyReport(lab="lecture", runtime="embedded", started=STARTED, findings=findings)
     assert (report.exit_code, report.success) == (code, code is ExitCode.OK)

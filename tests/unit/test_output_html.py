@@ -16,7 +16,6 @@ import pytest
 from mtlslab.handshake import Message, Sender, Transcript
 from mtlslab.output.html import render_html
 from mtlslab.output.sequence import SERVER_X, lay_out
-from mtlslab.output.text import closing_sentence
 from mtlslab.plan.visible import visible
 from mtlslab.verify.checks import Result
 from mtlslab.verify.pictures import Picture
@@ -58,7 +57,7 @@ def page() -> Page:
 
 
 def test_the_verdict_is_the_sentence_of_all_formats(page: Page) -> None:
-    assert closing_sentence(MIXED) in page.words
+    assert MIXED.closing_sentence in page.words
 
 
 @pytest.mark.parametrize("finding", MIXED.findings, ids=lambda finding: finding.id)

@@ -6,11 +6,11 @@ import dataclasses
 
 import pytest
 from mtlslab.output import render_report
+from mtlslab.output.look import Look
 from mtlslab.output.short import render_short
 from mtlslab.output.tap import render_tap
-from mtlslab.output.text import Look, closing_sentence
 from mtlslab.verify.checks import Result
-from mtlslab.verify.report import Report
+from mtlslab.verify.report import VerifyReport
 
 from tests.support.golden import as_it_was_looked_at
 from tests.support.report_readers import read_tap
@@ -19,25 +19,25 @@ from tests.support.report_values import GOOD, MIXED, other
 HOSTILE = "\x1b[2J\nok 99 - forged\u2028\x85# SKIP \\\n  ...\r'\": {"
 
 
-def hostile(result: Result) -> Report:
+def hostile(result: Result) -> VerifyReport:
     finding = other("hostile", result, HOSTILE, observed={"client_subject": HOSTILE}, title="a title\nnot ok 1 - two")
     return dataclasses.replace(GOOD, findings=(finding,))
 
 
 @pytest.mark.parametrize(("name", "report"), [("good", GOOD), ("mixed", MIXED)])
-def test_short_is_golden(name: str, report: Report) -> None:
+def test_short_is_golden(name: str, report: VerifyReport) -> None:
     assert as_it_was_looked_at(f"short-{name}.txt", render_short(report, Look()))
 
 
 @pytest.mark.parametrize(("name", "report"), [("good", GOOD), ("mixed", MIXED)])
-def test_tap_is_golden(name: str, report: Report) -> None:
-    assert as_it_was_looked_at(f"tap-{name}.tap", render_tap(report))
+def test_tap_is_golden(name: str, report: VerifyReport) -> None:
+    assert as_it_was_looked_at(f"tap-{name}.tap", render_tap(report, Look()))
 
 
 def test_short_is_one_line_for_each_check_that_is_not_passed_and_one_more() -> None:
     lines = render_short(MIXED, Look()).splitlines()
     assert len(lines) == 4 + 1
-    assert lines[-1] == closing_sentence(MIXED)
+    assert lines[-1] == MIXED.closing_sentence
 
 
 def test_short_has_nothing_but_ascii_where_the_terminal_has_not() -> None:
@@ -60,7 +60,7 @@ def test_a_hostile_server_adds_no_line_to_short(result: Result) -> None:
 
 def test_tap_knows_what_is_ok() -> None:
     """A pass and a warning are ok, a skipped check says so, and "could not tell" is never ok."""
-    points = read_tap(render_tap(MIXED))
+    points = read_tap(render_tap(MIXED, Look()))
     assert [(point.ok, point.skipped) for point in points] == [
         (True, False),
         (False, False),
@@ -71,11 +71,11 @@ def test_tap_knows_what_is_ok() -> None:
 
 
 def test_tap_tells_of_a_warning_in_a_comment() -> None:
-    assert "# warning: The server served it; issue #1 \\ of every PKI." in render_tap(MIXED).splitlines()
+    assert "# warning: The server served it; issue #1 \\ of every PKI." in render_tap(MIXED, Look()).splitlines()
 
 
 def test_tap_explains_what_is_not_ok() -> None:
-    unknown, failed = (point.diagnostics for point in read_tap(render_tap(MIXED)) if not point.ok)
+    unknown, failed = (point.diagnostics for point in read_tap(render_tap(MIXED, Look())) if not point.ok)
     assert unknown is not None
     assert failed is not None
     assert unknown["result"] == "inconclusive"
@@ -86,7 +86,7 @@ def test_tap_explains_what_is_not_ok() -> None:
 
 @pytest.mark.parametrize("result", list(Result))
 def test_a_hostile_server_forges_no_test_point(result: Result) -> None:
-    points = read_tap(render_tap(hostile(result)))
+    points = read_tap(render_tap(hostile(result), Look()))
     assert len(points) == 1
     assert points[0].skipped is (result is Result.SKIP)
 

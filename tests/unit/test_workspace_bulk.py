@@ -132,8 +132,8 @@ def test_keys_that_nobody_takes_are_not_made(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_keys_made_ahead_are_handed_out_once() -> None:
-    keys.make_ahead("ed25519", 3)
-    handed = keys.new_keys("ed25519", 2) + keys.new_keys("ed25519", 2)
+    pool = keys.KeyPool("ed25519", 3)
+    handed = pool.take(2) + pool.take(2)
     assert len({key.public_key().public_bytes_raw() for key in handed}) == 4  # type: ignore[union-attr]
 
 

@@ -12,7 +12,8 @@ import pytest
 from cryptography.exceptions import UnsupportedAlgorithm
 from mtlslab import pki
 from mtlslab.errors import MachineError
-from mtlslab.lifecycle.up import UpOptions, write_lab
+from mtlslab.lifecycle.asked import UpOptions
+from mtlslab.lifecycle.render import write_lab
 from mtlslab.pki import faults
 from mtlslab.pki.crl import issue_crl
 from mtlslab.pki.faults import FAULTS, FaultFiles

@@ -3,19 +3,19 @@
 from mtlslab.audit.inputs import make_request
 from mtlslab.audit.report import CLIENT_AUTH_WORDS, AuditFinding, AuditReport, ClientAuth, Offer, ServerFacts
 from mtlslab.audit.run import AuditRequest, audit
-from mtlslab.audit.target import Target, parse_target
-from mtlslab.audit.unauthorised import ClientCa
+from mtlslab.audit.target import AuditTarget, parse_target
+from mtlslab.pki.mint import ClientCa
 
 __all__ = [
     "CLIENT_AUTH_WORDS",
     "AuditFinding",
     "AuditReport",
     "AuditRequest",
+    "AuditTarget",
     "ClientAuth",
     "ClientCa",
     "Offer",
     "ServerFacts",
-    "Target",
     "audit",
     "make_request",
     "parse_target",

@@ -6,14 +6,16 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from mtlslab.audit.judge import Verdict, judge_right_client, judge_stranger, observed, sentence
-from mtlslab.audit.report import AuditFinding, Offer, ServerFacts
-from mtlslab.audit.target import Target
+from mtlslab.audit.judge import judge_right_client, judge_stranger, observed, sentence
+from mtlslab.audit.report import REFUSED, REFUSES_OLD_TLS, SERVES_RIGHT_CLIENT, AuditFinding, Offer, ServerFacts
+from mtlslab.audit.target import AuditTarget
 from mtlslab.audit.unauthorised import BASIC, NO_CERTIFICATE, Stranger, Wanted
+from mtlslab.pki.faults import Severity
 from mtlslab.probe.context import OLD_VERSIONS
 from mtlslab.probe.curl import curl_command
 from mtlslab.probe.model import Attempt, KeyFiles, Observation
-from mtlslab.verify.checks.model import Result, Severity
+from mtlslab.verify.checks.judge import Verdict
+from mtlslab.verify.checks.model import Result
 
 SERVER = "The server"
 RIGHT_CLIENT = "The right client"
@@ -37,7 +39,7 @@ def refuses(name: str) -> str:
 
 
 def of_server(
-    target: Target, first: Mapping[str, Observation], facts: ServerFacts, *, insecure: bool
+    target: AuditTarget, first: Mapping[str, Observation], facts: ServerFacts, *, insecure: bool
 ) -> Iterable[AuditFinding]:
     """What the server shows of itself.
 
@@ -58,7 +60,7 @@ def of_server(
         yield from (_asks(version, first[version]) for version in accepted)
 
 
-def _answers(target: Target, first: Mapping[str, Observation], accepted: list[str]) -> AuditFinding:
+def _answers(target: AuditTarget, first: Mapping[str, Observation], accepted: list[str]) -> AuditFinding:
     # The newest version is the one that a server most likely has something to say about.
     telling = first[accepted[-1]] if accepted else first[max(first)]
     spoken = f"TLS {', '.join(accepted)}"
@@ -68,7 +70,7 @@ def _answers(target: Target, first: Mapping[str, Observation], accepted: list[st
         category=SERVER,
         severity=Severity.REQUIRED,
         result=Result.PASS if accepted else Result.INCONCLUSIVE,
-        expected="a TLS handshake",
+        expected={"outcome": "a TLS handshake"},
         observed={"answer": spoken} if accepted else observed(telling),
         reason=f"It speaks {spoken}." if accepted else sentence(telling),
         hint=f"Is it the right host and port? {target.url}",
@@ -89,7 +91,7 @@ def _trusted(seen: list[Observation], *, insecure: bool) -> AuditFinding:
         category=SERVER,
         severity=Severity.REQUIRED,
         result=verdict.result,
-        expected="a trusted certificate for this host",
+        expected={"outcome": "a trusted certificate for this host"},
         observed=observed(broken) if broken is not None else {},
         reason=verdict.reason,
         hint="Name the CA that issued the server's certificate: --cacert FILE. In a lab: --insecure.",
@@ -102,12 +104,12 @@ def _no_old_version(facts: ServerFacts) -> AuditFinding:
     told = ", ".join(f"TLS {version}: {offer.value}" for version, offer in offers.items())
     result = Result.PASS if set(offers.values()) == {Offer.REFUSED} else Result.SKIP
     return AuditFinding(
-        id="refuses-old-tls",
+        id=REFUSES_OLD_TLS,
         title="refuses TLS 1.0 and 1.1",
         category=SERVER,
         severity=Severity.ADVISORY,
         result=Result.WARN if spoken else result,
-        expected="refused",
+        expected=REFUSED,
         observed={"answer": told},
         reason=f"{told}.",
         hint="RFC 8996 forbids both. nginx: ssl_protocols TLSv1.2 TLSv1.3;",
@@ -127,7 +129,7 @@ def _asks(version: str, seen: Observation) -> AuditFinding:
         category=SERVER,
         severity=Severity.ADVISORY,
         result={True: Result.PASS, False: Result.WARN, None: Result.INCONCLUSIVE}[asked],
-        expected="a CertificateRequest",
+        expected={"outcome": "a CertificateRequest"},
         observed={"certificate_requested": asked, "answer": "CertificateRequest" if asked else "no CertificateRequest"},
         reason=words[asked],
         hint=_HINT_STRANGER,
@@ -150,12 +152,12 @@ def of_right_client(
         why = "Not judged: nobody knows whether the right client gets in without one (--cert, --key)."
         verdict = judge_right_client(seen) if seen else Verdict(Result.SKIP, why)
         yield AuditFinding(
-            id=_versioned("serves-right-client", version),
+            id=_versioned(SERVES_RIGHT_CLIENT, version),
             title="serves the right client" + (" (minted for this audit)" if seen and given is None else ""),
             category=RIGHT_CLIENT,
             severity=Severity.REQUIRED,
             result=verdict.result,
-            expected="served",
+            expected={"outcome": "served"},
             observed=observed(seen, served=_meaning(verdict.result, yes=Result.PASS)) if seen else {},
             reason=verdict.reason,
             command=_command(what) if given is not None else (),
@@ -197,7 +199,7 @@ def of_stranger(
         category=STRANGERS if stranger.name in BASIC else ZOO,
         severity=stranger.severity,
         result=verdict.result,
-        expected=stranger.wanted.value,
+        expected={"outcome": stranger.wanted.value},
         observed=observed(seen, served=_meaning(stranger_verdict.result, yes=Result.FAIL)) if seen else {},
         reason=verdict.reason,
         command=_command(what) if what and stranger.credential is None else (),

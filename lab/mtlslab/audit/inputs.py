@@ -9,8 +9,8 @@ from pathlib import Path
 from mtlslab import pki
 from mtlslab.audit.run import AuditRequest
 from mtlslab.audit.target import parse_target
-from mtlslab.audit.unauthorised import ClientCa
 from mtlslab.errors import SpecError
+from mtlslab.pki.mint import ClientCa
 from mtlslab.probe.context import ContextKey, client_context
 from mtlslab.probe.model import DEFAULT_TIMEOUT, KeyFiles
 

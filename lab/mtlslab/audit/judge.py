@@ -6,38 +6,13 @@ right client is answered, if there is a right client; without one, only what can
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from enum import StrEnum
 from typing import Any
 
+from mtlslab.pki.faults import Outcome
 from mtlslab.probe.model import Observation, Phase, Side
+from mtlslab.verify.checks.judge import Verdict
 from mtlslab.verify.checks.model import PAGES, Result
-
-
-class Way(StrEnum):
-    """How an attempt ended. ``ANSWERED`` is an HTTP answer of which nobody can tell what it means for the client."""
-
-    SERVED = "served"
-    REFUSED_BY_ALERT = "refused-by-alert"
-    REFUSED_BY_STATUS = "refused-by-status"
-    ANSWERED = "answered"
-    CLOSED = "closed"
-    NO_ANSWER = "no-answer"
-    UNREACHABLE = "unreachable"
-    NOT_TLS = "not-tls"
-    CLIENT_REFUSES_SERVER = "client-refuses-server"
-    NO_SENSE = "no-sense"
-    LOCAL = "local"
-
-
-@dataclasses.dataclass(frozen=True)
-class Verdict:
-    """A result, and the sentence that tells why."""
-
-    result: Result
-    reason: str
-
 
 # nginx's own codes for a missing and for a bad certificate; nobody else uses them, and they say nothing else.
 _NGINX_CODES = (495, 496)
@@ -48,31 +23,33 @@ _NAMES_CERTIFICATE = re.compile(
 )
 
 
-def way_of(seen: Observation) -> Way:
+def outcome_of(seen: Observation) -> Outcome:
     """How an attempt ended, as far as it can be told without comparing."""
     if seen.status is not None:
-        return Way.ANSWERED
+        return Outcome.ANSWERED
     if seen.verify_code is not None:
-        return Way.CLIENT_REFUSES_SERVER
+        return Outcome.CLIENT_REFUSES_SERVER
     if seen.alert_from is Side.PEER:
-        return Way.REFUSED_BY_ALERT
-    return Way.NOT_TLS if seen.preface else _way_of_silence(seen)
+        return Outcome.REFUSED_BY_ALERT
+    return Outcome.NOT_TLS if seen.preface else _outcome_of_silence(seen)
 
 
-def _way_of_silence(seen: Observation) -> Way:
+def _outcome_of_silence(seen: Observation) -> Outcome:
     if seen.closed:
-        return Way.CLOSED
+        return Outcome.CLOSED
     if seen.side is Side.LOCAL:
-        return Way.NO_SENSE if seen.heard else Way.LOCAL
-    return Way.UNREACHABLE if seen.phase is Phase.CONNECT else Way.NO_ANSWER
+        return Outcome.NO_SENSE if seen.heard else Outcome.LOCAL
+    return Outcome.UNREACHABLE if seen.phase is Phase.CONNECT else Outcome.NO_ANSWER
 
 
 def judge_right_client(seen: Observation) -> Verdict:
     """The positive control: the client that must be served."""
-    way = way_of(seen)
+    outcome = outcome_of(seen)
     if seen.status is not None:
         return _judge_answer_to_right_client(seen)
-    refused = (way is Way.REFUSED_BY_ALERT and seen.certificate_requested) or (way is Way.CLOSED and seen.presented)
+    refused = (outcome is Outcome.REFUSED_BY_ALERT and seen.certificate_requested) or (
+        outcome is Outcome.CLOSED and seen.presented
+    )
     return Verdict(Result.FAIL if refused else Result.INCONCLUSIVE, sentence(seen))
 
 
@@ -101,15 +78,15 @@ def judge_stranger(
         return Verdict(Result.INCONCLUSIVE, f"The certificate was not sent: {why}.")
     if seen.status is not None:
         return _judge_answer(seen, right if right and right.status is not None else None)
-    way, said = way_of(seen), sentence(seen)
+    outcome, said = outcome_of(seen), sentence(seen)
     # A refusal of everybody is no refusal of strangers: it must come after the question for a certificate, or the
     # right client must have fared better.
     served_right = right is not None and judge_right_client(right).result is Result.PASS
-    if way is Way.REFUSED_BY_ALERT:
+    if outcome is Outcome.REFUSED_BY_ALERT:
         asked = bool(seen.certificate_requested)
         why = "" if asked or served_right else " It had not asked for a certificate: this may have another cause."
         return Verdict(Result.INCONCLUSIVE if why else Result.PASS, said + why)
-    if way is Way.CLOSED:
+    if outcome is Outcome.CLOSED:
         # Node hangs up on a certificate that it does not like, and so does every server that breaks down.
         told = served_right or (insists and seen.presented is True)
         why = "" if told else " Without a right client to compare with, this may have another cause."
@@ -180,28 +157,28 @@ def sentence(seen: Observation) -> str:
     if seen.status is not None:
         return f"The server answered {_status(seen)}."
     return {
-        Way.REFUSED_BY_ALERT: f"The server refused with the TLS alert {seen.alert}.",
-        Way.CLOSED: "The server closed the connection without an answer"
+        Outcome.REFUSED_BY_ALERT: f"The server refused with the TLS alert {seen.alert}.",
+        Outcome.CLOSED: "The server closed the connection without an answer"
         + (", after the client had shown what it has." if seen.presented is not None else f" ({where})."),
-        Way.NO_ANSWER: f"The server gave no answer ({where}): {seen.error}.",
-        Way.UNREACHABLE: f"The server could not be reached: {seen.error}.",
-        Way.NOT_TLS: f"The port does not speak TLS; it said {first_line(seen.preface)!r}.",
-        Way.CLIENT_REFUSES_SERVER: f"The client does not trust the server: {seen.verify_error}.",
-        Way.NO_SENSE: f"What the server said makes no sense ({where}): {seen.error}.",
-        Way.LOCAL: f"The attempt failed on this machine ({where}): {seen.error}.",
-    }[way_of(seen)]
+        Outcome.NO_ANSWER: f"The server gave no answer ({where}): {seen.error}.",
+        Outcome.UNREACHABLE: f"The server could not be reached: {seen.error}.",
+        Outcome.NOT_TLS: f"The port does not speak TLS; it said {first_line(seen.preface)!r}.",
+        Outcome.CLIENT_REFUSES_SERVER: f"The client does not trust the server: {seen.verify_error}.",
+        Outcome.NO_SENSE: f"What the server said makes no sense ({where}): {seen.error}.",
+        Outcome.LOCAL: f"The attempt failed on this machine ({where}): {seen.error}.",
+    }[outcome_of(seen)]
 
 
 def short_answer(seen: Observation) -> str:
     """The same in a few words, for a column of a table."""
     if seen.status is not None:
         return _status(seen)
-    way = way_of(seen)
-    if way is Way.REFUSED_BY_ALERT:
+    outcome = outcome_of(seen)
+    if outcome is Outcome.REFUSED_BY_ALERT:
         return f"alert {seen.alert}"
-    if way is Way.CLOSED:
+    if outcome is Outcome.CLOSED:
         return "connection closed"
-    return first_line(seen.preface) if way is Way.NOT_TLS else seen.verify_error or seen.error
+    return first_line(seen.preface) if outcome is Outcome.NOT_TLS else seen.verify_error or seen.error
 
 
 def _status(seen: Observation) -> str:
@@ -226,11 +203,11 @@ def observed(seen: Observation, *, served: bool | None = None) -> dict[str, Any]
         seen: what was observed.
         served: what the verdict makes of an HTTP answer; None if nobody can tell.
     """
-    way = way_of(seen)
-    if way is Way.ANSWERED and served is not None:
-        way = Way.SERVED if served else Way.REFUSED_BY_STATUS
+    outcome = outcome_of(seen)
+    if outcome is Outcome.ANSWERED and served is not None:
+        outcome = Outcome.SERVED if served else Outcome.REFUSED_BY_STATUS
     facts = {
-        "outcome": way.value,
+        "outcome": outcome.value,
         "answer": short_answer(seen),
         "phase": seen.phase.value,
         "side": seen.side.value,

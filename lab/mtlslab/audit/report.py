@@ -1,18 +1,22 @@
-"""The outcome of an audit as one value. Every output format and the exit status are derived from it."""
+"""The outcome of an audit as one value: what ``verify.report`` has, and what the server shows of itself."""
 
 from __future__ import annotations
 
 import dataclasses
-import datetime
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from mtlslab.errors import ExitCode
-from mtlslab.verify.checks.model import Result, Severity
+from mtlslab.pki.faults import Severity
+from mtlslab.verify.checks import Result
+from mtlslab.verify.report import Change, Finding, Report
 
 SCHEMA = "mtlslab.audit/1"
+REFUSES_OLD_TLS = "refuses-old-tls"
+SERVES_RIGHT_CLIENT = "serves-right-client"
+REFUSED = {"outcome": "refused"}
+"""What has to be seen of a client that must not get in."""
 
 
 class ClientAuth(StrEnum):
@@ -74,127 +78,107 @@ class ServerFacts:
         }
 
 
-@dataclasses.dataclass(frozen=True)
-class AuditFinding:
-    """What one check came to.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AuditFinding(Finding):
+    """What one check of a foreign server came to; the title does without its subject.
 
-    Attributes:
-        id: stable name, with ``.tls12`` and the like where it holds per TLS version.
-        title: the fact, as a sentence in the indicative without its full stop and without its subject.
-        category: heading of its group.
-        severity: required or advisory.
-        result: the verdict.
-        expected: what had to be seen.
-        observed: what was seen; empty when nothing was tried.
-        reason: the sentence that tells why this is the result.
-        command: a curl command that shows the same; empty if its files were minted for the audit.
-        hint: where to look when it does not hold.
-        tls_version: the only one that was offered; empty where it does not matter.
-        duration_ms: milliseconds that the attempt took.
+    The command is empty if its files were minted for the audit, and gone since.
     """
 
-    id: str
-    title: str
-    category: str
-    severity: Severity
-    result: Result
-    expected: str
-    observed: Mapping[str, Any]
-    reason: str
-    command: tuple[str, ...] = ()
-    hint: str = ""
-    tls_version: str = ""
-    duration_ms: float = 0.0
+    KEYS = (
+        *("id", "title", "category", "severity", "result", "expected", "observed", "reason", "command"),
+        *("hint", "tls_version", "duration_ms"),
+    )
 
     @property
-    def family(self) -> str:
-        """The id without the TLS version."""
-        return self.id.partition(".")[0]
-
-    def to_mapping(self) -> dict[str, Any]:
-        """JSON-ready values."""
-        return {
-            "id": self.id,
-            "title": self.title,
-            "category": self.category,
-            "severity": self.severity.value,
-            "result": self.result.value,
-            "expected": {"outcome": self.expected},
-            "observed": dict(self.observed),
-            "reason": self.reason,
-            "command": list(self.command),
-            "hint": self.hint,
-            "tls_version": self.tls_version,
-            "duration_ms": round(self.duration_ms, 1),
-        }
+    def wants_refusal(self) -> bool:
+        """Whether a client, or an old TLS version, had to be refused."""
+        return self.expected == REFUSED
 
 
-@dataclasses.dataclass(frozen=True)
-class AuditReport:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AuditReport(Report):
     """One audit.
 
     Attributes:
         url: what was audited.
-        started: when it began, with its time zone.
         server: what the server shows of itself.
-        findings: at least one.
-        strict: whether warnings count as failures.
-        duration_ms: milliseconds from beginning to end.
     """
 
+    SCHEMA = SCHEMA
+    KEYS = ("url", "started", "duration_ms", "strict", "success", "exit_code", "summary", "server")
+    PROGRAM = "audit"
+    CONCISE = True
+
     url: str
-    started: datetime.datetime
     server: ServerFacts
     findings: tuple[AuditFinding, ...]
-    strict: bool = False
-    duration_ms: float = 0.0
 
     @property
-    def summary(self) -> dict[str, int]:
-        """How many checks came to each result."""
-        counts = Counter(finding.result for finding in self.findings)
-        return {result.value: counts[result] for result in Result}
-
-    def with_result(self, *results: Result) -> tuple[AuditFinding, ...]:
-        """The findings that came to one of these results."""
-        return tuple(finding for finding in self.findings if finding.result in results)
+    def subject(self) -> Mapping[str, str]:
+        """The URL."""
+        return {"url": self.url}
 
     @property
-    def unknown(self) -> tuple[AuditFinding, ...]:
+    def heading(self) -> str:
+        """The same for people."""
+        return self.url
+
+    def place_of(self, finding: Finding) -> str:  # noqa: ARG002  it is the same for all
+        """The URL, for a CI."""
+        return self.url
+
+    @property
+    def unknown(self) -> tuple[Finding, ...]:
         """The required checks that could not tell."""
         return tuple(one for one in self.with_result(Result.INCONCLUSIVE) if one.severity is Severity.REQUIRED)
 
     @property
+    def uncertain(self) -> bool:
+        """Whether nobody can tell if a stranger gets in; what was never asked for does not count."""
+        return bool(self.unknown) or not self.with_result(Result.PASS)
+
+    @property
     def exit_code(self) -> ExitCode:
-        """The exit status: a hole outweighs what could not be told; what was never asked for does not count.
+        """The exit status: as for every report, but a warning never outweighs what could not be told.
 
         ``CHECK_FAILED`` if a client gets in that must not, or the right one does not; ``INCONCLUSIVE`` if nobody can
         tell whether a stranger gets in.
         """
-        if self.with_result(Result.FAIL):
-            return ExitCode.CHECK_FAILED
-        if self.unknown or not self.with_result(Result.PASS):
+        if self.uncertain and not self.with_result(Result.FAIL):
             return ExitCode.INCONCLUSIVE
-        if self.strict and self.with_result(Result.WARN):
-            return ExitCode.CHECK_FAILED
-        return ExitCode.OK
+        return super().exit_code
+
+    def with_texts(self, change: Change) -> Self:
+        """The report with ``change`` made to all its texts: any of them may hold words of a server or of a file."""
+        server = dataclasses.replace(self.server, ca_names=change(self.server.ca_names))
+        return dataclasses.replace(super().with_texts(change), url=change(self.url), server=server)
 
     @property
-    def success(self) -> bool:
-        """Whether the server enforces mutual TLS, as far as it was asked."""
-        return self.exit_code is ExitCode.OK
+    def closing_sentence(self) -> str:
+        """The one sentence that everything comes down to."""
+        failed = [finding for finding in self.findings if finding.result is Result.FAIL]
+        if failed:
+            return self._failed_sentence(failed)
+        if self.exit_code is ExitCode.INCONCLUSIVE:
+            return f"could not tell whether {self.url} enforces mTLS: {self._first_reason()}"
+        skipped = {finding.family for finding in self.with_result(Result.SKIP)}
+        refused = {one.family for one in self.findings if one.result is Result.PASS and one.wants_refusal}
+        kinds = len(refused - {REFUSES_OLD_TLS})
+        warned = self.summary["warn"]
+        warnings = f" {warned} with a warning{' (--strict)' if self.strict else ''}." if warned else ""
+        if SERVES_RIGHT_CLIENT in skipped:
+            return f"{self.url} lets no stranger in: {kinds} kinds refused; nobody tried the right client.{warnings}"
+        return f"{self.url} enforces mTLS: the right client is served, {kinds} kinds of others are refused.{warnings}"
 
-    def to_mapping(self) -> dict[str, Any]:
-        """The report as JSON-ready values, schema ``mtlslab.audit/1``."""
-        return {
-            "schema": SCHEMA,
-            "url": self.url,
-            "started": self.started.isoformat(timespec="seconds"),
-            "duration_ms": round(self.duration_ms, 1),
-            "strict": self.strict,
-            "success": self.success,
-            "exit_code": int(self.exit_code),
-            "summary": self.summary,
-            "server": self.server.to_mapping(),
-            "checks": [finding.to_mapping() for finding in self.findings],
-        }
+    def _failed_sentence(self, failed: Sequence[AuditFinding]) -> str:
+        holes = [finding for finding in failed if finding.wants_refusal]
+        if not holes:
+            return f"{self.url} refuses the right client: {failed[0].reason}"
+        versions = ", ".join(dict.fromkeys(finding.tls_version for finding in holes))
+        titles = list(dict.fromkeys(finding.title.removeprefix("refuses ") for finding in holes))
+        more = f" and {len(titles) - 2} more" if len(titles) > 2 else ""
+        return f"{self.url} does NOT enforce mTLS: it serves {', '.join(titles[:2])}{more} (TLS {versions})."
+
+    def _first_reason(self) -> str:
+        return next((finding.reason for finding in self.unknown), "no check came to a result.")

@@ -8,23 +8,23 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from mtlslab.audit import findings
-from mtlslab.audit.judge import Way, judge_right_client, judge_stranger, way_of
+from mtlslab.audit.judge import judge_right_client, judge_stranger, outcome_of
 from mtlslab.audit.report import AuditFinding, AuditReport, ClientAuth, Offer, ServerFacts
-from mtlslab.audit.target import Target
-from mtlslab.audit.unauthorised import LIFETIME, NO_CERTIFICATE, ClientCa, Forge, Stranger, open_forge
+from mtlslab.audit.target import AuditTarget
+from mtlslab.audit.unauthorised import LIFETIME, NO_CERTIFICATE, Forge, Stranger, open_forge
 from mtlslab.errors import MachineError
 from mtlslab.handshake.authorities import announced_names
 from mtlslab.lifecycle.interrupts import worker_pool
+from mtlslab.pki import Name
+from mtlslab.pki.faults import Outcome
+from mtlslab.pki.mint import ClientCa
 from mtlslab.probe.attempt import attempt
 from mtlslab.probe.context import VERSIONS
 from mtlslab.probe.model import DEFAULT_TIMEOUT, Attempt, KeyFiles, Observation, Side
 from mtlslab.verify.checks.model import Result
-
-if TYPE_CHECKING:
-    from cryptography import x509
 
 WORKERS = 4  # as many connections at a time as a browser makes
 
@@ -46,7 +46,7 @@ class AuditRequest:
         strict: whether warnings count as failures.
     """
 
-    target: Target
+    target: AuditTarget
     cacert: Path | None = None
     insecure: bool = False
     credential: KeyFiles | None = None
@@ -187,7 +187,7 @@ class _Audit:
 
 def _insists(bare: Observation | None) -> bool:
     """Whether the server has refused a client for having no certificate, and not just hung up on it."""
-    if bare is None or way_of(bare) is Way.CLOSED:
+    if bare is None or outcome_of(bare) is Outcome.CLOSED:
         return False
     return judge_stranger(bare, None, has_certificate=False).result is Result.PASS
 
@@ -211,7 +211,7 @@ def _offer(seen: Observation) -> Offer:
     return Offer.REFUSED if said_no else Offer.UNKNOWN
 
 
-def _announced(first: Mapping[str, Observation]) -> tuple[x509.Name, ...]:
+def _announced(first: Mapping[str, Observation]) -> tuple[Name, ...]:
     for version in sorted(first, reverse=True):
         names = announced_names(first[version].certificate_request, tls13=version == "1.3")
         if names:

@@ -20,7 +20,7 @@ _PATH_CHARACTERS = "/%:@!$&'()*+,;=~-._?"
 
 
 @dataclasses.dataclass(frozen=True)
-class Target:
+class AuditTarget:
     """The server that is audited.
 
     Attributes:
@@ -40,7 +40,7 @@ class Target:
         return f"https://{host}{'' if self.port == DEFAULT_PORT else f':{self.port}'}{self.path}"
 
 
-def parse_target(url: str, path: str | None = None) -> Target:
+def parse_target(url: str, path: str | None = None) -> AuditTarget:
     """The server that ``url`` names.
 
     Args:
@@ -63,7 +63,7 @@ def parse_target(url: str, path: str | None = None) -> Target:
     host = _ascii_name(parts.hostname or "", problems)
     if problems:
         raise _refused(url, *problems)
-    return Target(host, DEFAULT_PORT if port is None else port, _page(parts, path))
+    return AuditTarget(host, DEFAULT_PORT if port is None else port, _page(parts, path))
 
 
 def _refused(url: str, *problems: str) -> SpecError:

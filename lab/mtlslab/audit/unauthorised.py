@@ -12,15 +12,12 @@ import datetime
 from collections.abc import Iterator
 from enum import StrEnum
 
-from cryptography import x509
-
 from mtlslab import pki
 from mtlslab.errors import MachineError
-from mtlslab.pki.faults import FAULTS, Fault, Outcome, build
-from mtlslab.pki.faults import Severity as FaultSeverity
+from mtlslab.pki.faults import FAULTS, Fault, Outcome, Severity
+from mtlslab.pki.mint import ClientCa, Mint
 from mtlslab.probe.model import KeyFiles
 from mtlslab.probe.secret_files import Keep, secret_files
-from mtlslab.verify.checks.model import Severity
 
 LIFETIME = datetime.timedelta(hours=1)
 
@@ -96,21 +93,8 @@ _TITLES = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class ClientCa:
-    """What is known of the CA that the server trusts for its clients.
-
-    Attributes:
-        certificate: its certificate; None if it was not given.
-        key: the same with the private key; None if that was not given.
-    """
-
-    certificate: x509.Certificate | None = None
-    key: pki.Credential | None = None
-
-
 class Forge:
-    """Mints the strangers' credentials.
+    """Has the strangers' credentials minted, and puts them into files.
 
     Args:
         keep: makes a file for a secret.
@@ -121,14 +105,13 @@ class Forge:
     def __init__(self, keep: Keep, ca: ClientCa, *, now: datetime.datetime) -> None:
         self._keep = keep
         self._ca = ca
-        self._now = now
-        self._dummy = self._self_made(pki.distinguished_name("nobody"))
+        self._mint = Mint(now=now, lifetime=LIFETIME)
 
     def right_client(self) -> KeyFiles | None:
         """A good client of the real client CA; None without its key."""
-        return self._mint("another-client", self._ca.key) if self._ca.key else None
+        return self._client("another-client", self._ca.key) if self._ca.key else None
 
-    def basic(self, announced: tuple[x509.Name, ...]) -> tuple[Stranger, ...]:
+    def basic(self, announced: tuple[pki.Name, ...]) -> tuple[Stranger, ...]:
         """The strangers that take no secret.
 
         Args:
@@ -148,28 +131,27 @@ class Forge:
         names = [name for name in FAULTS if name not in BASIC and name not in _LEFT_OUT]
         return tuple(self._minted(FAULTS[name], self._ca.key, client) for name in names)
 
-    def _minted(self, fault: Fault, ca: pki.Credential, client: x509.Certificate | None) -> Stranger:
+    def _minted(self, fault: Fault, ca: pki.Credential, client: bytes) -> Stranger:
         try:
-            return self._stranger(fault, self._mint(fault.name, ca, client))
+            return self._stranger(fault, self._client(fault.name, ca, client))
         except MachineError:
             return self._stranger(fault, None, missing=_CANNOT_BE_MADE)
 
-    def _basic(self, name: str, announced: tuple[x509.Name, ...]) -> Stranger:
+    def _basic(self, name: str, announced: tuple[pki.Name, ...]) -> Stranger:
         fault, missing = FAULTS[name], ""
-        # The forger has the CA's certificate, which is public, and a key of his own.
-        certificate, key = self._ca.certificate, self._dummy.key
-        ca = pki.Credential(certificate, key) if certificate else self._dummy
+        certificate = self._ca.certificate
+        ca = self._mint.forged_ca(certificate) if certificate else self._mint.unknown_ca
         if name == "other-ca-same-name" and certificate is None:
             subject = next(iter(announced), None)
-            ca, missing = (self._self_made(subject), "") if subject is not None else (ca, _NEEDS_NAME)
+            ca, missing = (ca, _NEEDS_NAME) if subject is None else (self._mint.ca_named(subject), "")
         if name == "forged-authority-key-identifier" and certificate is None:
             missing = _NEEDS_CERTIFICATE
         if missing or name == NO_CERTIFICATE:
             return self._stranger(fault, None, missing=missing)
-        return self._stranger(fault, self._mint(name, ca))
+        return self._stranger(fault, self._client(name, ca))
 
     def _stranger(self, fault: Fault, credential: KeyFiles | None, *, missing: str = "") -> Stranger:
-        by_design = fault.severity is FaultSeverity.ADVISORY
+        by_design = fault.severity is Severity.ADVISORY
         # What nginx serves by design (no EKU, any other client) had better be refused; what is merely rare, served.
         wanted = Wanted.SERVED if fault.outcome is Outcome.SERVED and not by_design else Wanted.REFUSED
         lenient = by_design or wanted is Wanted.SERVED or fault.name in _MATTER_OF_TASTE
@@ -184,22 +166,16 @@ class Forge:
             missing=missing,
         )
 
-    def _mint(self, name: str, ca: pki.Credential, client: x509.Certificate | None = None) -> KeyFiles:
-        files = build(name, client_ca=ca, server=self._dummy, now=self._now, lifetime=LIFETIME, client=client)
-        file = self._keep((files.certificate or b"") + (files.key or b""))
+    def _client(self, fault: str, ca: pki.Credential, imitated: bytes = b"") -> KeyFiles:
+        file = self._keep(self._mint.client(fault, ca, imitated=imitated))
         return KeyFiles(file, file)
 
-    def _self_made(self, subject: x509.Name) -> pki.Credential:
-        key = pki.new_key("ec-p256")
-        first, last = self._now - pki.BACKDATED, self._now + LIFETIME
-        return pki.issue(subject, key, pki.ca_extensions(1), issuer=None, not_before=first, not_after=last)
 
-
-def _certificate_of(client: KeyFiles | None) -> x509.Certificate | None:
+def _certificate_of(client: KeyFiles | None) -> bytes:
     try:
-        return pki.load_certificates(client.certificate.read_bytes())[0] if client else None
-    except (OSError, ValueError):  # the attempts with it tell so
-        return None
+        return client.certificate.read_bytes() if client else b""
+    except OSError:  # the attempts with it tell so
+        return b""
 
 
 @contextlib.contextmanager

@@ -13,8 +13,8 @@ from mtlslab.errors import LabError, SpecError
 from mtlslab.pki.faults import FAULTS
 from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE
 from mtlslab.plan.spec import DEFAULT_NAME, LabSpec, make_spec, reachable_address
-from mtlslab.verify.checks import Check, Outcome, Trust, families
-from mtlslab.verify.checks.model import CLIENT, PROBE, SMALL_SERVER
+from mtlslab.verify.checks import Entry, Outcome, Trust, families
+from mtlslab.verify.checks.model import CLIENT, PROBE, SMALL_SERVER, TLS_VERSIONS
 from mtlslab.verify.context import VerifyContext
 from mtlslab.verify.procedures import TRIALS, command_of
 from mtlslab.verify.procedures.doors import CLIENT_OF_SERVER_CA
@@ -104,68 +104,68 @@ def explain(name: str, target: Target | None = None) -> Page:
         SpecError: there is no such page; the hint names those that look like it.
     """
     context = _context(target)
-    checks = families(crl=context.crl)
+    entries = families(crl=context.crl)
     family = name.partition(".")[0]
-    check = checks.get(family) or _check_of_fault(family, checks)
-    if check is None:
-        near = difflib.get_close_matches(family, [*checks, *FAULTS], n=3, cutoff=0.5)
+    entry = entries.get(family) or _entry_of_fault(family, entries)
+    if entry is None:
+        near = difflib.get_close_matches(family, [*entries, *FAULTS], n=3, cutoff=0.5)
         meant = f"Did you mean {' or '.join(near)}? " if near else ""
         raise SpecError(f"There is no page about {name!r}.", hint=f"{meant}All of them: mtlslab explain --list")
-    return page_of(check, context)
+    return page_of(entry, context)
 
 
-def page_of(check: Check, context: VerifyContext) -> Page:
-    """The page about one check, with commands for the lab in ``context``."""
+def page_of(entry: Entry, context: VerifyContext) -> Page:
+    """The page about one check, on whatever TLS version, with commands for the lab in ``context``."""
     return Page(
-        id=check.family,
-        title=check.title,
-        severity=check.severity.value,
-        tried=_tried(check),
-        happens=_happens(check),
-        why=check.why,
-        rfc=check.rfc,
-        directive=check.directive,
-        hint=check.hint,
-        sabotage=check.sabotage,
-        prepare=_prepare(check),
-        command=_command(check, context),
-        run=("mtlslab", "verify", "--only", check.family, "-v"),
+        id=entry.id,
+        title=entry.title,
+        severity=entry.severity.value,
+        tried=_tried(entry),
+        happens=_happens(entry),
+        why=entry.why,
+        rfc=entry.rfc,
+        directive=entry.directive,
+        hint=entry.hint,
+        sabotage=entry.sabotage,
+        prepare=_prepare(entry),
+        command=_command(entry, context),
+        run=("mtlslab", "verify", "--only", entry.id, "-v"),
     )
 
 
-def _check_of_fault(name: str, checks: dict[str, Check]) -> Check | None:
-    """The check that is about a credential of the zoo: the mTLS server's verdict comes first."""
+def _entry_of_fault(name: str, entries: dict[str, Entry]) -> Entry | None:
+    """The entry that is about a credential of the zoo: the mTLS server's verdict comes first."""
     if name not in FAULTS:
         return None
     wanted = None if name == NO_CREDENTIAL else name
-    about = [check for check in checks.values() if check.credential == wanted and check.trial == PROBE]
-    return next((check for check in about if check.service == MTLS_SERVICE), None)
+    about = [entry for entry in entries.values() if entry.credential == wanted and entry.trial == PROBE]
+    return next((entry for entry in about if entry.service == MTLS_SERVICE), None)
 
 
-def _tried(check: Check) -> str:
-    if check.trial != PROBE:
-        procedure = (inspect.getdoc(TRIALS[check.trial]) or "").partition("\n\n")[0]
-        return " ".join(procedure.split()) or f"Whether {check.title}."
-    versions = " and again ".join(f"on TLS {version}" for version in _versions(check))
-    return f"A client {_holding(check)} asks {_SERVERS[check.service]} for the page, {versions}. {_TRUSTS[check.trust]}"
+def _tried(entry: Entry) -> str:
+    if entry.trial != PROBE:
+        procedure = (inspect.getdoc(TRIALS[entry.trial]) or "").partition("\n\n")[0]
+        return " ".join(procedure.split()) or f"Whether {entry.title}."
+    versions = " and again ".join(f"on TLS {version}" for version in _versions(entry))
+    return f"A client {_holding(entry)} asks {_SERVERS[entry.service]} for the page, {versions}. {_TRUSTS[entry.trust]}"
 
 
-def _versions(check: Check) -> tuple[str, ...]:
-    return ("1.2", "1.3") if check.versions else ((check.tls_version,) if check.tls_version else ("as it likes",))
+def _versions(entry: Entry) -> tuple[str, ...]:
+    return TLS_VERSIONS if entry.versions else ("as it likes",)
 
 
-def _holding(check: Check) -> str:
-    if check.credential is None:
+def _holding(entry: Entry) -> str:
+    if entry.credential is None:
         return "without a certificate"
-    if check.credential == CLIENT:
+    if entry.credential == CLIENT:
         return "with the lab's client certificate (certs/client.crt)"
-    return f'with the credential "{FAULTS[check.credential].title}" (certs/faults/{check.credential}.crt)'
+    return f'with the credential "{FAULTS[entry.credential].title}" (certs/faults/{entry.credential}.crt)'
 
 
-def _happens(check: Check) -> str:
-    if check.trial != PROBE:
-        return f"What must be seen: {check.title}."
-    expect = check.expect
+def _happens(entry: Entry) -> str:
+    if entry.trial != PROBE:
+        return f"What must be seen: {entry.title}."
+    expect = entry.expect
     story = _ENDINGS[expect.outcome]
     if expect.outcome in (Outcome.REFUSED_CERTIFICATE, Outcome.REFUSED_BY_ALERT) and expect.reason:
         story += f" Here it says, or something like it: {expect.reason.replace('|', ' / ')}."
@@ -176,19 +176,19 @@ def _happens(check: Check) -> str:
     return story
 
 
-def _prepare(check: Check) -> tuple[str, ...]:
-    if check.trial == CLIENT_OF_SERVER_CA:
-        return ("mtlslab", "verify", "--only", check.family)  # the trial itself issues the credential
-    if check.credential in (None, CLIENT):
+def _prepare(entry: Entry) -> tuple[str, ...]:
+    if entry.trial == CLIENT_OF_SERVER_CA:
+        return ("mtlslab", "verify", "--only", entry.id)  # the trial itself issues the credential
+    if entry.credential in (None, CLIENT):
         return ()
-    return ("mtlslab", "certs", "issue", "--fault", str(check.credential))
+    return ("mtlslab", "certs", "issue", "--fault", str(entry.credential))
 
 
-def _command(check: Check, context: VerifyContext) -> tuple[str, ...]:
+def _command(entry: Entry, context: VerifyContext) -> tuple[str, ...]:
     # A plain attempt shows the same on each version; other procedures, and their files, may be about one of them.
-    version = check.versions[-1] if check.trial != PROBE and check.versions else None
-    attempt = make_attempt(context, dataclasses.replace(check, tls_version=version))
-    return tuple(command_of(check, context, attempt))
+    version = entry.versions[-1] if entry.trial != PROBE and entry.versions else None
+    check = entry.check(version)
+    return tuple(command_of(check, context, make_attempt(context, check)))
 
 
 def _context(target: Target | None) -> VerifyContext:

@@ -7,14 +7,13 @@ from typing import Annotated
 
 import typer
 
+from mtlslab import output as looks
 from mtlslab.cli import options
 from mtlslab.cli.find import require_choice
 from mtlslab.cli.options import epilog
 from mtlslab.cli.reportfile import write_report
 from mtlslab.cli.terminal import put_text, shows_colour, shows_unicode
 from mtlslab.errors import ExitCode
-
-FORMATS = ("text", "json", "junit")
 
 
 def register(app: typer.Typer) -> None:
@@ -77,9 +76,7 @@ def audit(
     strict: Annotated[
         bool, typer.Option("--strict", envvar="MTLSLAB_STRICT", help="Warnings count as failures.")
     ] = False,
-    output: Annotated[
-        str, typer.Option("-o", "--output", envvar="MTLSLAB_OUTPUT", help="text, json or junit.")
-    ] = "text",
+    output: Annotated[str, options.output_option(looks.REPORT_FORMATS)] = "text",
     output_file: options.OutputFile = None,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", envvar="MTLSLAB_VERBOSE", help="Show the reason behind every check.")
@@ -91,10 +88,9 @@ def audit(
     get is held against what the right client gets. Exit code 6 only if nobody can tell whether a stranger gets in, or
     the right client could not be tried. Nothing but this server is contacted; redirects are not followed.
     """
-    require_choice("--output", output, FORMATS)
+    require_choice("--output", output, looks.REPORT_FORMATS)
     from mtlslab.audit import audit as run
     from mtlslab.audit import make_request
-    from mtlslab.output.audit import render_audit
 
     request = make_request(
         url,
@@ -110,7 +106,7 @@ def audit(
     )
     report = run(request)
     colour = shows_colour() and output_file is None
-    text = render_audit(report, output, colour=colour, unicode=shows_unicode(), verbose=verbose)
+    text = looks.render_report(report, output, colour=colour, unicode=shows_unicode(), verbose=verbose)
     if output_file is None:
         put_text(text, styled=colour)
     else:

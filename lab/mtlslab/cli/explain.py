@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
+from mtlslab import output as looks
 from mtlslab.cli import options
 from mtlslab.cli.find import find, require_choice
 from mtlslab.cli.options import epilog
-from mtlslab.cli.terminal import put_json, put_text
+from mtlslab.cli.terminal import put_text
 from mtlslab.errors import ExitCode, LabError, SpecError
 
 
@@ -34,7 +35,7 @@ def explain(
         typer.Argument(metavar="ID", show_default=False, help="Id of a check, or name of a credential of the zoo."),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", envvar="MTLSLAB_LIST", help="List all pages.")] = False,
-    output: Annotated[str, typer.Option("-o", "--output", envvar="MTLSLAB_OUTPUT", help="text or json.")] = "text",
+    output: Annotated[str, options.output_option(looks.PAGE_FORMATS, list_=looks.LIST_FORMATS)] = "text",
     name: options.Name = None,
     directory: options.Directory = None,
 ) -> None:
@@ -43,14 +44,12 @@ def explain(
     The page says what is tried, what the server does and why, and what to change to see the check fail. Needs no lab
     and no network; the commands have the ports of the lab, if there is one.
     """
-    from mtlslab import output as looks
     from mtlslab.classroom import explain as pages
-    from mtlslab.output.page import render_page
     from mtlslab.verify.checks import families
 
-    require_choice("--output", output, looks.LIST_FORMATS)
+    require_choice("--output", output, looks.LIST_FORMATS if list_ else looks.PAGE_FORMATS)
     if list_:
-        put_text(looks.render_list(tuple(families().values()), output, families=True))
+        put_text(looks.render_list([entry.check() for entry in families().values()], output))
         return
     if id_ is None:
         raise SpecError("Which check?", hint="mtlslab explain ID, or all of them: mtlslab explain --list")
@@ -60,8 +59,4 @@ def explain(
         if name or directory:
             raise
         target = None  # what lies in this directory by chance keeps nobody from reading
-    page = pages.explain(id_, target)
-    if output == "json":
-        put_json(page.to_mapping())
-    else:
-        put_text(render_page(page))
+    put_text(looks.render(pages.explain(id_, target), looks.PAGE_FORMATS, output))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ def here() -> Path:
         raise SpecError("The current directory is gone.", hint="Go to one that is there: cd") from error
 
 
-def require_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+def require_choice(option: str, value: str, choices: Collection[str]) -> None:
     """Refuse a value that is none of the choices."""
     if value not in choices:
         raise SpecError(f"{option} {value!r} is not known.", hint=f"Use one of: {', '.join(choices)}")

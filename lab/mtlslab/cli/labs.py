@@ -12,10 +12,12 @@ from mtlslab.cli import options
 from mtlslab.cli.consent import consent
 from mtlslab.cli.find import find, require_choice, shown
 from mtlslab.cli.options import epilog
+from mtlslab.cli.settings import UNSET, Settings, with_settings
 from mtlslab.cli.terminal import put, put_json, put_log_line, say
 from mtlslab.errors import ExitCode, LabNotFoundError, SpecError
-from mtlslab.plan.choices import PULL, RUNTIMES, SERVICES
+from mtlslab.plan.choices import PULL, SERVICES, one_of
 from mtlslab.plan.shell import shell_line
+from mtlslab.runtime.table import AUTO, runtime_choices
 
 if TYPE_CHECKING:
     from mtlslab.lifecycle.timings import Timings
@@ -30,6 +32,7 @@ def register(app: typer.Typer) -> None:
         app.command(epilog=epilog(examples, ExitCode.OK, ExitCode.USAGE, ExitCode.ENVIRONMENT, *codes))(command)
 
 
+@with_settings
 def up(
     name: options.Name = None,
     directory: options.Directory = None,
@@ -38,20 +41,11 @@ def up(
         typer.Option(
             "--runtime",
             envvar="MTLSLAB_RUNTIME",
-            autocompletion=lambda: RUNTIMES,
-            help="auto, docker or embedded.",
+            autocompletion=runtime_choices,
+            help=f"{one_of(runtime_choices())}.",
         ),
-    ] = "auto",
-    tls_port: options.TlsPort = None,
-    mtls_port: options.MtlsPort = None,
-    listen: options.Listen = None,
-    host: options.Hosts = None,
-    key_type: options.KeyType = None,
-    days: options.Days = None,
-    ca_days: options.CaDays = None,
-    client_auth: options.ClientAuth = None,
-    crl: options.Crl = None,
-    image: options.Image = None,
+    ] = AUTO,
+    settings: Settings = UNSET,
     pull: Annotated[
         str,
         typer.Option(
@@ -86,13 +80,13 @@ def up(
     It renders the files of the lab and returns when both services answer. What is already there is kept: valid
     certificates, files edited by hand, services that already run as asked.
     """
-    from mtlslab.lifecycle import up as lifecycle
+    from mtlslab.lifecycle import up as use_case
+    from mtlslab.lifecycle.asked import UpOptions
     from mtlslab.lifecycle.timings import Timings
 
-    require_choice("--runtime", runtime, RUNTIMES)
+    require_choice("--runtime", runtime, runtime_choices())
     require_choice("--pull", pull, PULL)
-    settings = _settings(tls_port, mtls_port, listen, host, key_type, days, ca_days, client_auth, crl, image)
-    up_options = lifecycle.UpOptions(
+    up_options = UpOptions(
         settings=settings,
         runtime=runtime,
         nginx=nginx,
@@ -106,7 +100,7 @@ def up(
     target = find(name, directory)
     clock = Timings()
     with clock.step("all"):
-        result = lifecycle.up(target, up_options, say, clock)
+        result = use_case.up(target, up_options, say, clock)
     if timings:
         _print_timings(clock)
     _print_up(target, result)
@@ -123,10 +117,10 @@ def down(
 
     Nothing there is success. --purge removes the files, too.
     """
-    from mtlslab.lifecycle import up as lifecycle
+    from mtlslab.lifecycle import down as use_case
 
     target = find(name, directory, forgive=True)
-    removed = lifecycle.down(target, purge=purge, say=say)
+    removed = use_case.down(target, purge=purge, say=say)
     put(f"Removed: {', '.join(removed)}." if removed else f"Nothing runs of the lab {target.name!r}.")
 
 
@@ -139,11 +133,11 @@ def status(
 
     Exit code 4 when nothing exists.
     """
-    from mtlslab.lifecycle import up as lifecycle
+    from mtlslab.lifecycle import status as use_case
 
     require_choice("--output", output, ("text", "json"))
     target = find(name, directory)
-    found = lifecycle.status(target)
+    found = use_case.status(target)
     services = [
         {
             **_row(runtime, item),
@@ -195,11 +189,11 @@ def logs(
 
     Between these lines stand nginx's own messages.
     """
-    from mtlslab.lifecycle import up as lifecycle
+    from mtlslab.lifecycle import status as use_case
 
     if service is not None:
         require_choice("SERVICE", service, SERVICES)
-    for line in lifecycle.logs(find(name, directory), service, follow=follow, tail=tail):
+    for line in use_case.logs(find(name, directory), service, follow=follow, tail=tail):
         put_log_line(line.text, before="" if service else f"{line.service:<11}| ")
 
 
@@ -208,24 +202,16 @@ def reload(name: options.Name = None, directory: options.Directory = None, trust
 
     The configuration is tested first (nginx -t); then nginx is told to read it (HUP).
     """
-    from mtlslab.lifecycle import up as lifecycle
+    from mtlslab.lifecycle import reload as use_case
 
-    lifecycle.reload(find(name, directory), say=put, trusts=consent(trust))
+    use_case.reload(find(name, directory), say=put, trusts=consent(trust))
 
 
+@with_settings
 def render(
     name: options.Name = None,
     directory: options.Directory = None,
-    tls_port: options.TlsPort = None,
-    mtls_port: options.MtlsPort = None,
-    listen: options.Listen = None,
-    host: options.Hosts = None,
-    key_type: options.KeyType = None,
-    days: options.Days = None,
-    ca_days: options.CaDays = None,
-    client_auth: options.ClientAuth = None,
-    crl: options.Crl = None,
-    image: options.Image = None,
+    settings: Settings = UNSET,
     rotate_certs: options.RotateCerts = False,
     overwrite: options.Overwrite = False,
 ) -> None:
@@ -233,41 +219,15 @@ def render(
 
     These are certificates and keys, nginx.conf of both services, and docker-compose.yml.
     """
-    from mtlslab.lifecycle import up as lifecycle
+    from mtlslab.lifecycle import render as use_case
+    from mtlslab.lifecycle.asked import UpOptions
 
-    settings = _settings(tls_port, mtls_port, listen, host, key_type, days, ca_days, client_auth, crl, image)
     target = find(name, directory)
-    up_options = lifecycle.UpOptions(settings=settings, rotate_certs=rotate_certs, overwrite=overwrite)
-    lifecycle.write_lab(target, up_options, say)
+    up_options = UpOptions(settings=settings, rotate_certs=rotate_certs, overwrite=overwrite)
+    use_case.write_lab(target, up_options, say)
     place = shown(target.workspace.directory)
     put(f"Wrote the lab {target.name!r} into {place}.")
     put(f"Next: mtlslab up, or: {shell_line(['cd', place])} && docker compose up")
-
-
-def _settings(
-    tls_port: int | None,
-    mtls_port: int | None,
-    listen: str | None,
-    host: list[str] | None,
-    key_type: str | None,
-    days: int | None,
-    ca_days: int | None,
-    client_auth: str | None,
-    crl: bool | None,
-    image: str | None,
-) -> dict[str, Any]:
-    return {
-        "tls_port": tls_port,
-        "mtls_port": mtls_port,
-        "listen": listen,
-        "hosts": tuple(host) if host else None,
-        "key_type": key_type,
-        "days": days,
-        "ca_days": ca_days,
-        "client_auth": client_auth,
-        "crl": crl,
-        "image": image,
-    }
 
 
 def _seconds(text: str) -> float:

@@ -1,6 +1,6 @@
 """The program ``mtlslab``. Its commands stand in ``mtlslab.cli.lazy``.
 
-They are thin; the work is in ``mtlslab.lifecycle.up`` and below.
+They are thin; the work is in ``mtlslab.lifecycle`` and below.
 """
 
 from __future__ import annotations

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mtlslab.cli.border import BUG
 from mtlslab.errors import ExitCode
-from mtlslab.plan.choices import CLIENT_AUTH, KEY_TYPES
 
 MEANINGS = {
     ExitCode.OK: "all good",
@@ -31,6 +31,40 @@ def epilog(examples: dict[str, str], *codes: ExitCode) -> str:
     return "\n".join([*lines, f"  {BUG:>3}  a bug in mtlslab"])
 
 
+def output_option(formats: Mapping[str, object], **others: Mapping[str, object]) -> Any:
+    """The option ``-o``: what it takes, what the shell offers for it and its help are the keys of tables.
+
+    Args:
+        formats: the formats of what the command shows.
+        others: parameter of a flag -> the formats of what the command shows with that flag.
+    """
+    further = (
+        f"; with --{name.strip('_')}: {in_words(table)}" for name, table in others.items() if [*table] != [*formats]
+    )
+    return typer.Option(
+        "-o",
+        "--output",
+        envvar="MTLSLAB_OUTPUT",
+        autocompletion=_offering(formats, others),
+        help=f"{in_words(formats)}{''.join(further)}.",
+    )
+
+
+def _offering(
+    formats: Mapping[str, object], others: Mapping[str, Mapping[str, object]]
+) -> Callable[[typer.Context], list[str]]:
+    def offered(ctx: typer.Context) -> list[str]:
+        return list(next((table for name, table in others.items() if ctx.params.get(name)), formats))
+
+    return offered
+
+
+def in_words(choices: Iterable[str]) -> str:
+    """Choices as a sentence has them: "text, json or junit"."""
+    *others, last = choices
+    return f"{', '.join(others)} or {last}" if others else last
+
+
 Name = Annotated[
     str | None,
     typer.Option("--name", envvar="MTLSLAB_NAME", help="Name of the lab; also its Compose project and directory."),
@@ -38,60 +72,6 @@ Name = Annotated[
 Directory = Annotated[
     Path | None,
     typer.Option("--dir", envvar="MTLSLAB_DIR", help="Directory of the lab. Default: ./NAME, else ./mtls-lab."),
-]
-TlsPort = Annotated[
-    int | None,
-    typer.Option("--tls-port", envvar="MTLSLAB_TLS_PORT", help="Port with ordinary TLS; 0 = a free one. [8888]"),
-]
-MtlsPort = Annotated[
-    int | None,
-    typer.Option("--mtls-port", envvar="MTLSLAB_MTLS_PORT", help="Port with mutual TLS; 0 = a free one. [8889]"),
-]
-Listen = Annotated[
-    str | None,
-    typer.Option("--listen", envvar="MTLSLAB_LISTEN", help="Address of this machine to listen on. [127.0.0.1]"),
-]
-Hosts = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--host",
-        envvar="MTLSLAB_HOST",
-        metavar="NAME|IP",
-        help="Further name or address for the server certificate; repeatable. localhost and loopback are always in.",
-    ),
-]
-KeyType = Annotated[
-    str | None,
-    typer.Option(
-        "--key-type",
-        envvar="MTLSLAB_KEY_TYPE",
-        autocompletion=lambda: KEY_TYPES,
-        help="Type of all keys: rsa-2048, rsa-3072, ec-p256, ec-p384 or ed25519. [rsa-2048]",
-    ),
-]
-Days = Annotated[
-    int | None, typer.Option("--days", envvar="MTLSLAB_DAYS", help="Validity of the leaves in days. [397]")
-]
-CaDays = Annotated[
-    int | None, typer.Option("--ca-days", envvar="MTLSLAB_CA_DAYS", help="Validity of the CAs in days. [1000]")
-]
-Image = Annotated[
-    str | None, typer.Option("--image", envvar="MTLSLAB_IMAGE", help="Container image with nginx. [nginx:1.30]")
-]
-ClientAuth = Annotated[
-    str | None,
-    typer.Option(
-        "--client-auth",
-        envvar="MTLSLAB_CLIENT_AUTH",
-        autocompletion=lambda: CLIENT_AUTH,
-        help="What the mTLS service asks of its clients: none, optional or required. [required]",
-    ),
-]
-Crl = Annotated[
-    bool | None,
-    typer.Option(
-        "--crl/--no-crl", envvar="MTLSLAB_CRL", help="Have the mTLS service check a revocation list (ssl_crl)."
-    ),
 ]
 RotateCerts = Annotated[
     bool,

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from mtlslab import output as looks
 from mtlslab.cli.find import require_choice
 from mtlslab.cli.reportfile import write_report
 from mtlslab.cli.terminal import is_watched, put_text, say
 
 if TYPE_CHECKING:
-    from mtlslab.verify.proof.prove import Outcome
+    from mtlslab.verify.proof.prove import TwinResult
     from mtlslab.workspace.target import Target
 
 
@@ -31,20 +32,20 @@ def _once() -> Callable[[str], None]:
 
 def run_proof(target: Target, mutants: list[str], output: str, output_file: Path | None, *, unicode: bool) -> None:
     """Start sabotaged twins of a lab, print what the checks made of each, and end with the exit code of the proof."""
-    from mtlslab.output.proof import FORMATS, render_outcome, render_proof
+    from mtlslab.output.proof import render_twin
     from mtlslab.runtime.choose import Runtimes
     from mtlslab.verify.proof.prove import prove
 
-    require_choice("--output with --prove", output, FORMATS)
+    require_choice("--output with --prove", output, looks.PROOF_FORMATS)
     record = target.workspace.require()
     runtime = Runtimes(target.workspace.directory, say=_once()).choose(record.runtime or "auto")
 
-    def watch(outcome: Outcome) -> None:
+    def watch(result: TwinResult) -> None:
         if is_watched():
-            say(render_outcome(outcome, unicode=unicode))
+            say(render_twin(result, unicode=unicode))
 
     proof = prove(target, runtime, mutants, observer=watch)
-    text = render_proof(proof, output, unicode=unicode)
+    text = looks.render(proof, looks.PROOF_FORMATS, output, looks.Look(unicode=unicode))
     if output_file is None:
         put_text(text)
     else:

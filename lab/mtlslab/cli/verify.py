@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mtlslab import output as looks
 from mtlslab.cli import options
 from mtlslab.cli.find import find, require_choice
 from mtlslab.cli.options import epilog
@@ -60,7 +61,8 @@ def verify(
     ] = None,
     list_: Annotated[bool, typer.Option("--list", envvar="MTLSLAB_LIST", help="List the checks, run none.")] = False,
     output: Annotated[
-        str, typer.Option("-o", "--output", envvar="MTLSLAB_OUTPUT", help="text, short, json, junit, tap or html.")
+        str,
+        options.output_option(looks.VERIFY_FORMATS, list_=looks.LIST_FORMATS, prove=looks.PROOF_FORMATS),
     ] = "text",
     output_file: options.OutputFile = None,
     strict: Annotated[
@@ -83,22 +85,25 @@ def verify(
 
     Each check makes one real TLS connection and compares what it saw with what must be seen.
     """
-    from mtlslab import output as looks
     from mtlslab.verify import run as use_case
 
     target = find(name, directory)
     if prove:
         run_proof(target, mutant or [], output, output_file, unicode=shows_unicode())
-    require_choice("--output", output, looks.LIST_FORMATS if list_ else looks.REPORT_FORMATS)
+    require_choice("--output", output, looks.LIST_FORMATS if list_ else looks.VERIFY_FORMATS)
     if list_:
         put_text(looks.render_list(use_case.listed(target, only or ()), output))
         return
     with _progress() as observer:
         report = use_case.verify(target, only or (), strict=strict, observer=observer)
-    pictures = use_case.record_pictures(target) if output == "html" else ()
     colour = shows_colour() and output_file is None
     text = looks.render_report(
-        report, output, colour=colour, unicode=shows_unicode(), verbose=verbose, pictures=pictures
+        report,
+        output,
+        colour=colour,
+        unicode=shows_unicode(),
+        verbose=verbose,
+        pictures=lambda: use_case.record_pictures(target),
     )
     if output_file is None:
         put_text(text, styled=colour)

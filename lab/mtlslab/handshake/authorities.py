@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from cryptography import x509
+
+from mtlslab.pki.names import read_name
 from mtlslab.probe.reader import Reader, read_extensions
-
-if TYPE_CHECKING:
-    from cryptography import x509
 
 _CERTIFICATE_AUTHORITIES = 47  # RFC 8446 section 4.2.4
 _HEADER = 4  # type and length of a handshake message
@@ -39,8 +38,6 @@ def names_in(body: bytes, *, tls13: bool) -> Iterator[x509.Name | None]:
     Raises:
         ValueError: the message is cut off.
     """
-    from mtlslab.pki.names import read_name
-
     block = Reader(_block_of_names(Reader(body), tls13=tls13))
     while block:
         yield read_name(block.vector(2))

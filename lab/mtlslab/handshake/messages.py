@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from cryptography import x509
+
 from mtlslab.handshake.authorities import names_in
 from mtlslab.probe.hello import negotiated, version_name
 from mtlslab.probe.http import title_of
@@ -191,8 +193,6 @@ def _listed(names: list[str]) -> str:
 
 
 def _subject_and_issuer(der: bytes) -> tuple[str, str]:
-    from cryptography import x509
-
     certificate = x509.load_der_x509_certificate(der)
     return certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string()
 

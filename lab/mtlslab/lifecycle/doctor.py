@@ -8,9 +8,10 @@ from pathlib import Path
 
 from mtlslab.errors import MachineError
 from mtlslab.plan.spec import LabSpec
-from mtlslab.runtime.choose import Runtimes, problem
+from mtlslab.runtime.choose import Runtimes
 from mtlslab.runtime.ports import check_ports_free
 from mtlslab.runtime.programs import find_program
+from mtlslab.runtime.table import RUNTIMES
 
 CLIENTS = ("curl", "openssl")
 
@@ -43,11 +44,11 @@ def can_run(signs: tuple[Sign, ...]) -> bool:
 def _runtimes(directory: Path) -> tuple[Sign, ...]:
     runtimes = Runtimes(directory)
     signs = []
-    for runtime in (runtimes.docker, runtimes.embedded):
-        found = problem(runtime)
-        subject = f"{runtime.name} runtime"
+    for name in RUNTIMES:
+        found = runtimes.problem(name)
+        subject = f"{name} runtime"
         if found is None:
-            signs.append(Sign(subject, True, runtime.describe()))
+            signs.append(Sign(subject, True, runtimes.named(name).describe()))
         else:
             signs.append(Sign(subject, False, found.what, found.hint))
     return tuple(signs)

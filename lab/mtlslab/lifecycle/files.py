@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable
 
 from mtlslab.errors import SpecError
+from mtlslab.lifecycle.where import Say
+from mtlslab.pki import KeyPool
 from mtlslab.plan.paths import CLIENT_CA_KEY, COMPOSE_FILE, SERVER_KEY
 from mtlslab.plan.render import render, render_compose
 from mtlslab.plan.services import LabPlan, make_plan, with_fingerprints
 from mtlslab.plan.spec import LabSpec
 from mtlslab.runtime.sudo import UNPRIVILEGED_ID
 from mtlslab.workspace.directory import Workspace
+from mtlslab.workspace.issue import keep_specimen, retire
+from mtlslab.workspace.renewal import PKI_FILES, renew_pki
+from mtlslab.workspace.revocation import keep_crl
 
-Say = Callable[[str], None]
 
-
-def write_certificates(workspace: Workspace, spec: LabSpec, *, rotate: bool, say: Say) -> None:
+def write_certificates(
+    workspace: Workspace, spec: LabSpec, *, rotate: bool, say: Say, keys: KeyPool | None = None
+) -> None:
     """Have certificates that fit the spec: those that are there while they are good, else new ones.
 
     Args:
@@ -25,12 +29,11 @@ def write_certificates(workspace: Workspace, spec: LabSpec, *, rotate: bool, say
         spec: names, key type and validity.
         rotate: throw away what is there.
         say: is told what was issued anew, and why.
+        keys: those that were begun before; None makes them now.
 
     Raises:
         SpecError: a CA is damaged or foreign, or a private key is open to others.
     """
-    from mtlslab.workspace.renewal import PKI_FILES, renew_pki
-
     if rotate:
         # Leaves before CAs: whoever is killed in between leaves CAs that sign new leaves, never leaves without a CA.
         workspace.remove(sorted(PKI_FILES, key=lambda path: "-ca." in path))
@@ -39,7 +42,7 @@ def write_certificates(workspace: Workspace, spec: LabSpec, *, rotate: bool, say
         content = workspace.read_key(path) if path.endswith(".key") else workspace.read(path)
         if content is not None:
             existing[path] = content
-    update = renew_pki(spec, existing, datetime.datetime.now(datetime.UTC))
+    update = renew_pki(spec, existing, datetime.datetime.now(datetime.UTC), keys)
     for message in update.messages:
         say(message)
     if CLIENT_CA_KEY in update.files:
@@ -55,16 +58,10 @@ def write_certificates(workspace: Workspace, spec: LabSpec, *, rotate: bool, say
 
 def _retire_client_ca(workspace: Workspace, say: Say) -> None:
     # Before the new CA is written: whoever is killed in between leaves no list of a CA that is gone.
-    from mtlslab.workspace.issue import retire
-    from mtlslab.workspace.renewal import PKI_FILES
-
     retire(workspace, own=PKI_FILES, say=say)
 
 
 def _write_crl(workspace: Workspace, say: Say) -> None:
-    from mtlslab.workspace.issue import keep_specimen
-    from mtlslab.workspace.revocation import keep_crl
-
     keep_crl(workspace, now=datetime.datetime.now(datetime.UTC), say=say)
     keep_specimen(workspace)
 

@@ -1,25 +1,120 @@
-"""Looks of a report. The value comes first (``mtlslab.verify.report``); every format tells the same."""
+"""Looks of values. For each kind of value a table: name of a format -> the function that writes it.
+
+The keys of a table are what ``-o`` takes, what the shell offers and what the help says: a new format is a function and
+a row. The functions load what they need when they are called, because ``--help`` needs the tables.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections import ChainMap
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mtlslab.errors import SpecError
-from mtlslab.output.junit import render_junit
-from mtlslab.output.short import render_short
-from mtlslab.output.tap import render_tap
-from mtlslab.output.text import Look, render_text, render_text_list
-from mtlslab.plan.visible import json_document, visible, visible_values
-from mtlslab.verify.checks import Check
-from mtlslab.verify.report import Finding, Report
+from mtlslab.output.look import Look
 
 if TYPE_CHECKING:
+    from mtlslab.classroom.explain import Page
+    from mtlslab.verify.checks import Check
     from mtlslab.verify.pictures import Picture
+    from mtlslab.verify.proof.prove import Proof
+    from mtlslab.verify.report import Report, VerifyReport
 
-REPORT_FORMATS = ("text", "short", "json", "junit", "tap", "html")
-LIST_FORMATS = ("text", "json")
+__all__ = [
+    "LIST_FORMATS",
+    "PAGE_FORMATS",
+    "PROOF_FORMATS",
+    "REPORT_FORMATS",
+    "VERIFY_FORMATS",
+    "Look",
+    "Writer",
+    "harmless",
+    "render",
+    "render_list",
+    "render_report",
+]
+
+ReportT = TypeVar("ReportT", bound="Report")
+Writer = Callable[[Any, Look], str]
+"""From a value and the look that is wanted to text that ends with a line end."""
+
+
+def harmless(report: ReportT) -> ReportT:
+    """The report with the words of strangers made visible (``plan.visible``), for every format that people look at."""
+    from mtlslab.plan.visible import visible_values
+
+    return report.with_texts(visible_values)
+
+
+def _document(value: Any, _look: Look) -> str:
+    """Any value with a ``to_mapping``, for programs: words of strangers stay what they are."""
+    from mtlslab.plan.visible import json_document
+
+    return json_document(value.to_mapping()) + "\n"
+
+
+def _text(report: Report, look: Look) -> str:
+    from mtlslab.output.text import render_text
+
+    return render_text(harmless(report), look)
+
+
+def _short(report: Report, look: Look) -> str:
+    from mtlslab.output.short import render_short
+
+    return render_short(harmless(report), look)
+
+
+def _junit(report: Report, _look: Look) -> str:
+    from mtlslab.output.junit import render_junit
+
+    return render_junit(harmless(report))
+
+
+def _tap(report: Report, look: Look) -> str:
+    from mtlslab.output.tap import render_tap
+
+    return render_tap(harmless(report), look)
+
+
+def _html(report: VerifyReport, look: Look) -> str:
+    from mtlslab.output.html import render_html
+
+    text = render_html(harmless(report), look.pictures())
+    return text if look.unicode else text.encode("ascii", "xmlcharrefreplace").decode()
+
+
+def _list(checks: Sequence[Check], _look: Look) -> str:
+    from mtlslab.output.catalogue import render_text_list
+
+    return render_text_list(checks)
+
+
+def _list_document(checks: Sequence[Check], _look: Look) -> str:
+    from mtlslab.output.catalogue import render_json_list
+
+    return render_json_list(checks)
+
+
+def _page(page: Page, _look: Look) -> str:
+    from mtlslab.output.page import render_page
+
+    return render_page(page)
+
+
+def _proof(proof: Proof, look: Look) -> str:
+    from mtlslab.output.proof import render_proof
+
+    return render_proof(proof, look)
+
+
+REPORT_FORMATS: dict[str, Writer] = {"text": _text, "short": _short, "json": _document, "junit": _junit, "tap": _tap}
+"""Reports of every kind."""
+VERIFY_FORMATS: ChainMap[str, Writer] = ChainMap({"html": _html}, REPORT_FORMATS)
+"""Those, and what is for reports of ``verify`` only."""
+LIST_FORMATS: dict[str, Writer] = {"text": _list, "json": _list_document}
+PAGE_FORMATS: dict[str, Writer] = {"text": _page, "json": _document}
+PROOF_FORMATS: dict[str, Writer] = {"text": _proof, "json": _document}
 
 
 def render_report(
@@ -29,96 +124,41 @@ def render_report(
     colour: bool = False,
     unicode: bool = True,
     verbose: bool = False,
-    pictures: Sequence[Picture] = (),
+    pictures: Callable[[], Sequence[Picture]] = tuple,
 ) -> str:
     """A report as text that ends with a line end.
 
     Args:
         report: the value.
-        fmt: one of ``REPORT_FORMATS``.
-        colour: mark results with terminal colours; text and short only.
+        fmt: a key of ``REPORT_FORMATS``, or of ``VERIFY_FORMATS`` for a report of verify.
+        colour: as in ``Look``, as are the others.
         unicode: whether the stream can show more than ASCII.
-        verbose: show the command and the reason of every check, not only of those that need a look; text only.
-        pictures: recorded handshakes (``mtlslab.verify.pictures``); html only.
+        verbose: whether the reason and the command of every check are wanted; text only.
+        pictures: records handshakes; html only.
 
     Raises:
         SpecError: there is no such format.
     """
-    _require(fmt, REPORT_FORMATS)
-    look = Look(colour=colour, unicode=unicode, verbose=verbose)
-    if fmt == "json":
-        return json_document(report.to_mapping()) + "\n"
-    report = harmless(report)
-    if fmt == "junit":
-        return render_junit(report)
-    if fmt == "html":
-        return _html(report, pictures, unicode=unicode)
-    if fmt == "tap":
-        return render_tap(report, unicode=unicode)
-    return render_short(report, look) if fmt == "short" else render_text(report, look)
+    formats = VERIFY_FORMATS if report.PROGRAM == "verify" else REPORT_FORMATS
+    look = Look(colour=colour, unicode=unicode, verbose=verbose, pictures=pictures)
+    return render(report, formats, fmt, look)
 
 
-def harmless(report: Report) -> Report:
-    """The report with the words of strangers made visible (``plan.visible``), for every format that people look at."""
-    return dataclasses.replace(
-        report,
-        lab=visible(report.lab),
-        runtime=visible(report.runtime),
-        findings=tuple(map(_harmless, report.findings)),
-    )
-
-
-def _harmless(finding: Finding) -> Finding:
-    return dataclasses.replace(
-        finding,
-        reason=visible(finding.reason),
-        expected=visible_values(finding.expected),
-        observed=visible_values(finding.observed),
-        command=visible_values(finding.command),
-    )
-
-
-def _html(report: Report, pictures: Sequence[Picture], *, unicode: bool) -> str:
-    from mtlslab.output.html import render_html  # the template engine and TLS, which no other format needs
-
-    text = render_html(report, pictures)
-    return text if unicode else text.encode("ascii", "xmlcharrefreplace").decode()
-
-
-def render_list(checks: Sequence[Check], fmt: str = "text", *, families: bool = False) -> str:
-    """The catalogue as text that ends with a line end; with ``families``, ids are told without the TLS version.
+def render_list(checks: Sequence[Check], fmt: str = "text") -> str:
+    """The catalogue as text that ends with a line end.
 
     Raises:
         SpecError: there is no such format.
     """
-    _require(fmt, LIST_FORMATS)
-    if families:
-        checks = [dataclasses.replace(check, id=check.family, tls_version=None, depends=None) for check in checks]
-    if fmt == "json":
-        return json_document([_listed(check) for check in checks]) + "\n"
-    return render_text_list(checks)
+    return render(checks, LIST_FORMATS, fmt)
 
 
-def _listed(check: Check) -> dict[str, object]:
-    return {
-        "id": check.id,
-        "title": check.title,
-        "category": check.category,
-        "service": check.service,
-        "severity": check.severity.value,
-        "tls_version": check.tls_version or "",
-        "credential": check.credential or "",
-        "trust": check.trust.value,
-        "depends": check.depends or "",
-        "expected": check.expect.to_mapping(),
-        "why": check.why,
-        "hint": check.hint,
-        "rfc": check.rfc,
-        "directive": check.directive,
-        "sabotage": check.sabotage,
-    }
+def render(value: object, formats: Mapping[str, Writer], fmt: str, look: Look | None = None) -> str:
+    """A value in one of the ``formats`` that there are for it.
 
-
-def _require(fmt: str, known: Sequence[str]) -> None:
-    if fmt not in known:
-        raise SpecError(f"There is no output format {fmt!r}.", hint=f"Use one of: {', '.join(known)}")
+    Raises:
+        SpecError: there is no such format.
+    """
+    if fmt not in formats:
+        raise SpecError(f"There is no output format {fmt!r}.", hint=f"Use one of: {', '.join(formats)}")
+    return formats[fmt](value, look or Look())

@@ -13,19 +13,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
 from mtlslab import __version__
 from mtlslab.errors import ExitCode
 from mtlslab.output.sequence import CLIENT_X, SERVER_X, describe, details, lay_out, wire
-from mtlslab.output.text import closing_sentence
 from mtlslab.plan.render import template_root
 from mtlslab.plan.shell import shell_line
 from mtlslab.plan.visible import visible
 from mtlslab.verify.checks import Result
-from mtlslab.verify.report import Finding, Report
+from mtlslab.verify.report import Finding, VerifyReport
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
-
     from mtlslab.verify.pictures import Picture
 
 # Marks differ in shape and come with a word: colour is never all that tells them apart.
@@ -76,7 +75,7 @@ class Family:
         return next((finding for finding in self.findings if finding.tls_version == version), None)
 
 
-def render_html(report: Report, pictures: Sequence[Picture] = ()) -> str:
+def render_html(report: VerifyReport, pictures: Sequence[Picture] = ()) -> str:
     """The whole file.
 
     Args:
@@ -92,7 +91,7 @@ def render_html(report: Report, pictures: Sequence[Picture] = ()) -> str:
             version=__version__,
             verdict=result,
             headline=headline,
-            sentence=closing_sentence(report),
+            sentence=report.closing_sentence,
             versions=sorted({finding.tls_version for finding in report.findings}),
             groups=_groups(report.findings),
             troubles=_troubles(report.findings),
@@ -145,8 +144,6 @@ def _shown(value: object) -> object:
 
 @functools.cache
 def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     environment = Environment(
         loader=FileSystemLoader(template_root() / "templates"),
         undefined=StrictUndefined,

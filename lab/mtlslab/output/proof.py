@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
-from mtlslab.errors import ExitCode, SpecError
-from mtlslab.plan.visible import json_document
-from mtlslab.verify.proof.prove import Outcome, Proof
+from mtlslab.errors import ExitCode
+from mtlslab.output.look import Look
+from mtlslab.verify.proof.prove import Proof, TwinResult
 
-FORMATS = ("text", "json")
 _WIDTH = 78
 
 
-def render_proof(proof: Proof, fmt: str = "text", *, unicode: bool = True) -> str:
-    """A proof as text that ends with a line end.
-
-    Raises:
-        SpecError: there is no such format.
-    """
-    if fmt == "json":
-        return json_document(proof.to_mapping()) + "\n"
-    if fmt != "text":
-        raise SpecError(f"There is no output format {fmt!r} for a proof.", hint=f"Use one of: {', '.join(FORMATS)}")
+def render_proof(proof: Proof, look: Look) -> str:
+    """A proof as text that ends with a line end."""
     lines = [f'sabotaged twins of the lab "{proof.lab}" ({proof.runtime})', ""]
-    lines += [render_outcome(trial, unicode=unicode) for trial in proof.trials]
+    lines += [render_twin(twin, unicode=look.unicode) for twin in proof.twins]
     return "\n".join([*lines, "", _closing(proof), ""])
 
 
-def render_outcome(trial: Outcome, *, unicode: bool = True) -> str:
+def render_twin(twin: TwinResult, *, unicode: bool = True) -> str:
     """One twin as one line: what was wrong, and which check caught it."""
     marks = ("✓", "✗") if unicode else ("ok", "!!")
-    return f"  {marks[0] if trial.good else marks[1]} {trial.title:<{_WIDTH}}  {_verdict(trial)}"
+    return f"  {marks[0] if twin.good else marks[1]} {twin.title:<{_WIDTH}}  {_verdict(twin)}"
 
 
-def _verdict(trial: Outcome) -> str:
-    if trial.control:
-        return f"all {trial.checks} checks passed" if trial.good else f"not green: {trial.caught_by[0]}"
-    if not trial.caught_by:
+def _verdict(twin: TwinResult) -> str:
+    if twin.control:
+        return f"all {twin.checks} checks passed" if twin.good else f"not green: {twin.caught_by[0]}"
+    if not twin.caught_by:
         return "SURVIVED: no check failed"
-    more = len(trial.caught_by) - 1
-    return f"caught by {trial.caught_by[0]}" + (f" and {more} more" if more else "")
+    more = len(twin.caught_by) - 1
+    return f"caught by {twin.caught_by[0]}" + (f" and {more} more" if more else "")
 
 
 def _closing(proof: Proof) -> str:
@@ -46,5 +37,5 @@ def _closing(proof: Proof) -> str:
         return "Nothing is proved: a faithful twin is not green."
     words = f"mutation score {proof.score:.0%}: the checks caught {caught} of {total} mutants"
     if proof.survivors:
-        return f"{words}; {', '.join(trial.name for trial in proof.survivors)} survived."
+        return f"{words}; {', '.join(twin.name for twin in proof.survivors)} survived."
     return f"{words}. The checks bite."

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mtlslab.output.text import Look, closing_sentence
-from mtlslab.plan.visible import visible
+from mtlslab.output.lines import one_line
+from mtlslab.output.look import Look
 from mtlslab.verify.checks import Result
 from mtlslab.verify.report import Report
 
 
 def render_short(report: Report, look: Look) -> str:
     """One line per check that is not passed, in the report's order, and the closing sentence."""
-    text = "\n".join((*_lines(report, look), closing_sentence(report))) + "\n"
-    return text if look.unicode else text.encode("ascii", "replace").decode()
+    return look.fitting("\n".join((*_lines(report, look), one_line(report.closing_sentence))) + "\n")
 
 
 def _lines(report: Report, look: Look) -> Iterator[str]:
     for finding in report.findings:
         if finding.result is not Result.PASS:
             yield f"{look.mark(finding.result)} {finding.id}: {one_line(finding.reason)}"
-
-
-def one_line(text: str) -> str:
-    """A text, perhaps with a server's words in it, on one line and without characters that could steer a terminal."""
-    return visible(" ".join(text.split()))

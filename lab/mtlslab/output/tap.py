@@ -9,8 +9,8 @@ import json
 import re
 from collections.abc import Iterator
 
-from mtlslab.output.short import one_line
-from mtlslab.output.text import closing_sentence
+from mtlslab.output.lines import one_line
+from mtlslab.output.look import Look
 from mtlslab.plan.shell import shell_line
 from mtlslab.verify.checks import Result
 from mtlslab.verify.report import Finding, Report
@@ -18,15 +18,14 @@ from mtlslab.verify.report import Finding, Report
 _OK = (Result.PASS, Result.WARN, Result.SKIP)
 
 
-def render_tap(report: Report, *, unicode: bool = True) -> str:
+def render_tap(report: Report, look: Look) -> str:
     """One test point per check, with YAML diagnostics where it is not ok; ASCII only if the stream has no more."""
     # The plan stands right below the version: some readers want it at the very beginning or end.
-    lines = ["TAP version 14", f"1..{len(report.findings)}", f"# {one_line(f'lab {report.lab} ({report.runtime})')}"]
+    lines = ["TAP version 14", f"1..{len(report.findings)}", f"# {one_line(report.heading)}".replace('"', "")]
     for number, finding in enumerate(report.findings, 1):
         lines += _test_point(number, finding)
-    lines.append(f"# {one_line(closing_sentence(report))}")
-    text = "\n".join(lines) + "\n"
-    return text if unicode else text.encode("ascii", "replace").decode()
+    lines.append(f"# {one_line(report.closing_sentence)}")
+    return look.fitting("\n".join(lines) + "\n")
 
 
 def _test_point(number: int, finding: Finding) -> Iterator[str]:

@@ -29,15 +29,14 @@ from mtlslab.pki.issue import (
     validity,
 )
 from mtlslab.pki.keys import (
+    KeyPool,
     PrivateKey,
     PublicKey,
     key_pem,
     key_stream,
     key_type_of,
     load_key,
-    make_ahead,
     new_key,
-    new_keys,
     signature_hash,
 )
 from mtlslab.pki.names import Name
@@ -49,6 +48,7 @@ __all__ = [
     "SERVER_CA_PATH_LENGTH",
     "Credential",
     "Extensions",
+    "KeyPool",
     "Name",
     "Pki",
     "PrivateKey",
@@ -74,9 +74,7 @@ __all__ = [
     "load_certificates",
     "load_credential",
     "load_key",
-    "make_ahead",
     "new_key",
-    "new_keys",
     "organization_of",
     "server_extensions",
     "signature_hash",
@@ -125,7 +123,7 @@ def issue_pki(spec: LabSpec, *, now: datetime.datetime) -> Pki:
         spec: name, hosts, key type and validity.
         now: the time (aware UTC).
     """
-    keys = new_keys(spec.key_type, 4)
+    keys = KeyPool(spec.key_type).take(4)
     server_ca = issue_lab_ca("server", spec, keys[0], now=now)
     client_ca = issue_lab_ca("client", spec, keys[1], now=now)
     return Pki(

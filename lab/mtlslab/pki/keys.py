@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections import defaultdict
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -62,25 +61,36 @@ def signature_hash(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SH
     return None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
 
 
-def new_keys(key_type: str, count: int) -> list[PrivateKey]:
-    """Several new keys, made side by side: RSA key generation leaves the GIL to others."""
-    make_ahead(key_type, count - len(_ahead[key_type]))
-    keys, _ahead[key_type] = _ahead[key_type][:count], _ahead[key_type][count:]
-    return [key.result() for key in keys]
+class KeyPool:
+    """Private keys of one type that are made in the background, for a program that knows what it will need.
 
+    RSA key generation leaves the GIL to others, so other work goes on meanwhile.
 
-def make_ahead(key_type: str, count: int) -> None:
-    """Begin to make keys that :func:`new_keys` will hand out; returns at once.
-
-    A program that knows what it will need makes its RSA keys while it does something else.
+    Args:
+        key_type: see :func:`new_key`.
+        count: how many keys to begin with; more can be taken.
     """
-    if count > 0:
-        pool = ThreadPoolExecutor(max_workers=2)
-        _ahead[key_type] += [pool.submit(new_key, key_type) for _ in range(count)]
-        pool.shutdown(wait=False)
 
+    def __init__(self, key_type: str, count: int = 0) -> None:
+        self.key_type = key_type
+        self._keys: list[Future[PrivateKey]] = []
+        self._begin(count)
 
-_ahead: defaultdict[str, list[Future[PrivateKey]]] = defaultdict(list)
+    def take(self, count: int) -> list[PrivateKey]:
+        """Keys that nobody else gets; what was not begun before is made now, side by side.
+
+        Raises:
+            ValueError: there is no such key type.
+        """
+        self._begin(count - len(self._keys))
+        taken, self._keys = self._keys[:count], self._keys[count:]
+        return [key.result() for key in taken]
+
+    def _begin(self, count: int) -> None:
+        if count > 0:
+            workers = ThreadPoolExecutor(max_workers=2)
+            self._keys += [workers.submit(new_key, self.key_type) for _ in range(count)]
+            workers.shutdown(wait=False)
 
 
 def key_stream(key_type: str, count: int) -> Generator[PrivateKey, None, None]:

@@ -72,7 +72,7 @@ def _nginx_conf(service: Service, spec: LabSpec) -> str:
         service=service,
         hello=HELLO,
         ciphers=_CIPHERS,
-        log_token=spec.log_token,
+        spec=spec,
         verify_client=_VERIFY_CLIENT[spec.client_auth],
         crl=CRL if spec.crl else "",
     )
@@ -93,7 +93,7 @@ def template(name: str) -> Template:
 
 @functools.cache
 def _environment() -> Environment:
-    # Imported here: `mtlslab --help` needs no template engine.
+    # Imported here: `up` loads it while keys are being made (see load_templates), and many commands need none.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     root = template_root()

@@ -70,7 +70,8 @@ class Service:
         return [*self._base(root), "-t", "-q"]
 
     def _base(self, root: str) -> list[str]:
-        return ["-p", f"{root}/", "-c", f"{root}/{self.conf}"]
+        # nginx puts the prefix in front of a relative path.
+        return ["-p", f"{root}/", "-c", self.conf if root == "." else f"{root}/{self.conf}"]
 
 
 @dataclasses.dataclass(frozen=True)

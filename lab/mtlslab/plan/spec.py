@@ -7,19 +7,21 @@ reported at once, and unknown keys are refused.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import ipaddress
 import re
 import secrets
+import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mtlslab.errors import SpecError
-from mtlslab.plan import choices as words
 
 # The stable release line of the official image. A release line gets fixes; "latest" gets surprises.
 DEFAULT_IMAGE = "nginx:1.30"
 DEFAULT_NAME = "mtls-lab"
-KEY_TYPES, CLIENT_AUTH = words.KEY_TYPES, words.CLIENT_AUTH
+KEY_TYPES = ("rsa-2048", "rsa-3072", "ec-p256", "ec-p384", "ed25519")
+CLIENT_AUTH = ("none", "optional", "required")
 MAX_DAYS = 36500
 # A certificate with many more names outgrows what TLS clients accept (OpenSSL: 100 KiB for the whole chain).
 MAX_HOSTS = 100
@@ -37,14 +39,53 @@ _LOG_TOKEN = re.compile(r"(?:[0-9a-f]{32})?")
 
 
 @dataclasses.dataclass(frozen=True)
+class Setting:
+    """What a user may set of a lab: an option of ``up`` and ``render``, a variable MTLSLAB_..., and a line of help.
+
+    Attributes:
+        field: of :class:`LabSpec`.
+        type: of the field: int, str, bool, or ``tuple[str, ...]`` for an option that may be repeated.
+        default: of the field.
+        help: what the option does, in one sentence, without choices and default.
+        option: without its dashes.
+        metavar: what the help shows for the value; empty for the type.
+        choices: all values that it takes; empty if they cannot be listed.
+    """
+
+    field: str
+    type: Any
+    default: Any
+    help: str
+    option: str
+    metavar: str = ""
+    choices: tuple[str, ...] = ()
+
+
+def setting(
+    default: Any,
+    text: str,
+    *,
+    option: str = "",
+    metavar: str = "",
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """A field of :class:`LabSpec` that users set; ``text`` is its help, the rest is told at :class:`Setting`.
+
+    Without ``option``, the option is called after the field.
+    """
+    words = {"help": text, "option": option, "metavar": metavar, "choices": choices}
+    return dataclasses.field(default=default, metadata={Setting: words})
+
+
+@dataclasses.dataclass(frozen=True)
 class LabSpec:
     """What a lab is made from.
 
     Attributes:
         name: the lab, also the Compose project.
-        listen: the address that the ports are bound to on this machine; IPv4 or IPv6.
         tls_port: TCP port of the service with ordinary TLS; 0 picks a free one.
         mtls_port: TCP port of the service with mutual TLS; 0 picks a free one.
+        listen: the address that the ports are bound to on this machine; IPv4 or IPv6.
         hosts: further names or addresses for the server certificate, beside localhost and the loopback addresses.
         key_type: algorithm and size of every key, one of ``KEY_TYPES``.
         days: validity of the leaves in days.
@@ -57,26 +98,32 @@ class LabSpec:
     """
 
     name: str = DEFAULT_NAME
-    listen: str = "127.0.0.1"
-    tls_port: int = 8888
-    mtls_port: int = 8889
-    hosts: tuple[str, ...] = ()
-    key_type: str = "rsa-2048"
-    days: int = 397
-    ca_days: int = 1000
-    client_auth: str = "required"
-    crl: bool = False
-    image: str = DEFAULT_IMAGE
+    tls_port: int = setting(8888, "Port with ordinary TLS; 0 = a free one.")
+    mtls_port: int = setting(8889, "Port with mutual TLS; 0 = a free one.")
+    listen: str = setting("127.0.0.1", "Address of this machine to listen on.")
+    hosts: tuple[str, ...] = setting(
+        (),
+        "Further name or address for the server certificate; repeatable. localhost and loopback are always in.",
+        option="host",
+        metavar="NAME|IP",
+    )
+    key_type: str = setting("rsa-2048", "Type of all keys.", choices=KEY_TYPES)
+    days: int = setting(397, "Validity of the leaves in days.")
+    ca_days: int = setting(1000, "Validity of the CAs in days.")
+    client_auth: str = setting("required", "What the mTLS service asks of its clients.", choices=CLIENT_AUTH)
+    crl: bool = setting(False, "Have the mTLS service check a revocation list (ssl_crl).")
+    image: str = setting(DEFAULT_IMAGE, "Container image with nginx.")
     log_token: str = ""
 
     def __post_init__(self) -> None:
-        problems = tuple(_problems(self))
+        problems = (*_problems(self), *_declared_problems(self))
         if problems:
             raise SpecError("The lab cannot be made as asked.", problems=problems, hint="mtlslab up --help")
 
     def to_mapping(self) -> dict[str, Any]:
         """The spec as JSON-ready values, the way lab.json holds it."""
-        return {**dataclasses.asdict(self), "hosts": list(self.hosts)}
+        values = dataclasses.asdict(self)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
     @property
     def server_names(self) -> tuple[str, ...]:
@@ -85,13 +132,32 @@ class LabSpec:
         return tuple(dict.fromkeys(("localhost", "127.0.0.1", "::1", *listen, *self.hosts)))
 
 
+@functools.cache
+def lab_settings() -> tuple[Setting, ...]:
+    """All that users may set, in the order in which the help shows it."""
+    types = typing.get_type_hints(LabSpec)
+    return tuple(
+        Setting(
+            field=field.name,
+            type=types[field.name],
+            default=field.default,
+            help=words["help"],
+            option=words["option"] or field.name.replace("_", "-"),
+            metavar=words["metavar"],
+            choices=words["choices"],
+        )
+        for field in dataclasses.fields(LabSpec)
+        if (words := field.metadata.get(Setting))
+    )
+
+
 def make_spec(*layers: Mapping[str, Any]) -> LabSpec:
     """Build a spec from layers of settings, weakest first; ``None`` in a layer means "not set there".
 
     Raises:
         SpecError: a value is out of range or of the wrong type, or a key is unknown.
     """
-    known = {field.name for field in dataclasses.fields(LabSpec)}
+    known = {field.name: field for field in dataclasses.fields(LabSpec)}
     values: dict[str, Any] = {}
     for layer in layers:
         unknown = sorted(str(key) for key in layer if key not in known)
@@ -102,9 +168,8 @@ def make_spec(*layers: Mapping[str, Any]) -> LabSpec:
                 hint="known settings: " + ", ".join(sorted(known)),
             )
         values.update({key: value for key, value in layer.items() if value is not None})
-    if isinstance(values.get("hosts"), list | tuple):
-        values["hosts"] = tuple(values["hosts"])
-    return LabSpec(**values)
+    lists = {key for key, value in values.items() if isinstance(value, list) and isinstance(known[key].default, tuple)}
+    return LabSpec(**{**values, **{key: tuple(values[key]) for key in lists}})  # JSON has no tuples
 
 
 def new_log_token() -> str:
@@ -142,19 +207,23 @@ def _problems(spec: Any) -> Iterator[str]:
         yield f"listen {spec.listen!r}: not an IP address (127.0.0.1 keeps the lab on this machine)"
     yield from _port_problems(spec)
     yield from _host_problems(spec)
-    if spec.key_type not in KEY_TYPES:
-        yield f"key type {spec.key_type!r}: use one of {', '.join(KEY_TYPES)}"
-    if spec.client_auth not in CLIENT_AUTH:
-        yield f"client auth {spec.client_auth!r}: use one of {', '.join(CLIENT_AUTH)}"
     for label, days in (("days", spec.days), ("ca days", spec.ca_days)):
         if type(days) is not int or not 1 <= days <= MAX_DAYS:
             yield f"{label} {days!r}: use a whole number from 1 to {MAX_DAYS}"
-    if type(spec.crl) is not bool:
-        yield f"crl {spec.crl!r}: use true or false"
     if not is_image_name(spec.image):
         yield f"image {spec.image!r}: not an image name"
     if not isinstance(spec.log_token, str) or not _LOG_TOKEN.fullmatch(spec.log_token):
         yield f"log token {spec.log_token!r}: use 32 hexadecimal digits, or leave it out"
+
+
+def _declared_problems(spec: LabSpec) -> Iterator[str]:
+    """What the declarations of the settings tell of their values; all else is for a rule of its own."""
+    for declared in lab_settings():
+        label, value = declared.field.replace("_", " "), getattr(spec, declared.field)
+        if declared.choices and value not in declared.choices:
+            yield f"{label} {value!r}: use one of {', '.join(declared.choices)}"
+        if declared.type is bool and type(value) is not bool:
+            yield f"{label} {value!r}: use true or false"
 
 
 def _port_problems(spec: Any) -> Iterator[str]:

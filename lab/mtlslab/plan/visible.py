@@ -38,7 +38,7 @@ def visible_values(value: Any) -> Any:
     if isinstance(value, str):
         return visible(value)
     if isinstance(value, Mapping):
-        return {name: visible_values(item) for name, item in value.items()}
+        return {visible_values(name): visible_values(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return type(value)(map(visible_values, value))
     return value

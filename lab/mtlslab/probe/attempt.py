@@ -20,6 +20,7 @@ from mtlslab.probe.hello import first_answer, second_handshake
 from mtlslab.probe.http import read_answer, request_bytes
 from mtlslab.probe.keys import read_key_log
 from mtlslab.probe.model import Attempt, KeyLog, Observation, Phase, Recording, Side
+from mtlslab.probe.names import require_name
 from mtlslab.probe.records import HANDSHAKE, alert_in, is_tls, record
 
 _MAX_ERROR = 300
@@ -119,8 +120,6 @@ class _Run:
         what = self.what
         if what.server_name == what.host or what.insecure or not what.check_hostname:
             return
-        from mtlslab.probe.names import require_name
-
         require_name(connection.tls.getpeercert(binary_form=True) or b"", what.host, strict=what.strict_names)
 
     def _ask(self, stream: Connection | Wire, request: bytes) -> dict[str, Any]:

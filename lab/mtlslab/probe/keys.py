@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hmac
 import os
-from typing import TYPE_CHECKING
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from mtlslab.probe.model import KeyLog, Sender
 from mtlslab.probe.records import TLS_1_2, record
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 # What a TLS 1.2 client may offer so that its records can be opened: AEAD only, in OpenSSL's cipher list format.
 AEAD_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:RSA+AESGCM"
@@ -95,8 +96,6 @@ class Protection:
         Raises:
             ValueError: it cannot be opened with these keys.
         """
-        from cryptography.exceptions import InvalidTag
-
         number, self._number = self._number, self._number + 1
         try:
             return self._open_tls13(number, header, body) if self.tls13 else self._open_tls12(number, header, body)
@@ -167,16 +166,11 @@ def tls12_protection(
 
 
 def _cipher(suite: Suite, key: bytes) -> AESGCM | ChaCha20Poly1305:
-    from cryptography.hazmat.primitives.ciphers import aead
-
-    return aead.AESGCM(key) if suite.is_gcm else aead.ChaCha20Poly1305(key)
+    return AESGCM(key) if suite.is_gcm else ChaCha20Poly1305(key)
 
 
 def _expand_label(secret: bytes, label: bytes, length: int, digest: str) -> bytes:
     """HKDF-Expand-Label with an empty context (RFC 8446 section 7.1)."""
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
-
     full = b"tls13 " + label
     info = length.to_bytes(2) + bytes([len(full)]) + full + b"\0"
     algorithm = hashes.SHA384() if digest == "sha384" else hashes.SHA256()

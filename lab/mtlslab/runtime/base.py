@@ -7,7 +7,7 @@ A runtime keeps no state of its own: what runs is found by label (containers) or
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -62,13 +62,61 @@ class Started:
     kept: tuple[str, ...]
 
 
+@dataclasses.dataclass(frozen=True)
+class RuntimeOptions:
+    """What a runtime may want to know when it is opened.
+
+    Attributes:
+        directory: workspace of the lab; None when nothing in it may be used.
+        nginx: binary to run; None lets the runtime look for one.
+        pull: when to ask the registry for the image: missing, always or never.
+        say: takes a sentence for the user.
+    """
+
+    directory: Path | None
+    nginx: Path | None
+    pull: str
+    say: Callable[[str], None]
+
+
+class RuntimeModule(Protocol):
+    """What a package offers that a row of :mod:`mtlslab.runtime.table` names. To import it must cost next to nothing.
+
+    Attributes:
+        NEEDS: what must be there to start a lab, as in "Docker cannot be used".
+    """
+
+    NEEDS: str
+
+    def meant_by(self, options: RuntimeOptions) -> str:
+        """The option that is for this runtime alone, as in "because --nginx names a binary"; empty if none was set."""
+
+    def open_runtime(self, options: RuntimeOptions) -> Runtime:
+        """The runtime, so that it can tell what runs in it; whether it can start more, its ``describe`` tells.
+
+        Raises:
+            MachineError: it is out of reach.
+        """
+
+
 class Runtime(Protocol):
-    """Runs the services of labs. Implementations: ``mtlslab.runtime.docker`` and ``mtlslab.runtime.embedded``."""
+    """Runs the services of labs.
+
+    Attributes:
+        name: that of its row in the table; lab.json remembers it.
+    """
 
     name: str
 
     def describe(self) -> str:
-        """The thing that runs nginx, in a few words with its version and where it is."""
+        """The thing that runs nginx, in a few words with its version and where it is.
+
+        Raises:
+            LabError: there is none, so that nothing can be started.
+        """
+
+    def uses_image(self) -> bool:
+        """Whether nginx comes from a container image; where not, the image is only what the Compose file names."""
 
     def copies_files(self) -> bool:
         """Whether what runs gets copies of the workspace's files, because it cannot use them where they lie."""

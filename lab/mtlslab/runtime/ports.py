@@ -12,13 +12,11 @@ import re
 import secrets
 import socket
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+
+import psutil
 
 from mtlslab.errors import MachineError
 from mtlslab.plan.spec import LabSpec
-
-if TYPE_CHECKING:
-    import psutil
 
 # The variable by which an embedded nginx tells in its process title which lab it belongs to.
 PROCESS_LABEL = "MTLSLAB_LAB"
@@ -85,8 +83,6 @@ def check_ports_free(listen: str, ports: Iterable[int], *, mtls_port: int | None
 
 def port_holder(listen: str, port: int) -> str | None:
     """Who listens on a TCP port of an address, in words; None when nobody can be found who does."""
-    import psutil
-
     pids = [pid for pid, address, number in _listeners() if number == port and _meets(address, listen)]
     if not pids:
         return None
@@ -161,8 +157,6 @@ def _meets(address: str, listen: str) -> bool:
 
 def _listeners() -> Iterator[tuple[int | None, str, int]]:
     """Every listening TCP socket: pid (None when hidden from us), address, port."""
-    import psutil
-
     try:
         for item in psutil.net_connections("tcp"):
             if item.status == psutil.CONN_LISTEN and item.laddr:
@@ -191,8 +185,6 @@ def _identity(process: psutil.Process) -> str:
 
 def _docker_proxy(port: int) -> str | None:
     """The Docker process that holds a port: root's sockets are hidden from others, its command lines are not."""
-    import psutil
-
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             words = process.cmdline()

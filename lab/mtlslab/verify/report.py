@@ -1,47 +1,65 @@
-"""The outcome of a run of checks as one value. Every output format and the exit status are derived from it."""
+"""The outcome of a run of checks as one value. Every output format and the exit status are derived from it.
+
+``Finding`` and ``Report`` are what all runs have in common; an audit extends them in ``mtlslab.audit.report``.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from typing import Any, ClassVar, Self
 
 from mtlslab.errors import ExitCode
+from mtlslab.pki.faults import Severity
+from mtlslab.plan.services import MTLS_SERVICE
 from mtlslab.verify.checks import Result
 
 SCHEMA = "mtlslab.verify/1"
+_NAMES_SHOWN = 3
+
+Change = Callable[[Any], Any]
+"""From a text, or a value with texts in it, to what stands in its place."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding:
     """What one check came to.
 
     Attributes:
-        id, title, category, service, severity, why, hint, tls_version: as in the check.
+        id: stable name, with ``.tls12`` and the like where it holds per TLS version.
+        title: the fact, as a sentence in the indicative without its full stop.
+        category: heading of its group.
+        severity: required or advisory.
         result: the verdict.
         expected: what had to be seen.
-        observed: what was seen; empty when the check was skipped.
+        observed: what was seen; empty when nothing was tried.
         reason: one sentence that tells why this is the result.
-        command: the curl command that shows the same, as arguments, to be run inside the workspace.
+        command: the command that shows the same, as arguments; empty if there is none.
+        why: what there is to learn; empty if there is nothing to say.
+        hint: where to look when it does not hold.
+        tls_version: the only one that was offered; empty where it does not matter.
         dependency: the check was not asked for; it ran because one that was asked for depends on it.
         because: id of the positive control that does not hold, which is why this check was skipped.
         duration_ms: milliseconds that the attempt took.
     """
 
+    KEYS: ClassVar[tuple[str, ...]]
+    """The keys of a finding in the JSON document, in their order; each is an attribute."""
+
     id: str
     title: str
     category: str
-    service: str
-    severity: str
+    severity: Severity
     result: Result
     expected: Mapping[str, Any]
     observed: Mapping[str, Any]
     reason: str
-    command: tuple[str, ...]
-    why: str
-    hint: str
+    command: tuple[str, ...] = ()
+    why: str = ""
+    hint: str = ""
     tls_version: str = ""
     dependency: bool = False
     because: str = ""
@@ -57,42 +75,69 @@ class Finding:
         """The id without the TLS version."""
         return self.id.partition(".")[0]
 
+    def with_texts(self, change: Change) -> Self:
+        """The finding with ``change`` made to all its texts: any of them may hold words of a server or of a file."""
+        names = ("title", "category", "expected", "observed", "reason", "command", "why", "hint")
+        return dataclasses.replace(self, **{name: change(getattr(self, name)) for name in names})
+
     def to_mapping(self) -> dict[str, Any]:
         """The finding as JSON-ready values."""
-        mapping = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {
-            **mapping,
-            "result": self.result.value,
-            "expected": dict(self.expected),
-            "observed": dict(self.observed),
-            "command": list(self.command),
-            "duration_ms": round(self.duration_ms, 1),
-        }
+        return {key: _plain(getattr(self, key)) for key in self.KEYS}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
     """One run.
 
     Attributes:
-        lab: the lab's name.
-        runtime: what runs it.
         started: when the run began, with its time zone.
-        findings: one for each check, in the order of the catalogue; at least one.
-        complete: the whole catalogue was run, not a selection.
-        duration_ms: milliseconds from beginning to end.
-        server_log: whether the services' logs could be read, so that the server's view stands beside the client's.
+        findings: one for each check, in the order in which they are told; at least one.
         strict: whether a warning is as bad as a failure.
+        duration_ms: milliseconds from beginning to end.
     """
 
-    lab: str
-    runtime: str
+    SCHEMA: ClassVar[str]
+    KEYS: ClassVar[tuple[str, ...]]
+    """The keys of the JSON document between ``schema`` and ``checks``, in their order; each is an attribute."""
+    PROGRAM: ClassVar[str]
+    """The command that makes such reports."""
+    CONCISE: ClassVar[bool]
+    """Whether people are told no more than they need: no facts beside the reason, each hint once, and what was not
+    tried at the end."""
+
     started: datetime.datetime
-    findings: tuple[Finding, ...]
-    complete: bool = True
-    duration_ms: float = 0.0
-    server_log: bool = False
+    findings: Sequence[Finding]
     strict: bool = False
+    duration_ms: float = 0.0
+
+    @property
+    def subject(self) -> Mapping[str, str]:
+        """What was looked at: name -> value."""
+        raise NotImplementedError
+
+    @property
+    def heading(self) -> str:
+        """The same as one line for people."""
+        raise NotImplementedError
+
+    @property
+    def closing_sentence(self) -> str:
+        """The one sentence that everything comes down to."""
+        raise NotImplementedError
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether too much could not be told for a verdict, if nothing has failed."""
+        raise NotImplementedError
+
+    @property
+    def package(self) -> str:
+        """The name, with dots, under which a CI files the run."""
+        return f"mtlslab.{self.PROGRAM}"
+
+    def place_of(self, finding: Finding) -> str:
+        """The name under which a CI files one finding."""
+        raise NotImplementedError
 
     @property
     def summary(self) -> dict[str, int]:
@@ -100,35 +145,165 @@ class Report:
         counts = Counter(finding.result for finding in self.findings)
         return {result.value: counts[result] for result in Result}
 
+    def with_result(self, *results: Result) -> tuple[Finding, ...]:
+        """The findings that came to one of these results."""
+        return tuple(finding for finding in self.findings if finding.result in results)
+
+    def fails(self, finding: Finding) -> bool:
+        """Whether the run fails for this finding alone."""
+        return finding.result is Result.FAIL or (self.strict and finding.result is Result.WARN)
+
     @property
     def exit_code(self) -> ExitCode:
-        """The exit status: a failed check outweighs one that could not tell; no finding at all proves nothing."""
-        results = {finding.result for finding in self.findings}
-        if Result.FAIL in results or (self.strict and Result.WARN in results):
+        """The exit status: a failed check outweighs one that could not tell."""
+        if any(self.fails(finding) for finding in self.findings):
             return ExitCode.CHECK_FAILED
-        # A skipped check has lost its positive control: it proves nothing.
-        if not results or results & {Result.INCONCLUSIVE, Result.SKIP}:
-            return ExitCode.INCONCLUSIVE
-        return ExitCode.OK
+        return ExitCode.INCONCLUSIVE if self.uncertain else ExitCode.OK
 
     @property
     def success(self) -> bool:
-        """Whether all checks hold."""
+        """Whether all that had to hold holds."""
         return self.exit_code is ExitCode.OK
 
+    def with_texts(self, change: Change) -> Self:
+        """The report with ``change`` made to all its texts: any of them may hold words of a server or of a file."""
+        return dataclasses.replace(self, findings=tuple(one.with_texts(change) for one in self.findings))
+
     def to_mapping(self) -> dict[str, Any]:
-        """The report as JSON-ready values, schema ``mtlslab.verify/1``."""
+        """The report as JSON-ready values, by the schema that it names."""
         return {
-            "schema": SCHEMA,
-            "lab": self.lab,
-            "runtime": self.runtime,
-            "started": self.started.isoformat(timespec="seconds"),
-            "duration_ms": round(self.duration_ms, 1),
-            "complete": self.complete,
-            "strict": self.strict,
-            "server_log": self.server_log,
-            "success": self.success,
-            "exit_code": int(self.exit_code),
-            "summary": self.summary,
+            "schema": self.SCHEMA,
+            **{key: _plain(getattr(self, key)) for key in self.KEYS},
             "checks": [finding.to_mapping() for finding in self.findings],
         }
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it; numbers with a fraction, which are milliseconds, are rounded to tenths."""
+    if hasattr(value, "to_mapping"):
+        return value.to_mapping()
+    if isinstance(value, datetime.datetime):
+        return value.isoformat(timespec="seconds")
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, float):
+        return round(value, 1)
+    return value.value if isinstance(value, Enum) else value
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VerifyFinding(Finding):
+    """What one check of a lab came to; its command is to be run inside the workspace.
+
+    Attributes:
+        service: the service that was asked.
+    """
+
+    KEYS = (
+        *("id", "title", "category", "service", "severity", "result", "expected", "observed", "reason", "command"),
+        *("why", "hint", "tls_version", "dependency", "because", "duration_ms"),
+    )
+
+    service: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VerifyReport(Report):
+    """One run of a lab's checks, in the order of the catalogue.
+
+    Attributes:
+        lab: the lab's name.
+        runtime: what runs it.
+        complete: the whole catalogue was run, not a selection.
+        server_log: whether the services' logs could be read, so that the server's view stands beside the client's.
+    """
+
+    SCHEMA = SCHEMA
+    KEYS = (
+        *("lab", "runtime", "started", "duration_ms", "complete", "strict", "server_log"),
+        *("success", "exit_code", "summary"),
+    )
+    PROGRAM = "verify"
+    CONCISE = False
+
+    lab: str
+    runtime: str
+    findings: tuple[VerifyFinding, ...]
+    complete: bool = True
+    server_log: bool = False
+
+    @property
+    def subject(self) -> Mapping[str, str]:
+        """The lab and what runs it."""
+        return {"lab": self.lab, "runtime": self.runtime}
+
+    @property
+    def heading(self) -> str:
+        """The same as one line for people."""
+        return f'lab "{self.lab}" ({self.runtime})'
+
+    @property
+    def package(self) -> str:
+        """The lab, for a CI."""
+        return f"mtlslab.{self.lab}"
+
+    def place_of(self, finding: Finding) -> str:
+        """The service, for a CI."""
+        return f"mtlslab.{finding.service}" if isinstance(finding, VerifyFinding) else self.package
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether anything could not be told: no finding at all proves nothing."""
+        # A skipped check has lost its positive control: it proves nothing.
+        return not self.findings or bool(self.with_result(Result.INCONCLUSIVE, Result.SKIP))
+
+    def with_texts(self, change: Change) -> Self:
+        """The report with ``change`` made to all its texts: any of them may hold words of a server or of a file."""
+        changed = super().with_texts(change)
+        return dataclasses.replace(changed, lab=change(self.lab), runtime=change(self.runtime))
+
+    @property
+    def closing_sentence(self) -> str:
+        """The one sentence that everything comes down to."""
+        lab, counts = f'lab "{self.lab}"', self.summary
+        failed, unknown = self.with_result(Result.FAIL), self.with_result(Result.INCONCLUSIVE)
+        if self.exit_code is ExitCode.CHECK_FAILED and not failed:
+            return f"{lab} does not pass --strict: {self._warned()} ({_names(self.with_result(Result.WARN))})."
+        if failed:
+            mutual = any(one.service == MTLS_SERVICE for one in self.findings if one.result is Result.FAIL)
+            verdict = "does NOT enforce mTLS" if mutual else "is NOT as it should be"
+            many = f"{len(failed)} of {_checks(len(self.findings))}"
+            return f"{lab} {verdict}: {many} failed{_untried(counts)} ({_names(failed)})."
+        if self.exit_code is ExitCode.INCONCLUSIVE:
+            without = f"{_checks(len(unknown))} without an answer{_untried(counts)}"
+            return f"could not tell whether {lab} enforces mTLS: {without} ({_names(unknown)})."
+        passed = f"{_checks(counts['pass'])} passed{self._warned(', ')}."
+        if self.complete:
+            return f"{lab} enforces mTLS: {passed}"
+        return f"{lab}: {passed} That is a selection; whether it enforces mTLS takes all checks."
+
+    def _warned(self, before: str = "") -> str:
+        """How many warnings there are, and how many of them stand for what nginx does by design."""
+        warnings = self.with_result(Result.WARN)
+        by_design = sum(finding.by_design for finding in warnings)
+        if not warnings:
+            return ""
+        what = "1 warning" if len(warnings) == 1 else f"{len(warnings)} warnings"
+        lessons = "" if not by_design else " (by design)" if by_design == len(warnings) else f" ({by_design} by design)"
+        return f"{before}{what}{lessons}"
+
+
+def _checks(count: int) -> str:
+    return f"{count} check" if count == 1 else f"{count} checks"
+
+
+def _untried(counts: Mapping[str, int]) -> str:
+    return f", {counts['skip']} not tried" if counts["skip"] else ""
+
+
+def _names(findings: Sequence[Finding]) -> str:
+    names = list(dict.fromkeys(finding.family for finding in findings))
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(names[:_NAMES_SHOWN]) + more

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
+from mtlslab.lifecycle.where import find_running
 from mtlslab.plan.paths import CLIENT_CERT, CLIENT_KEY, SERVER_CA
 from mtlslab.plan.spec import LabSpec, make_spec, reachable_address
 from mtlslab.runtime.base import LogLine, Runtime
 from mtlslab.runtime.choose import Runtimes
 from mtlslab.verify.checks import Check, catalogue, select
 from mtlslab.verify.context import VerifyContext
-from mtlslab.verify.report import Report
+from mtlslab.verify.pictures import Picture, record_examples
+from mtlslab.verify.report import VerifyReport
 from mtlslab.verify.runner import Observer, run_checks
 from mtlslab.verify.server_log import ReadLog
 from mtlslab.workspace.fault_cache import issued
 from mtlslab.workspace.target import Target
 
-if TYPE_CHECKING:
-    from mtlslab.verify.pictures import Picture
-
 
 def verify(
     target: Target, only: Sequence[str] = (), *, strict: bool = False, observer: Observer | None = None
-) -> Report:
+) -> VerifyReport:
     """Run the checks that ``only`` means against a lab, and the positive controls that they depend on.
 
     Args:
@@ -51,8 +49,6 @@ def record_pictures(target: Target) -> tuple[Picture, ...]:
     Raises:
         LabNotFoundError: there is no such lab.
     """
-    from mtlslab.verify.pictures import record_examples
-
     workspace = target.workspace
     record = workspace.require()
     with workspace.lock(), issued(workspace) as issue:
@@ -93,21 +89,16 @@ def log_reader(target: Target, recorded: str) -> ReadLog:
     """Reads the ends of the services' logs in the runtime in which the lab runs; the runtime is looked for once.
 
     Raises:
-        MachineError: the lab was started in Docker and no engine answers.
+        SpecError, MachineError: the recorded runtime is not known, or out of reach.
     """
     runtimes = Runtimes(target.workspace.directory)
-    # Docker's SDK takes long to load: without need, nobody waits for it.
-    likely = (runtimes.embedded,) if recorded == "embedded" else runtimes.all(recorded)
+    if recorded:  # not in the middle of the checks
+        runtimes.named(recorded)
     found: list[Runtime] = []
 
     def read(tail: int) -> Iterable[LogLine]:
         if not found:
-            found.extend(_running(target.name, likely) or _running(target.name, runtimes.all(recorded)))
+            found.extend(filter(None, [find_running(target, runtimes)]))
         return found[0].logs(target.name, tail=tail) if found else ()
 
     return read
-
-
-def _running(lab: str, runtimes: Iterable[Runtime]) -> list[Runtime]:
-    """The runtimes in which there is something of the lab."""
-    return [runtime for runtime in runtimes if runtime.status(lab)]

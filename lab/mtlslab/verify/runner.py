@@ -32,7 +32,7 @@ from mtlslab.verify.checks import (
 from mtlslab.verify.checks.model import CLIENT, PROBE
 from mtlslab.verify.context import Probe, VerifyContext
 from mtlslab.verify.procedures import TRIALS, TrialResult, command_of
-from mtlslab.verify.report import Finding, Report
+from mtlslab.verify.report import VerifyFinding, VerifyReport
 from mtlslab.verify.server_log import ReadLog, read_server_log
 
 _NOBODY_THERE = "Does it run, and on this port? mtlslab status, mtlslab logs {service}, and mtlslab up to start it."
@@ -42,7 +42,7 @@ Ready = Callable[[str], None]
 """Returns when the credential of that name is there."""
 Issue = Callable[[Sequence[str]], Ready | None]
 """Sees to it that ``certs/faults/NAME.crt`` and ``NAME.key`` are there for each of the names, at once or when asked."""
-Observer = Callable[[Finding, int], None]
+Observer = Callable[[VerifyFinding, int], None]
 """Is told of each finding as it comes, and of how many there will be; not in the report's order, from one thread. What
 the server's log says is not in it yet."""
 
@@ -65,7 +65,7 @@ def run_checks(
     checks: Sequence[Check] | None = None,
     read_log: ReadLog | None = None,
     strict: bool = False,
-) -> Report:
+) -> VerifyReport:
     """Run the checks that ``only`` means (all without one), and their positive controls.
 
     Args:
@@ -91,7 +91,7 @@ def run_checks(
     run = _Run(context, asked_for, probe, observer or _nobody, ready)
     run.probe_all(needed)
     logged = run.join(read_log) if read_log else False
-    return Report(
+    return VerifyReport(
         lab=context.lab,
         runtime=context.runtime,
         started=started,
@@ -150,7 +150,7 @@ class _Run:
         self._probe = probe
         self._observer = observer
         self._shots: list[_Shot] = []
-        self._decided: dict[str, Finding] = {}
+        self._decided: dict[str, VerifyFinding] = {}
 
     def probe_all(self, checks: Sequence[Check]) -> None:
         """Run in waves: a check is due once its positive control is decided."""
@@ -175,7 +175,7 @@ class _Run:
                 self._decided[shot.check.id] = self._judged(shot, said)
         return bool(known)
 
-    def findings(self, checks: Iterable[Check]) -> tuple[Finding, ...]:
+    def findings(self, checks: Iterable[Check]) -> tuple[VerifyFinding, ...]:
         """The findings in the order of ``checks``."""
         return tuple(self._decided[check.id] for check in checks)
 
@@ -202,11 +202,11 @@ class _Run:
             verdict = Verdict(Result.INCONCLUSIVE, f"The check could not be made: {error}.")
             return _Shot(check, TrialResult(what, None, verdict=verdict))
 
-    def _decide(self, finding: Finding, total: int) -> None:
+    def _decide(self, finding: VerifyFinding, total: int) -> None:
         self._decided[finding.id] = finding
         self._observer(finding, total)
 
-    def _judged(self, shot: _Shot, said: ServerSaid | None = None) -> Finding:
+    def _judged(self, shot: _Shot, said: ServerSaid | None = None) -> VerifyFinding:
         check, result, seen = shot.check, shot.result, shot.result.seen
         observed = {**(observed_mapping(seen) if seen else {}), **result.facts}
         if said:
@@ -217,7 +217,7 @@ class _Run:
             return dataclasses.replace(finding, hint=_NOBODY_THERE.format(service=check.service))
         return finding
 
-    def _skipped(self, check: Check) -> Finding:
+    def _skipped(self, check: Check) -> VerifyFinding:
         verdict, what = (
             Verdict(Result.SKIP, f"Not tried (because {check.depends})."),
             make_attempt(self._context, check),
@@ -227,13 +227,13 @@ class _Run:
 
     def _finding(
         self, check: Check, command: Iterable[str], verdict: Verdict, observed: Mapping[str, object], seconds: float
-    ) -> Finding:
-        return Finding(
+    ) -> VerifyFinding:
+        return VerifyFinding(
             id=check.id,
             title=check.title,
             category=check.category,
             service=check.service,
-            severity=check.severity.value,
+            severity=check.severity,
             result=verdict.result,
             expected=check.expect.to_mapping(),
             observed=observed,
@@ -256,5 +256,5 @@ def _verdict(shot: _Shot, said: ServerSaid | None) -> Verdict:
     return judge(shot.check, result.seen, said)
 
 
-def _nobody(_finding: Finding, _total: int) -> None:
+def _nobody(_finding: VerifyFinding, _total: int) -> None:
     """The observer of a run that nobody watches."""

@@ -206,13 +206,15 @@ class Workspace:
                 return descriptor
             self.create()
 
-    def moment_of_lock(self) -> tuple[int, int]:
-        """Inode of the directory, and when its lock file was made (ctime in ns); to be asked by who holds the lock.
+    def moments_of_lock(self) -> tuple[int, tuple[int, ...]]:
+        """Inode of the directory, and when its lock file was made, in ns; to be asked by who holds the lock.
 
-        Nobody can set the second: a copy of the directory has another.
+        Nobody can set these moments: a copy of the directory has others. The first that the disk tells is the best. The
+        last is the ctime, which a chmod moves, too.
         """
         with open_inside(self.directory) as folder:
-            return folder.info().st_ino, folder.info_of(LOCK_FILE).st_ctime_ns
+            born, changed = folder.moment_of_birth(LOCK_FILE), folder.info_of(LOCK_FILE).st_ctime_ns
+            return folder.info().st_ino, (changed,) if born is None else (born, changed)
 
     def write(self, path: str, content: bytes) -> None:
         """Write a file that everybody may read (mode 0644)."""

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mtlslab.runtime.sudo import group_of
+from mtlslab.workspace.birth import moment_of_birth
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -53,6 +54,10 @@ class Folder:
             OSError: there is no such thing.
         """
         return os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+
+    def moment_of_birth(self, name: str) -> int | None:
+        """When a file was made; see :mod:`mtlslab.workspace.birth`."""
+        return moment_of_birth(name, self._descriptor)
 
     @contextlib.contextmanager
     def inner(self, name: str, *, make: bool = False) -> Iterator[Folder]:

@@ -6,10 +6,12 @@ import dataclasses
 import datetime
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from cryptography import x509
 
 from mtlslab import pki
 from mtlslab.errors import MachineError, SpecError
+from mtlslab.pki.faults import FAULTS, Fault, FaultFiles, build
 from mtlslab.plan.paths import CLIENT_CA_KEY, CLIENT_CERT, CRL, FAULTS_DIRECTORY, SERVER_CA
 from mtlslab.plan.spec import LabSpec, make_spec, reachable_address
 from mtlslab.probe.curl import curl_command
@@ -26,11 +28,6 @@ from mtlslab.workspace.credentials import (
 from mtlslab.workspace.directory import Workspace
 from mtlslab.workspace.renewal import RENEW_BEFORE
 from mtlslab.workspace.revocation import SPECIMEN, is_revoked, revoke
-
-if TYPE_CHECKING:
-    from cryptography import x509
-
-    from mtlslab.pki.faults import Fault, FaultFiles
 
 Say = Callable[[str], None]
 
@@ -131,8 +128,6 @@ def check_new_client(workspace: Workspace, names: Sequence[str]) -> None:
     Raises:
         SpecError: one is no plain file name, belongs to the lab or to the zoo, or is there in another case.
     """
-    from mtlslab.pki.faults import FAULTS
-
     there = {one.lower(): one for one in client_names(workspace)}
     for name in names:
         if name in FAULTS or name == ALL:
@@ -151,8 +146,6 @@ def fault_names(asked: Iterable[str]) -> tuple[str, ...]:
     Raises:
         SpecError: a name is not in the zoo.
     """
-    from mtlslab.pki.faults import FAULTS
-
     names: dict[str, None] = {}
     for name in asked:
         if name != ALL and name not in FAULTS:
@@ -185,8 +178,6 @@ def issue_faults(
     """
     if not names:
         return ()
-    from mtlslab.pki.faults import FAULTS, build
-
     client_ca, server, client = load_client_ca(workspace), load_server(workspace), _client(workspace)
     now = datetime.datetime.now(datetime.UTC)
     issued = []

@@ -12,15 +12,15 @@ import errno
 import fcntl
 import json
 import os
+import pwd
 import stat
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mtlslab.runtime.owners import OTHERS_MAY_WRITE
 from mtlslab.workspace.folder import PRIVATE, TEMPORARY, Folder, make_directories, open_folder
-from mtlslab.workspace.ownership import OTHERS_MAY_WRITE
 
 REGISTER = "labs.json"
 SCHEMA = "mtlslab.labs/1"
@@ -40,7 +40,7 @@ class OwnLab:
     Attributes:
         id: from its lab.json.
         inode: of its directory.
-        born: when its lock file was made (ctime in ns), which nobody can set.
+        born: when its lock file was made (in ns), which nobody can set.
         directory: where it was when it was last seen; does not tell it from others, because a lab may be moved.
     """
 
@@ -81,13 +81,13 @@ def _places() -> tuple[Path, ...]:
     places = [Path(state)] if os.path.isabs(state) else []
     places += [Path(home, ".local/state") for home in _homes()]
     places += [Path(runtime)] if os.path.isabs(runtime) else []
-    # Without a home there is at least a place until the next start of the machine.
-    return (*(place / "mtlslab" for place in places), Path(tempfile.gettempdir(), f"mtlslab-{os.geteuid()}"))
+    # Without a home there is at least a place until the next start of the machine. It is never the current directory.
+    temporary = (os.environ.get("TMPDIR", ""), "/tmp")  # noqa: S108  the directory in it is looked at before it is used
+    there = (path for path in temporary if os.path.isabs(path) and os.path.isdir(path))
+    return (*(place / "mtlslab" for place in places), *(Path(path, f"mtlslab-{os.geteuid()}") for path in there))
 
 
 def _homes() -> Iterator[str]:
-    import pwd
-
     homes = [os.environ.get("HOME", "")]
     with contextlib.suppress(KeyError):  # a user without an entry, as in many containers
         homes.append(pwd.getpwuid(os.geteuid()).pw_dir)

@@ -7,14 +7,15 @@ user who runs the program, or to root, and nobody else may write it.
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 from collections.abc import Collection
 from pathlib import Path
 
 from mtlslab.errors import NotOursError, SpecError
 from mtlslab.plan.shell import shell_line
-
-OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+from mtlslab.runtime.owners import others_may_write
+from mtlslab.runtime.sudo import sudo_user
 
 
 def check_ours(info: os.stat_result, path: Path, *, also: Collection[int] = ()) -> None:
@@ -29,7 +30,7 @@ def check_ours(info: os.stat_result, path: Path, *, also: Collection[int] = ()) 
         NotOursError: says whose it is, and what to type to use it all the same.
     """
     check_owner(info, path, also=also)
-    if info.st_mode & OTHERS_MAY_WRITE:
+    if others_may_write(info):
         raise _open_to_others(info, path)
 
 
@@ -64,10 +65,32 @@ def check_key(info: os.stat_result, path: Path, *, also: Collection[int] = ()) -
         )
 
 
+def check_links(path: Path) -> None:
+    """Refuse a path with a link that somebody else put where others may write, such as into /tmp.
+
+    The kernel follows none of these either, where ``fs.protected_symlinks`` is on, but whoever resolves a path by hand
+    does.
+
+    Raises:
+        NotOursError: names the link.
+    """
+    user = sudo_user() if os.geteuid() == 0 else None
+    for part in (*reversed(path.parents), path):
+        try:
+            link, above = part.lstat(), part.parent.stat()
+        except (OSError, ValueError):  # there is nothing to follow
+            return
+        trusted = (os.geteuid(), 0, above.st_uid, *(user or ())[:1])
+        if stat.S_ISLNK(link.st_mode) and others_may_write(above) and link.st_uid not in trusted:
+            raise NotOursError(
+                f"{part} is a link that is not yours: it belongs to {user_name(link.st_uid)}.",
+                why=f"others may put links into {part.parent}, and lead you wherever they like",
+                hint="Choose another directory with --dir.",
+            )
+
+
 def user_name(uid: int) -> str:
     """A user in words, such as ``mallory (uid 1001)``."""
-    import pwd
-
     try:
         return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
     except KeyError:
@@ -79,8 +102,9 @@ def _open_to_others(info: os.stat_result, path: Path) -> NotOursError:
     who = "everybody" if mode & stat.S_IWOTH else "its group"
     close = shell_line(["chmod", *(["-R"] if stat.S_ISDIR(info.st_mode) else []), "go-w", path])
     hint = f"Look at what is in it, then close it: {close}"
-    if info.st_mode & stat.S_ISVTX:  # such as /tmp: meant for everybody
-        hint = "Choose a directory of your own: --dir DIRECTORY"
+    # Such as /tmp: meant for everybody. Or of somebody else, such as a disk that is mounted into a container.
+    if info.st_mode & stat.S_ISVTX or os.geteuid() not in (0, info.st_uid):
+        hint = "Choose a directory of your own: --dir DIRECTORY (one that is made below it will do)"
     return NotOursError(
         f"{path} is open to others: {who} may write there (mode {mode:04o}).",
         why="whoever puts a file of theirs into a lab has it run as you",

@@ -89,39 +89,42 @@ _SIDES = (
 PKI_FILES = tuple(path for side in _SIDES for path in (side.ca_key, side.ca, side.leaf_key, side.leaf))
 
 
-def renew_pki(spec: LabSpec, existing: Mapping[str, bytes], now: datetime.datetime) -> PkiUpdate:
+def renew_pki(
+    spec: LabSpec, existing: Mapping[str, bytes], now: datetime.datetime, keys: pki.KeyPool | None = None
+) -> PkiUpdate:
     """Bring the certificates of a lab up to date.
 
     Args:
         spec: what the lab should be.
         existing: path -> content of those of ``PKI_FILES`` that exist; empty issues everything.
         now: the time (aware UTC).
+        keys: where new keys are taken from, see :func:`begin_keys`; None makes them now.
 
     Raises:
         SpecError: a file is damaged, foreign or expired in a way that only a person can decide about.
     """
-    renewal = _Renewal(spec, existing, now)
+    renewal = _Renewal(spec, existing, now, keys or pki.KeyPool(spec.key_type))
     for side in _SIDES:
         renewal.settle_leaf(side, renewal.settle_ca(side))
     return PkiUpdate(renewal.files, tuple(renewal.messages))
 
 
-def make_keys_ahead(spec: LabSpec) -> None:
+def begin_keys(spec: LabSpec) -> pki.KeyPool:
     """Begin to make the keys that a lab without any will need; returns at once."""
-    pki.make_ahead(spec.key_type, len(PKI_FILES) // 2)
+    return pki.KeyPool(spec.key_type, len(PKI_FILES) // 2)
 
 
 class _Renewal:
     """The state of one run: what will be written, what will be said, and keys that were made in advance."""
 
-    def __init__(self, spec: LabSpec, existing: Mapping[str, bytes], now: datetime.datetime) -> None:
+    def __init__(self, spec: LabSpec, existing: Mapping[str, bytes], now: datetime.datetime, keys: pki.KeyPool) -> None:
         self.spec = spec
         self.existing = existing
         self.now = now
         self.files: dict[str, bytes] = {}
         self.messages: list[str] = []
         pairs = [pair for side in _SIDES for pair in ((side.ca_key, side.ca), (side.leaf_key, side.leaf))]
-        self.spare_keys = pki.new_keys(spec.key_type, sum(not {*pair} & {*existing} for pair in pairs))
+        self.spare_keys = keys.take(sum(not {*pair} & {*existing} for pair in pairs))
 
     # --- the CA
 

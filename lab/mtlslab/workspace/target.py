@@ -11,6 +11,7 @@ from mtlslab.errors import LabError, NotOursError, SpecError
 from mtlslab.plan.shell import shell_line
 from mtlslab.plan.spec import DEFAULT_NAME, check_name
 from mtlslab.workspace.directory import LAB_FILE, LabRecord, Workspace
+from mtlslab.workspace.ownership import check_links
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +45,9 @@ def locate(name: str | None, directory: Path | None, *, here: Path, forgive: boo
     problem = check_name(name) if name is not None else None
     if problem:
         raise SpecError("That is no name for a lab.", problems=(problem,), hint="Example: mtlslab up --name class-7b")
-    workspace = Workspace(here / _directory(name, directory, here))
+    path = here / _directory(name, directory, here)
+    check_links(path)
+    workspace = Workspace(path)
     record, recorded, not_ours = None, "", None
     try:
         record = _read(workspace)

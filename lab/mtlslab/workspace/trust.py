@@ -54,8 +54,7 @@ def require_trust(workspace: Workspace, record: LabRecord, trusts: Trusts, say: 
     Raises:
         SpecError: ``trusts`` said no.
     """
-    lab = _identity(workspace, record.id)
-    if ownlabs.is_own(lab):
+    if any(ownlabs.is_own(lab) for lab in _identities(workspace, record.id)):
         return
     again = shell_line(["mtlslab", command, "--dir", workspace.directory, "--trust"])
     trusts(
@@ -70,17 +69,19 @@ def require_trust(workspace: Workspace, record: LabRecord, trusts: Trusts, say: 
 
 def forget(workspace: Workspace, record: LabRecord) -> None:
     """Strike a lab out of the register, before it is removed; to be called under the lock of its workspace."""
-    ownlabs.strike_out(_identity(workspace, record.id))
+    for lab in _identities(workspace, record.id):
+        ownlabs.strike_out(lab)
 
 
-def _identity(workspace: Workspace, lab_id: str) -> OwnLab:
-    inode, born = workspace.moment_of_lock()
-    return OwnLab(lab_id, inode, born, str(workspace.directory))
+def _identities(workspace: Workspace, lab_id: str) -> tuple[OwnLab, ...]:
+    """What the register may know the lab by, the best first."""
+    inode, moments = workspace.moments_of_lock()
+    return tuple(OwnLab(lab_id, inode, born, str(workspace.directory)) for born in moments)
 
 
 def _enter(workspace: Workspace, lab_id: str, say: Say) -> None:
     try:
-        ownlabs.enter(_identity(workspace, lab_id))
+        ownlabs.enter(_identities(workspace, lab_id)[0])
     except OSError as error:
         why = f"{error.filename or 'no state directory'}: {os.strerror(error.errno or 0)}"
         say(f"It cannot be noted that this lab is yours ({why}): up and reload will want --trust.")

@@ -15,7 +15,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from mtlslab import pki
 from mtlslab.errors import MachineError
 from mtlslab.pki.faults import chains, identity, keys, trust, usage, validity
-from mtlslab.pki.faults.model import LIFETIME, Fault, FaultFiles, Outcome, Parts, Severity, in_order
+from mtlslab.pki.faults.model import LIFETIME, Fault, FaultFiles, Parts, in_order
+from mtlslab.pki.faults.outcome import Outcome, Severity
 
 __all__ = ["FAULTS", "Fault", "FaultFiles", "Outcome", "Severity", "build"]
 

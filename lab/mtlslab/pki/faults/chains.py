@@ -6,7 +6,8 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mtlslab import pki
-from mtlslab.pki.faults.model import DAY, Outcome, Parts, Severity, fault, send_along
+from mtlslab.pki.faults.model import DAY, Parts, fault, send_along
+from mtlslab.pki.faults.outcome import Outcome, Severity
 
 # Once `ssl_crl` is set, OpenSSL wants a CRL of every CA in the chain, and the lab's file holds the client CA's only.
 _NO_CRL = "unable to get certificate CRL"
@@ -14,7 +15,7 @@ _NO_CRL = "unable to get certificate CRL"
 
 @fault(
     "intermediate CA sent along", rfc="RFC 8446 section 4.4.2", outcome=Outcome.SERVED, reason="SUCCESS",
-    outcome_with_crl=Outcome.CERTIFICATE_ERROR, reason_with_crl=_NO_CRL,
+    outcome_with_crl=Outcome.REFUSED_CERTIFICATE, reason_with_crl=_NO_CRL,
 )  # fmt: skip
 def intermediate_sent(parts: Parts) -> pki.Credential:
     """A CA below the client CA issued the certificate, and the client sends that CA's certificate along.
@@ -28,7 +29,7 @@ def intermediate_sent(parts: Parts) -> pki.Credential:
 
 @fault(
     "intermediate CA sent after the root", rfc="RFC 8446 section 4.4.2", outcome=Outcome.SERVED, reason="SUCCESS",
-    outcome_with_crl=Outcome.CERTIFICATE_ERROR, reason_with_crl=_NO_CRL,
+    outcome_with_crl=Outcome.REFUSED_CERTIFICATE, reason_with_crl=_NO_CRL,
 )  # fmt: skip
 def intermediates_in_wrong_order(parts: Parts) -> pki.Credential:
     """The CAs come in the wrong order: the root first, then the intermediate CA that issued the leaf.
@@ -155,7 +156,7 @@ def chain_too_long(parts: Parts) -> pki.Credential:
 
 @fault(
     "name constraints kept", rfc="RFC 5280 section 4.2.1.10", outcome=Outcome.SERVED, reason="SUCCESS",
-    outcome_with_crl=Outcome.CERTIFICATE_ERROR, reason_with_crl=_NO_CRL,
+    outcome_with_crl=Outcome.REFUSED_CERTIFICATE, reason_with_crl=_NO_CRL,
 )  # fmt: skip
 def name_constraints_kept(parts: Parts) -> pki.Credential:
     """A CA that may issue for example.com only issued a certificate for a name in example.com.

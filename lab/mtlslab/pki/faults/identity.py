@@ -6,7 +6,8 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from mtlslab import pki
-from mtlslab.pki.faults.model import Outcome, Parts, Severity, fault, send_along
+from mtlslab.pki.faults.model import Parts, fault, send_along
+from mtlslab.pki.faults.outcome import Outcome, Severity
 
 
 @fault(
@@ -94,7 +95,7 @@ def chain_of_64_kib(parts: Parts) -> pki.Credential:
 
 
 @fault(
-    "certificate of more than 100 KiB", rfc="RFC 8446 section 4.4.2", outcome=Outcome.ALERT, reason="",
+    "certificate of more than 100 KiB", rfc="RFC 8446 section 4.4.2", outcome=Outcome.REFUSED_BY_ALERT, reason="",
     alert="illegal_parameter",
 )  # fmt: skip
 def oversized_certificate(parts: Parts) -> pki.Credential:

@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from mtlslab import pki
-from mtlslab.pki.faults.model import FaultFiles, Outcome, Parts, Severity, fault
+from mtlslab.pki.faults.model import FaultFiles, Parts, fault
+from mtlslab.pki.faults.outcome import Outcome, Severity
 from mtlslab.pki.names import der_element
 
 # DER of the AlgorithmIdentifiers sha1WithRSAEncryption and md5WithRSAEncryption (RFC 3279 section 2.2.1), and of
@@ -93,7 +94,7 @@ def rsa_4096(parts: Parts) -> pki.Credential:
 
 
 @fault(
-    "stolen certificate without its key", rfc="RFC 8446 section 4.4.3", outcome=Outcome.ALERT, reason="",
+    "stolen certificate without its key", rfc="RFC 8446 section 4.4.3", outcome=Outcome.REFUSED_BY_ALERT, reason="",
     alert="decrypt_error",
 )  # fmt: skip
 def stolen_certificate(parts: Parts) -> FaultFiles:
@@ -121,8 +122,8 @@ def mismatched_key(parts: Parts) -> FaultFiles:
 
 
 @fault(
-    "key on a curve that TLS does not know", rfc="RFC 8446 section 4.2.3", outcome=Outcome.NO_CERTIFICATE,
-    reason="NONE", outcome_tls12=Outcome.ALERT, alert="illegal_parameter", also=(Outcome.ALERT,),
+    "key on a curve that TLS does not know", rfc="RFC 8446 section 4.2.3", outcome=Outcome.REFUSED_NO_CERTIFICATE,
+    reason="NONE", outcome_tls12=Outcome.REFUSED_BY_ALERT, alert="illegal_parameter", also=(Outcome.REFUSED_BY_ALERT,),
 )  # fmt: skip
 def ec_secp256k1(parts: Parts) -> pki.Credential:
     """The key lies on secp256k1, the curve of Bitcoin, which is a good curve and not one of TLS.
@@ -134,8 +135,8 @@ def ec_secp256k1(parts: Parts) -> pki.Credential:
 
 
 @fault(
-    "key on a Brainpool curve", rfc="RFC 8734 section 2", outcome=Outcome.NO_CERTIFICATE, reason="NONE|SUCCESS",
-    outcome_tls12=Outcome.ALERT, alert="illegal_parameter", also=(Outcome.SERVED, Outcome.ALERT),
+    "key on a Brainpool curve", rfc="RFC 8734 section 2", outcome=Outcome.REFUSED_NO_CERTIFICATE, reason="NONE|SUCCESS",
+    outcome_tls12=Outcome.REFUSED_BY_ALERT, alert="illegal_parameter", also=(Outcome.SERVED, Outcome.REFUSED_BY_ALERT),
     severity=Severity.ADVISORY,
 )  # fmt: skip
 def ec_brainpool(parts: Parts) -> pki.Credential:

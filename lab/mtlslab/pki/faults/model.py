@@ -11,7 +11,6 @@ import datetime
 import functools
 import inspect
 from collections.abc import Callable
-from enum import StrEnum
 from types import ModuleType
 
 from cryptography import x509
@@ -19,27 +18,11 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from mtlslab import pki
+from mtlslab.pki.faults.outcome import Outcome, Severity
 from mtlslab.plan.spec import KEY_TYPES
 
 DAY = datetime.timedelta(days=1)
 LIFETIME = 30 * DAY
-
-
-class Outcome(StrEnum):
-    """How an attempt ends, seen from the client."""
-
-    SERVED = "200"
-    NO_CERTIFICATE = "400 no certificate"
-    CERTIFICATE_ERROR = "400 certificate error"
-    ALERT = "alert"
-    LOCAL = "local"  # never leaves the client
-
-
-class Severity(StrEnum):
-    """Whether another outcome than the expected one makes a lab wrong, or is worth a warning only."""
-
-    REQUIRED = "required"
-    ADVISORY = "advisory"  # nginx accepts it by design, to many people's surprise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -274,7 +257,7 @@ class Fault:
 
     def expected_reason(self, *, crl: bool = False) -> str:
         """Regular expression for ``$ssl_client_verify``."""
-        if not crl or (self.outcome in (Outcome.NO_CERTIFICATE, Outcome.SERVED) and not self.reason_with_crl):
+        if not crl or (self.outcome in (Outcome.REFUSED_NO_CERTIFICATE, Outcome.SERVED) and not self.reason_with_crl):
             return self.reason
         # nginx keeps the last error, and of every chain that is broken above the leaf a CRL is missing too.
         return self.reason_with_crl or f"{self.reason}|unable to get certificate CRL"
@@ -293,7 +276,7 @@ def fault(
     *,
     rfc: str,
     reason: str,
-    outcome: Outcome = Outcome.CERTIFICATE_ERROR,
+    outcome: Outcome = Outcome.REFUSED_CERTIFICATE,
     severity: Severity = Severity.REQUIRED,
     outcome_tls12: Outcome | None = None,
     outcome_with_crl: Outcome | None = None,

@@ -8,13 +8,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mtlslab import pki
-from mtlslab.pki.faults.model import FaultFiles, Outcome, Parts, changed, fault, send_along
+from mtlslab.pki.faults.model import FaultFiles, Parts, changed, fault, send_along
+from mtlslab.pki.faults.outcome import Outcome
 
 _SIGNATURE = "certificate signature failure"
 
 
 @fault(
-    "no certificate", rfc="RFC 8446 section 4.4.2.4", outcome=Outcome.NO_CERTIFICATE, reason="NONE",
+    "no certificate", rfc="RFC 8446 section 4.4.2.4", outcome=Outcome.REFUSED_NO_CERTIFICATE, reason="NONE",
     needs_client_ca=False,
 )  # fmt: skip
 def none(_parts: Parts) -> FaultFiles:

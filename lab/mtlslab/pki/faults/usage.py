@@ -6,7 +6,8 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
 from mtlslab import pki
-from mtlslab.pki.faults.model import Outcome, Parts, Severity, fault
+from mtlslab.pki.faults.model import Parts, fault
+from mtlslab.pki.faults.outcome import Outcome, Severity
 
 _PURPOSE = "unsuitable certificate purpose"
 # An arc for examples (RFC 5612 registers 32473 for documentation).

@@ -6,7 +6,8 @@ import datetime
 
 from mtlslab import pki
 from mtlslab.pki.crl import issue_crl
-from mtlslab.pki.faults.model import DAY, FaultFiles, Outcome, Parts, Severity, fault, send_along
+from mtlslab.pki.faults.model import DAY, FaultFiles, Parts, fault, send_along
+from mtlslab.pki.faults.outcome import Outcome, Severity
 
 
 @fault("expired a day ago", rfc="RFC 5280 section 4.1.2.5", reason="expired")
@@ -39,7 +40,7 @@ def not_yet_valid(parts: Parts) -> pki.Credential:
 
 @fault(
     "revoked", rfc="RFC 5280 section 5", outcome=Outcome.SERVED, reason="SUCCESS", severity=Severity.ADVISORY,
-    outcome_with_crl=Outcome.CERTIFICATE_ERROR, reason_with_crl="revoked",
+    outcome_with_crl=Outcome.REFUSED_CERTIFICATE, reason_with_crl="revoked",
 )  # fmt: skip
 def revoked(parts: Parts) -> FaultFiles:
     """The client CA has revoked this certificate: its serial number is on the CA's list (CRL).
@@ -53,7 +54,7 @@ def revoked(parts: Parts) -> FaultFiles:
 
 @fault(
     "revoked by an intermediate CA", rfc="RFC 5280 section 5", outcome=Outcome.SERVED, reason="SUCCESS",
-    severity=Severity.ADVISORY, outcome_with_crl=Outcome.CERTIFICATE_ERROR,
+    severity=Severity.ADVISORY, outcome_with_crl=Outcome.REFUSED_CERTIFICATE,
     reason_with_crl="unable to get certificate CRL|revoked",
 )  # fmt: skip
 def revoked_by_intermediate(parts: Parts) -> FaultFiles:

@@ -19,6 +19,7 @@ from mtlslab.runtime.docker.config import LABEL_WORKING_DIR, container_config
 from mtlslab.runtime.docker.logs import count_lines_with
 from mtlslab.runtime.docker.ownership import Summary, is_own_container, label_filter, left_alone, name_of
 from mtlslab.runtime.engine.connection import Engine, engine_errors, status_code, words
+from mtlslab.runtime.engine.endpoint import WITHOUT_DOCKER
 
 STOP_SECONDS = 2  # a server that has not ended this long after its stop signal is killed
 _RELOAD_SECONDS = 10
@@ -144,7 +145,7 @@ def _explained(engine: Engine, plan: LabPlan, service: Service, error: APIError)
         return MachineError(
             f"The engine at {engine.endpoint.url} does not see the workspace {plan.directory}.",
             why=said,
-            hint="Reach it over tcp:// (files are then copied to it), or run without Docker: --runtime embedded",
+            hint=f"Reach it over tcp:// (files are then copied to it), {WITHOUT_DOCKER}",
         )
     return error
 

@@ -1,8 +1,7 @@
 """The Docker runtime: network and containers of a lab through the Docker Engine API.
 
-The SDK's low-level client is used on purpose: what the engine is told stands in ``docker_config`` in the engine's own
-words, nothing is asked twice, and independent calls are made side by side. Modules that need the SDK are imported in
-the functions that use them: a machine without an engine does not pay for them.
+The SDK's low-level client is used on purpose: what the engine is told stands in :mod:`.config` in the engine's own
+words, nothing is asked twice, and independent calls are made side by side.
 """
 
 from __future__ import annotations
@@ -17,6 +16,12 @@ from mtlslab.errors import LabNotFoundError, MachineError
 from mtlslab.plan.services import CONTAINER_ROOT, LabPlan, Service, with_fingerprints
 from mtlslab.plan.shell import shell_line
 from mtlslab.runtime.base import LogLine, ServiceStatus, Started
+from mtlslab.runtime.docker import containers
+from mtlslab.runtime.docker.image import choose_image
+from mtlslab.runtime.docker.logs import follow_logs, read_logs
+from mtlslab.runtime.docker.network import ensure_network, remove_networks
+from mtlslab.runtime.docker.ownership import foreign_things, left_alone, name_of, own_labs
+from mtlslab.runtime.docker.volumes import copy_again, make_volume, remove_volumes
 from mtlslab.runtime.engine.connection import Engine, connect, engine_errors
 from mtlslab.runtime.engine.endpoint import find_endpoint
 
@@ -25,15 +30,6 @@ _WORKERS = 8
 
 def ignore(sentence: str) -> None:
     """A listener that does not care."""
-
-
-def engine_problem() -> str:
-    """Why no engine can be used, in one sentence; empty when one answers. Takes a few seconds at most."""
-    try:
-        connect(find_endpoint())
-    except MachineError as error:
-        return f"{error.what.rstrip('.')}: {error.why}" if error.why else error.what
-    return ""
 
 
 class DockerRuntime:
@@ -69,9 +65,13 @@ class DockerRuntime:
         product = f"rootless {engine.product}" if engine.rootless else engine.product
         return f"{product} {engine.version} ({engine.os}/{engine.arch}) at {engine.endpoint.url}"
 
+    def uses_image(self) -> bool:
+        """Yes; see ``Runtime.uses_image``."""
+        return True
+
     def copies_files(self) -> bool:
         """For an engine behind TCP, and for a rootless one; see ``Runtime.copies_files``."""
-        return self.engine.copies_files
+        return self.engine.needs_copies
 
     def publishes_here(self) -> bool:
         """Unless the engine's address names another machine; see ``Runtime.publishes_here``."""
@@ -79,8 +79,6 @@ class DockerRuntime:
 
     def prepare(self, lab: str, image: str) -> str:
         """Image and network side by side; see ``Runtime.prepare``."""
-        from mtlslab.runtime.docker.image import choose_image
-
         engine = self.engine
         self._tell_about(engine)
         try:
@@ -96,8 +94,6 @@ class DockerRuntime:
 
     def start(self, plan: LabPlan) -> Started:
         """Containers side by side; see ``Runtime.start``."""
-        from mtlslab.runtime.docker import containers
-
         plan = self._settled(plan)
         existing = containers.find(self.engine.api, plan.lab, self._say)
         image_id = self._image_ids.get(plan.image)
@@ -114,11 +110,6 @@ class DockerRuntime:
 
     def stop(self, lab: str, services: tuple[str, ...] | None = None) -> tuple[str, ...]:
         """Containers side by side, then volumes and the network; says what is left alone; see ``Runtime.stop``."""
-        from mtlslab.runtime.docker import containers
-        from mtlslab.runtime.docker.network import remove_networks
-        from mtlslab.runtime.docker.ownership import foreign_things, left_alone, name_of
-        from mtlslab.runtime.docker.volumes import remove_volumes
-
         api = self.engine.api
         found = [c for c in containers.find(api, lab) if services is None or containers.service_of(c) in services]
         with ThreadPoolExecutor(_WORKERS) as pool:
@@ -134,24 +125,17 @@ class DockerRuntime:
 
     def status(self, lab: str) -> tuple[ServiceStatus, ...]:
         """See ``Runtime.status``."""
-        from mtlslab.runtime.docker import containers
-
         api = self.engine.api
         return tuple(containers.status(api, container) for container in containers.find(api, lab))
 
     def labs(self) -> tuple[str, ...]:
         """By the label of containers, volumes and networks; see ``Runtime.labs``."""
-        from mtlslab.runtime.docker.ownership import own_labs
-
         return own_labs(self.engine.api)
 
     def logs(
         self, lab: str, service: str | None = None, *, follow: bool = False, tail: int | None = None
     ) -> Iterator[LogLine]:
         """Standard output and standard error together; see ``Runtime.logs``."""
-        from mtlslab.runtime.docker import containers
-        from mtlslab.runtime.docker.logs import follow_logs, read_logs
-
         api = self.engine.api
         found = {containers.service_of(container): container["Id"] for container in containers.find(api, lab)}
         wanted = {name: identity for name, identity in found.items() if service in (None, name)}
@@ -160,9 +144,6 @@ class DockerRuntime:
 
     def reload(self, plan: LabPlan, service: Service) -> None:
         """``nginx -t`` in the container, then the signal HUP, then wait for the new workers; see ``Runtime.reload``."""
-        from mtlslab.runtime.docker import containers
-        from mtlslab.runtime.docker.volumes import copy_again
-
         api, container = self.engine.api, self._running(plan, service)
         copy_again(api, plan, service)
         with engine_errors(f"Cannot reload {service.name}."):
@@ -181,7 +162,7 @@ class DockerRuntime:
     def _tell_about(self, engine: Engine) -> None:
         """What differs from an engine on this machine, for the person who wonders later."""
         endpoint, machine = engine.endpoint, engine.endpoint.other_machine
-        if engine.copies_files:
+        if engine.needs_copies:
             reason = "it is rootless" if engine.rootless else "it may not see this disk"
             self._say(f"Files: copied into volumes of the engine at {endpoint.url}, because {reason}.")
         if machine and not endpoint.tls:
@@ -196,8 +177,6 @@ class DockerRuntime:
             )
 
     def _running(self, plan: LabPlan, service: Service) -> str:
-        from mtlslab.runtime.docker import containers
-
         for container in containers.find(self.engine.api, plan.lab):
             if containers.service_of(container) == service.name and container["State"] == "running":
                 return str(container["Id"])
@@ -207,14 +186,11 @@ class DockerRuntime:
 
     def _settled(self, plan: LabPlan) -> LabPlan:
         """The plan as this engine can run it, also if it was made without asking for its way with files."""
-        if plan.copied == self.engine.copies_files:
+        if plan.copied == self.engine.needs_copies:
             return plan
-        return with_fingerprints(dataclasses.replace(plan, copied=self.engine.copies_files))
+        return with_fingerprints(dataclasses.replace(plan, copied=self.engine.needs_copies))
 
     def _replace(self, plan: LabPlan, stale: list[str], missing: list[Service]) -> None:
-        from mtlslab.runtime.docker import containers
-        from mtlslab.runtime.docker.volumes import remove_volumes
-
         api = self.engine.api
         created: list[str] = []
         try:
@@ -230,28 +206,19 @@ class DockerRuntime:
             raise
 
     def _run(self, plan: LabPlan, service: Service, created: list[str]) -> None:
-        from mtlslab.runtime.docker.containers import start
-        from mtlslab.runtime.docker.volumes import make_volume
-
         if plan.copied:
             make_volume(self.engine.api, plan, service)
-        start(self.engine, plan, service, created)
+        containers.start(self.engine, plan, service, created)
 
     def _ensure_network(self, lab: str) -> None:
-        from mtlslab.runtime.docker.network import ensure_network
-
         if lab not in self._made_network:
             self._made_network[lab] = ensure_network(self.engine.api, lab)
 
     def _undo(self, lab: str, created: list[str], copied: list[str]) -> None:
         """Remove what this object made. The error that led here counts: another one must not hide it."""
-        from mtlslab.runtime.docker.containers import remove
-        from mtlslab.runtime.docker.network import remove_networks
-        from mtlslab.runtime.docker.volumes import remove_volumes
-
         for identity in created:
             with contextlib.suppress(MachineError):
-                remove(self.engine.api, identity)
+                containers.remove(self.engine.api, identity)
         if copied:
             with contextlib.suppress(MachineError):
                 remove_volumes(self.engine.api, lab, copied)

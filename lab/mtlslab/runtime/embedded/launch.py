@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import psutil
 
 from mtlslab.errors import MachineError
 from mtlslab.plan.paths import RUN_DIRECTORY
@@ -20,12 +22,10 @@ from mtlslab.runtime.embedded import logwriter, processes
 from mtlslab.runtime.embedded.logfile import ROTATE_BYTES, LogReader, open_for_append
 from mtlslab.runtime.embedded.marks import Mark
 from mtlslab.runtime.embedded.nginx import Nginx
+from mtlslab.runtime.embedded.place import Place
 from mtlslab.runtime.embedded.record import RunRecord, read_record, write_record
 from mtlslab.runtime.embedded.users import User, give_stream, low_port, own_directory, root_of
 from mtlslab.runtime.ports import PROCESS_LABEL
-
-if TYPE_CHECKING:
-    import psutil
 
 LOG_DIRECTORY = "logs"
 # Seconds for nginx to read its configuration and open its port, at start and at reload. When the port is taken nginx
@@ -49,25 +49,25 @@ class Launch:
     log: LogReader
 
 
-def launch(plan: LabPlan, service: Service, nginx: Nginx, user: User | None) -> Launch:
+def launch(plan: LabPlan, place: Place, service: Service, nginx: Nginx, user: User | None) -> Launch:
     """Start a service as a user (None: the one that we are) and write its record; does not wait.
 
     Raises:
         OSError: the disk refuses a file, or the binary cannot be run; the process may have been started already.
         MachineError: we may not become that user.
     """
-    own_directory(plan.directory / RUN_DIRECTORY, user)
-    own_directory(plan.directory / LOG_DIRECTORY, user)
-    path = log_path(plan.directory, service.name)
+    own_directory(place.path / RUN_DIRECTORY, user)
+    own_directory(place.path / LOG_DIRECTORY, user)
+    path = log_path(place.path, service.name)
     identity = (user.uid, user.gid) if user else (os.geteuid(), os.getegid())
-    mark = Mark(plan.lab, service.name, plan.directory, nginx.path, *identity)
+    mark = Mark(plan.lab, service.name, plan.directory, nginx.path, *identity, place.identity)
     # Of two prefixes (-p) the second counts. The first one tells whoever looks at the processes where the lab is.
-    shown = ["-p", f"{plan.directory}/"] if user else []
-    command = [str(nginx.path), *shown, *service.command(root_of(plan.directory, user), directives(plan.lab))]
+    shown, root = ["-p", f"{plan.directory}/"], root_of(plan.directory)
+    command = [str(nginx.path), *(shown if root == "." else []), *service.command(root, directives(plan.lab))]
     with low_port(plan, service, user) as sockets:
         reader, pipe, writer = _start_log_writer(path, user)
         try:
-            process, child = processes.launch(mark, user, command, output=pipe, sockets=sockets)
+            process, child = processes.launch(mark, user, command, cwd=place.path, output=pipe, sockets=sockets)
         finally:
             os.close(pipe)
     record = RunRecord(
@@ -79,7 +79,7 @@ def launch(plan: LabPlan, service: Service, nginx: Nginx, user: User | None) -> 
         writer.pid,
         processes.start_time(writer),
     )
-    write_record(plan.directory, service.name, record)
+    write_record(place.path, service.name, record)
     return Launch(service, process, child, writer, reader)
 
 
@@ -183,7 +183,8 @@ def words(lines: Iterable[str]) -> list[str]:
 
 def refused(plan: LabPlan, error: OSError) -> MachineError:
     """The error for what the disk or the kernel refused at a start."""
-    path = error.filename or plan.directory
+    # What is named by the descriptor is shown as people find it.
+    path = re.sub(r"^/proc/self/fd/\d+", lambda _: str(plan.directory), str(error.filename or plan.directory))
     hint = f"See what is there: {shell_line(['ls', '-la', plan.directory])}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         hint = "Make room on that disk, or choose another one with --dir."

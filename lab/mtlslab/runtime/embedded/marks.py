@@ -8,6 +8,7 @@ file says was written by us, cannot be changed, and stays as long as the process
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import fcntl
 import functools
@@ -17,12 +18,11 @@ import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import psutil
+
+from mtlslab.runtime.embedded.place import Identity, Place
 from mtlslab.runtime.ports import PROCESS_LABEL
-
-if TYPE_CHECKING:
-    import psutil
 
 MASTER_TITLE = "nginx: master process "
 WORKER_TITLE = "nginx: worker process"
@@ -48,6 +48,7 @@ class Mark:
         nginx: the binary.
         uid: user that it runs as.
         gid: group that it runs as.
+        place: identity of the workspace; None where titles must do.
     """
 
     lab: str
@@ -56,6 +57,11 @@ class Mark:
     nginx: Path
     uid: int
     gid: int
+    place: Identity | None = None
+
+    def runs_in(self, place: Place) -> bool:
+        """Whether that is the workspace it was started in, also when it was moved meanwhile."""
+        return self.place == place.identity if self.place else self.directory == place.directory
 
 
 def can_mark() -> bool:
@@ -72,7 +78,8 @@ def marked(mark: Mark) -> Iterator[tuple[int, ...]]:
     descriptor = os.memfd_create(_NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         document = {**dataclasses.asdict(mark), "directory": str(mark.directory), "nginx": str(mark.nginx)}
-        os.write(descriptor, json.dumps(document).encode())
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(json.dumps(document).encode())
         os.fchmod(descriptor, 0o444)  # the process runs as another user when root starts it
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _seals())
         yield (descriptor,)
@@ -141,7 +148,15 @@ def _read(path: str) -> Mark | None:
         nginx=Path(document["nginx"]),
         uid=int(document["uid"]),
         gid=int(document["gid"]),
+        place=_identity(document.get("place")),
     )
+
+
+def _identity(numbers: list[int] | None) -> Identity | None:
+    if numbers is None:
+        return None
+    device, inode = map(int, numbers)
+    return device, inode
 
 
 def _seals() -> int:
@@ -170,8 +185,6 @@ def _mark_by_title(process: psutil.Process, title: str) -> Mark | None:
 @contextlib.contextmanager
 def _file_rights_of(uid: int, gid: int) -> Iterator[None]:
     """Have the file rights of another user (Linux, root, this thread alone)."""
-    import ctypes
-
     system = ctypes.CDLL(None)
     own = os.geteuid(), os.getegid()
     system.setfsgid(gid)

@@ -79,7 +79,7 @@ def _packaged() -> Path | None:
 
 def _inspect(path: Path, kind: type[LabError]) -> Nginx:
     # Absolute, because nginx runs in another working directory; links stay, so that people recognize the path.
-    path = Path(os.path.abspath(path.expanduser()))
+    path = Path(os.path.abspath(os.path.expanduser(path)))
     if not path.is_file():
         raise kind(f"{path} is not a file.", hint=f"Name the nginx binary with --nginx PATH, or: {INSTALL}")
     if not os.access(path, os.X_OK):

@@ -14,14 +14,12 @@ import subprocess
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import psutil
 
 from mtlslab.runtime.embedded.marks import MASTER_TITLE, WORKER_TITLE, Mark, mark_of, marked
 from mtlslab.runtime.embedded.users import User, start_as
 from mtlslab.runtime.ports import PROCESS_LABEL
-
-if TYPE_CHECKING:
-    import psutil
 
 POLL_SECONDS = 0.005
 # How long nginx may take to end after each signal: QUIT waits for connections that are being served, TERM does not.
@@ -98,8 +96,6 @@ def scan(lab: str) -> Found:
 
 def scan_all() -> Found:
     """The processes of all labs that we started, as the user that we are."""
-    import psutil
-
     _reap()
     masters: list[Master] = []
     workers: list[tuple[psutil.Process, Mark, int]] = []
@@ -140,8 +136,6 @@ def title(process: psutil.Process) -> str:
 
 def is_master(process: psutil.Process) -> bool:
     """Whether nginx has read its configuration, opened its port and become a master process."""
-    import psutil
-
     with contextlib.suppress(psutil.Error):
         return title(process).startswith(MASTER_TITLE)
     return False
@@ -149,8 +143,6 @@ def is_master(process: psutil.Process) -> bool:
 
 def serving_workers(master: Master) -> frozenset[int]:
     """The pids of a master's workers that take new connections, without those that are on their way out."""
-    import psutil
-
     pids = set()
     with contextlib.suppress(psutil.Error):
         for child in master.process.children():
@@ -176,8 +168,6 @@ def start_time(process: psutil.Process) -> float:
 
 def is_alive(process: psutil.Process) -> bool:
     """Whether it is still the same process, and no zombie."""
-    import psutil
-
     _reap()
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
@@ -187,8 +177,6 @@ def is_alive(process: psutil.Process) -> bool:
 
 def find(pid: int, started: float) -> psutil.Process | None:
     """The process that had this pid and :func:`start_time` when they were written down; None when it has ended."""
-    import psutil
-
     with contextlib.suppress(psutil.Error, OSError, OverflowError):
         process = psutil.Process(pid)
         if start_time(process) == started and is_alive(process):
@@ -197,7 +185,7 @@ def find(pid: int, started: float) -> psutil.Process | None:
 
 
 def launch(
-    mark: Mark, user: User | None, command: Sequence[str], *, output: int, sockets: Sequence[int] = ()
+    mark: Mark, user: User | None, command: Sequence[str], *, cwd: Path, output: int, sockets: Sequence[int] = ()
 ) -> tuple[psutil.Process, subprocess.Popen[bytes]]:
     """Start an nginx that outlives us, in a session and process group of its own.
 
@@ -205,6 +193,7 @@ def launch(
         mark: what it is started as.
         user: see :func:`mtlslab.runtime.embedded.users.start_as`.
         command: binary and arguments.
+        cwd: its working directory, see :class:`mtlslab.runtime.embedded.place.Place`.
         output: descriptor that its output goes to.
         sockets: descriptors on which we already listen for it.
 
@@ -219,7 +208,7 @@ def launch(
             user,
             command,
             pass_fds=(*inherited, *sockets),
-            cwd=mark.directory,
+            cwd=cwd,
             env={**environment, **_ROOM_FOR_TITLE},
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -231,8 +220,6 @@ def launch(
 
 def adopt(child: subprocess.Popen[bytes]) -> psutil.Process:
     """Hold a process that we started, so that it is no zombie when it ends before us."""
-    import psutil
-
     _children.append(child)
     return psutil.Process(child.pid)
 
@@ -257,8 +244,6 @@ def end(found: Found) -> None:
 
 
 def _descendants(masters: Iterable[psutil.Process]) -> list[psutil.Process]:
-    import psutil
-
     found: list[psutil.Process] = []
     for master in masters:
         with contextlib.suppress(psutil.Error):
@@ -268,8 +253,6 @@ def _descendants(masters: Iterable[psutil.Process]) -> list[psutil.Process]:
 
 def send(process: psutil.Process, number: int) -> None:
     """Send a signal, unless the process has ended; psutil looks whether the pid is still the same process."""
-    import psutil
-
     with contextlib.suppress(psutil.NoSuchProcess):
         process.send_signal(number)
         if process.status() == psutil.STATUS_STOPPED:

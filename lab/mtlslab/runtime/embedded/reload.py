@@ -9,30 +9,32 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import IO
 
 from mtlslab.errors import MachineError
 from mtlslab.plan.services import Service
 from mtlslab.runtime.embedded import processes
 from mtlslab.runtime.embedded.launch import LAST_LINES, PATIENCE, directives, log_path, words
 from mtlslab.runtime.embedded.logfile import LogReader
+from mtlslab.runtime.embedded.marks import can_mark
+from mtlslab.runtime.embedded.place import Place
 from mtlslab.runtime.embedded.processes import Master
 from mtlslab.runtime.embedded.users import User, give_stream, root_of, start_as
 
 
-def check_configuration(lab: str, service: Service, master: Master) -> None:
+def check_configuration(lab: str, service: Service, master: Master, place: Place) -> None:
     """Run ``nginx -t`` on the configuration as it lies there.
 
     Raises:
         MachineError: nginx refuses it; ``why`` holds its own words.
     """
-    # With the binary, directory and user of the master that runs, as its mark tells: anything else would be another
-    # test. `nginx -t` leaves the running server's port alone and does not touch its pid file's content.
+    # With the binary and user of the master that runs, as its mark tells, and where it runs: anything else would be
+    # another test. `nginx -t` leaves the running server's port alone and does not touch its pid file's content.
     mark = master.mark
     user = User(mark.uid, mark.gid) if mark.uid != os.geteuid() else None
-    root = root_of(mark.directory, user)
-    command = [str(mark.nginx), *service.test_command(root), "-g", directives(lab)]
+    command = [str(mark.nginx), *service.test_command(root_of(place.directory)), "-g", directives(lab)]
     try:
-        code, said = _run(command, user, mark.directory)
+        code, said = _run(command, user, place.path)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise MachineError(f"The configuration of {service.name} cannot be tested.", why=str(error)) from error
     if code != 0 and not (user and _lacks_only_the_port(service, said)):
@@ -50,7 +52,7 @@ def _lacks_only_the_port(service: Service, said: str) -> bool:
 
 def _run(command: list[str], user: User | None, directory: Path) -> tuple[int, str]:
     """Exit code and output of a command that a user runs in a directory."""
-    with tempfile.TemporaryFile() as output:
+    with _nameless_file() as output:
         give_stream(output.fileno(), user)
         child = start_as(user, command, cwd=directory, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         try:
@@ -62,7 +64,12 @@ def _run(command: list[str], user: User | None, directory: Path) -> tuple[int, s
         return code, output.read().decode(errors="replace")
 
 
-def apply_configuration(service: Service, master: Master) -> None:
+def _nameless_file() -> IO[bytes]:
+    # In memory where that can be had: a container may have no directory for temporary files.
+    return os.fdopen(os.memfd_create("nginx-t"), "w+b") if can_mark() else tempfile.TemporaryFile()
+
+
+def apply_configuration(service: Service, master: Master, place: Place) -> None:
     """Signal HUP and wait until the old workers take no connections any more.
 
     nginx lets them go on for 100 ms beside the new ones: whoever connects too early still meets the old configuration.
@@ -70,7 +77,7 @@ def apply_configuration(service: Service, master: Master) -> None:
     Raises:
         MachineError: nginx did not take it after all.
     """
-    log = LogReader(log_path(master.directory, service.name), tail=0)
+    log = LogReader(log_path(place.path, service.name), tail=0)
     log.lines()
     try:
         old = processes.serving_workers(master)

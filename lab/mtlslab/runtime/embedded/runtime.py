@@ -9,22 +9,23 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from mtlslab.errors import LabNotFoundError, SpecError
+import psutil
+
+from mtlslab.errors import LabNotFoundError, MachineError, SpecError
 from mtlslab.plan.services import MTLS_SERVICE, SERVICES, LabPlan, Service
 from mtlslab.runtime.base import LogLine, ServiceStatus, Started, State
 from mtlslab.runtime.embedded import processes
 from mtlslab.runtime.embedded.launch import launch, log_path, log_writer, refused, wait_until_up
 from mtlslab.runtime.embedded.logfile import LogReader
 from mtlslab.runtime.embedded.nginx import Nginx, find_nginx
+from mtlslab.runtime.embedded.place import Place, held
 from mtlslab.runtime.embedded.processes import Found, Master
 from mtlslab.runtime.embedded.record import RunRecord, clear_run_directory, read_record
 from mtlslab.runtime.embedded.reload import apply_configuration, check_configuration
 from mtlslab.runtime.embedded.users import User, let_in, nginx_user
-
-if TYPE_CHECKING:
-    import psutil
+from mtlslab.runtime.ports import check_ports_free
+from mtlslab.runtime.table import other_runtimes
 
 _FOLLOW_SECONDS = 0.02
 _LOG_SECONDS = 2.0  # for a log writer to write the last words of an nginx that has ended
@@ -64,6 +65,10 @@ class EmbeddedRuntime:
         """
         return str(self._nginx())
 
+    def uses_image(self) -> bool:
+        """No: nginx is a program of this machine; see ``Runtime.uses_image``."""
+        return False
+
     def copies_files(self) -> bool:
         """No: nginx reads them where they lie; see ``Runtime.copies_files``."""
         return False
@@ -88,12 +93,11 @@ class EmbeddedRuntime:
             MachineError: a port is taken, nginx refuses its configuration, or the disk refuses a file.
             SpecError: nginx cannot serve from a directory of that name.
         """
-        from mtlslab.runtime.ports import check_ports_free
-
         _check_directory(plan.directory)
         nginx = self._nginx()
         found = processes.scan(plan.lab)
-        kept = tuple(item.name for item in plan.services if _runs_as_asked(plan, item, found, nginx))
+        with _held(plan) as place:
+            kept = tuple(item.name for item in plan.services if _runs_as_asked(plan, place, item, found, nginx))
         missing = tuple(item for item in plan.services if item.name not in kept)
         self._remove(plan.lab, found.of(item.name for item in missing), [item.name for item in missing], plan.directory)
         check_ports_free(plan.listen, [item.port for item in missing], mtls_port=plan.service(MTLS_SERVICE).port)
@@ -150,9 +154,12 @@ class EmbeddedRuntime:
         masters = processes.scan(plan.lab).of([service.name]).masters
         if not masters:
             raise LabNotFoundError(f"{service.name} of the lab {plan.lab!r} does not run.", hint="mtlslab up")
-        for master in masters:
-            check_configuration(plan.lab, service, master)
-            apply_configuration(service, master)
+        with _held(plan) as place:
+            for master in masters:
+                if not master.mark.runs_in(place):
+                    raise _runs_elsewhere(service, master)
+                check_configuration(plan.lab, service, master, place)
+                apply_configuration(service, master, place)
 
     # --- the steps
 
@@ -196,10 +203,11 @@ class EmbeddedRuntime:
     def _start_all(self, plan: LabPlan, services: tuple[Service, ...], nginx: Nginx) -> None:
         """Start services side by side, of which none runs; if one fails, end them all."""
         try:
-            user = self._user(plan.directory)
-            launches = [launch(plan, service, nginx, user) for service in services]
-            for item in launches:
-                wait_until_up(plan, item)
+            with held(plan.directory) as place:
+                user = self._user(place)
+                launches = [launch(plan, place, service, nginx, user) for service in services]
+                for item in launches:
+                    wait_until_up(plan, item)
         except BaseException as error:
             names = [service.name for service in services]
             self._remove(plan.lab, processes.scan(plan.lab).of(names), names, plan.directory)
@@ -207,16 +215,33 @@ class EmbeddedRuntime:
                 raise refused(plan, error) from error
             raise
 
-    def _user(self, directory: Path) -> User | None:
+    def _user(self, place: Place) -> User | None:
         """Who runs nginx there; root lets that user in."""
-        user = nginx_user(directory)
+        user = nginx_user(place)
         if user:
-            let_in(user, directory, self._say)
+            let_in(user, place, self._say)
         return user
 
     def _warn_of_open_door(self, plan: LabPlan) -> None:
         if os.geteuid() == 0 and not ipaddress.ip_address(plan.listen).is_loopback:
             self._say(f"Started by root, nginx listens on {plan.listen}: other machines may reach it.")
+
+
+@contextlib.contextmanager
+def _held(plan: LabPlan) -> Iterator[Place]:
+    try:
+        with held(plan.directory) as place:
+            yield place
+    except OSError as error:
+        raise refused(plan, error) from error
+
+
+def _runs_elsewhere(service: Service, master: Master) -> MachineError:
+    return MachineError(
+        f"{service.name} runs from another directory: {master.directory}.",
+        why="it was started there, or another directory has taken its place",
+        hint="Start it from this one: mtlslab up",
+    )
 
 
 def _end_log_writer(directory: Path, service: str) -> None:
@@ -236,11 +261,11 @@ def _check_directory(directory: Path) -> None:
         raise SpecError(
             f"nginx cannot serve from {directory}.",
             why=f"it takes {found!r} in a path for the beginning of {misread[found]}",
-            hint="Choose another directory with --dir, or run in Docker: --runtime docker",
+            hint=f"Choose another directory with --dir, or another runtime: {other_runtimes('embedded')}",
         )
 
 
-def _runs_as_asked(plan: LabPlan, service: Service, found: Found, nginx: Nginx) -> bool:
+def _runs_as_asked(plan: LabPlan, place: Place, service: Service, found: Found, nginx: Nginx) -> bool:
     mine = found.of([service.name])
     if len(mine.masters) != 1 or mine.orphans:
         return False
@@ -250,13 +275,12 @@ def _runs_as_asked(plan: LabPlan, service: Service, found: Found, nginx: Nginx) 
         (status.state, status.directory, status.fingerprint) == (State.RUNNING, plan.directory, service.fingerprint)
         and record is not None
         and record.nginx == str(nginx)
+        and mine.masters[0].mark.runs_in(place)
         and log_writer(plan.directory, service.name) is not None
     )
 
 
 def _status_of(lab: str, master: Master) -> ServiceStatus:
-    import psutil
-
     state, fingerprint = State.EXITED, ""
     with contextlib.suppress(psutil.Error, OSError):
         state = State.PAUSED if master.process.status() == psutil.STATUS_STOPPED else State.RUNNING

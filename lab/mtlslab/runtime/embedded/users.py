@@ -1,8 +1,8 @@
 """Who nginx runs as. Root does not run it as root: what nginx needs is given to a user without rights.
 
 The whole nginx, its master too, runs as the owner of the server's key, as containers do. Its working directory is the
-workspace, which it may be in although the way there (``/root``, say) is closed to it: so root tells nginx relative
-paths. Nobody who is not root becomes anybody else.
+workspace, which it may be in although the way there (``/root``, say) is closed to it. Nobody who is not root becomes
+anybody else.
 """
 
 from __future__ import annotations
@@ -21,11 +21,15 @@ from typing import Any
 from mtlslab.errors import MachineError
 from mtlslab.plan.paths import SERVER_KEY
 from mtlslab.plan.services import LabPlan, Service
+from mtlslab.plan.shell import shell_line
 from mtlslab.runtime.embedded.marks import can_mark
+from mtlslab.runtime.embedded.place import Place
+from mtlslab.runtime.ports import listening
 from mtlslab.runtime.sudo import UNPRIVILEGED_ID, sudo_user
+from mtlslab.runtime.table import other_runtimes
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_PLAIN_USER = "Run mtlslab as an ordinary user, or in Docker: --runtime docker"
+_PLAIN_USER = f"Run mtlslab as an ordinary user, or in another runtime: {other_runtimes('embedded')}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +40,8 @@ class User:
     gid: int
 
 
-def nginx_user(directory: Path) -> User | None:
-    """Who runs the nginx of the workspace ``directory``; None for whoever we are, when that is not root.
+def nginx_user(place: Place) -> User | None:
+    """Who runs the nginx of a workspace; None for whoever we are, when that is not root.
 
     The owner of the server's key; where that is root or nobody in particular, the user who typed ``sudo``, else uid
     65532.
@@ -54,31 +58,30 @@ def nginx_user(directory: Path) -> User | None:
             why="it could not tell its processes from those of other users",
             hint=_PLAIN_USER,
         )
-    key = os.lstat(directory / SERVER_KEY)
+    key = os.lstat(place.path / SERVER_KEY)
     if key.st_uid not in (0, UNPRIVILEGED_ID):
         return User(key.st_uid, key.st_gid or key.st_uid)
     return User(*(sudo_user() or (UNPRIVILEGED_ID, UNPRIVILEGED_ID)))
 
 
-def let_in(user: User, directory: Path, say: Callable[[str], None]) -> None:
+def let_in(user: User, place: Place, say: Callable[[str], None]) -> None:
     """Let a user read what nginx must read in a workspace of root's: the directory itself and the server's key.
 
     Raises:
         OSError: it cannot be changed.
         MachineError: the workspace belongs to somebody else and is closed.
     """
-    with _opened(directory) as root:
-        info = os.fstat(root)
-        if not _may_search(user, info):
-            if info.st_uid != 0:
-                raise MachineError(
-                    f"{directory} is closed to the user with the uid {user.uid}, who runs nginx for root.",
-                    why="nginx does not run as root",
-                    hint=f"Open it: chmod o+x {directory}",
-                )
-            os.fchmod(root, stat.S_IMODE(info.st_mode) | stat.S_IXGRP | stat.S_IXOTH)
-            say(f"Opened {directory} for the user with the uid {user.uid}, who runs nginx for root (chmod o+x).")
-    with _opened((directory / SERVER_KEY).parent) as certificates:
+    info = os.fstat(place.descriptor)
+    if not _may_search(user, info):
+        if info.st_uid != 0:
+            raise MachineError(
+                f"{place.directory} is closed to the user with the uid {user.uid}, who runs nginx for root.",
+                why="nginx does not run as root",
+                hint=f"Open it: {shell_line(['chmod', 'o+x', place.directory])}",
+            )
+        os.fchmod(place.descriptor, stat.S_IMODE(info.st_mode) | stat.S_IXGRP | stat.S_IXOTH)
+        say(f"Opened {place.directory} for the user with the uid {user.uid}, who runs nginx for root (chmod o+x).")
+    with _opened((place.path / SERVER_KEY).parent) as certificates:
         _give(Path(SERVER_KEY).name, certificates, user)
 
 
@@ -101,9 +104,9 @@ def own_directory(path: Path, user: User | None) -> None:
                 os.chown(entry.name, user.uid, user.gid, dir_fd=directory, follow_symlinks=False)
 
 
-def root_of(directory: Path, user: User | None) -> str:
-    """The workspace as nginx is told to find it from there."""
-    return "." if user else str(directory)
+def root_of(directory: Path) -> str:
+    """The workspace as nginx is told to find it: it works there, and no path leads it elsewhere later."""
+    return "." if can_mark() else str(directory)  # without marks, the title must tell where it works
 
 
 def start_as(
@@ -159,8 +162,6 @@ def low_port(plan: LabPlan, service: Service, user: User | None) -> Iterator[tup
     if user is None or service.port >= _first_free_port():
         yield ()
         return
-    from mtlslab.runtime.ports import listening
-
     with listening(plan.listen, service.port) as held:
         yield (held.fileno(),)
 

@@ -1,4 +1,7 @@
-"""A Docker Engine that answered, and its errors in words that help."""
+"""A Docker Engine that answered, and its errors in words that help.
+
+This loads the Docker SDK; whether anybody listens is found out before (:func:`mtlslab.runtime.engine.endpoint.knock`).
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,15 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from docker.api import APIClient
+from docker.errors import APIError, DockerException
+from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
 
 from mtlslab.errors import MachineError
 from mtlslab.runtime.engine.endpoint import CONNECT_SECONDS, WITHOUT_DOCKER, Endpoint, knock
-
-if TYPE_CHECKING:
-    from docker.api import APIClient
 
 CALL_SECONDS = 60.0
 
@@ -45,8 +50,8 @@ class Engine:
         return self.product.startswith("Podman")
 
     @property
-    def copies_files(self) -> bool:
-        """Whether it gets copies of a lab's files: it may not see this disk, or not as their owner does."""
+    def needs_copies(self) -> bool:
+        """Whether its containers need copies of files: it may not see this disk, or not as the files' owner does."""
         return self.endpoint.is_network or self.rootless
 
 
@@ -64,8 +69,6 @@ def connect(endpoint: Endpoint, timeout: float = CONNECT_SECONDS) -> Engine:
 
 @functools.cache
 def _connected(endpoint: Endpoint, timeout: float) -> Engine:
-    from docker.errors import DockerException
-
     try:
         api, answer = _open(endpoint, timeout)
     except DockerException as error:
@@ -96,10 +99,6 @@ def _is_rootless(api: APIClient, endpoint: Endpoint) -> bool:
 @contextlib.contextmanager
 def engine_errors(what: str) -> Iterator[None]:
     """Turn every error of the Docker SDK inside the block into a MachineError that says ``what`` failed."""
-    from docker.errors import APIError, DockerException
-    from requests.exceptions import RequestException
-    from urllib3.exceptions import HTTPError
-
     try:
         yield
     except APIError as error:
@@ -120,22 +119,21 @@ def status_code(error: Exception) -> int:
     return int(getattr(error, "status_code", None) or 0)
 
 
+class _Client(APIClient):
+    """Keeps the answer to the version call that the SDK makes anyway: a call less in every command."""
+
+    answer: dict[str, Any]
+
+    def version(self, api_version: bool = True) -> Any:
+        # This is the first call. From here on, REQUESTS_CA_BUNDLE does not override the CA of the engine, and
+        # HTTP_PROXY does not take its calls elsewhere.
+        self.trust_env = False
+        self.answer = super().version(api_version)
+        return self.answer
+
+
 def _open(endpoint: Endpoint, timeout: float) -> tuple[APIClient, dict[str, Any]]:
-    from docker.api import APIClient
-
-    class Client(APIClient):
-        """Keeps the answer to the version call that the SDK makes anyway: a call less in every command."""
-
-        answer: dict[str, Any]
-
-        def version(self, api_version: bool = True) -> Any:
-            # This is the first call. From here on, REQUESTS_CA_BUNDLE does not override the CA of the engine, and
-            # HTTP_PROXY does not take its calls elsewhere.
-            self.trust_env = False
-            self.answer = super().version(api_version)
-            return self.answer
-
-    api = Client(base_url=endpoint.url, tls=endpoint.tls or False, version="auto", timeout=timeout)  # type: ignore[arg-type]  # float seconds work
+    api = _Client(base_url=endpoint.url, tls=endpoint.tls or False, version="auto", timeout=timeout)  # type: ignore[arg-type]  # float seconds work
     api.timeout = CALL_SECONDS  # type: ignore[assignment]
     return api, api.answer
 

@@ -20,10 +20,11 @@ from urllib.parse import urlsplit
 from mtlslab.errors import MachineError
 from mtlslab.plan.shell import shell_line
 from mtlslab.runtime.programs import find_program
+from mtlslab.runtime.table import other_runtimes
 
 DEFAULT_URL = "npipe:////./pipe/docker_engine" if sys.platform == "win32" else "unix:///var/run/docker.sock"
 CONNECT_SECONDS = 2.0  # an engine answers in milliseconds; a dead address must not keep `--runtime auto` waiting
-WITHOUT_DOCKER = "or run without Docker: --runtime embedded"
+WITHOUT_DOCKER = f"or run without Docker: {other_runtimes('docker')}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +72,7 @@ def find_endpoint() -> Endpoint:
     """
     if os.environ.get("DOCKER_HOST"):
         return _from_environment()
-    configured = os.environ.get("DOCKER_CONTEXT") or _config_file().is_file()
+    configured = os.environ.get("DOCKER_CONTEXT") or os.path.isfile(_config_file())  # False where we may not look
     return _from_context() if configured else Endpoint(DEFAULT_URL)
 
 
@@ -134,7 +135,12 @@ def _from_context() -> Endpoint:
 
 
 def _config_file() -> Path:
-    return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
+    return Path(os.environ.get("DOCKER_CONFIG") or _home() / ".docker") / "config.json"
+
+
+def _home() -> Path:
+    # "~" where a user has neither HOME nor an entry, as in many containers: there is nothing to be found then.
+    return Path(os.path.expanduser("~"))
 
 
 def _parts(endpoint: Endpoint) -> Any:
@@ -203,7 +209,7 @@ def _other_socket() -> Path | None:
     """A socket of a rootless or desktop engine, which the docker command too uses only when told to."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     rootless = [Path(runtime) / "docker.sock", Path(runtime) / "podman/podman.sock"] if runtime else []
-    desktop = [Path.home() / ".docker/run/docker.sock", Path.home() / ".docker/desktop/docker.sock"]
+    desktop = [_home() / ".docker/run/docker.sock", _home() / ".docker/desktop/docker.sock"]
     for candidate in (*rootless, *desktop):
         with contextlib.suppress(OSError):
             if candidate.is_socket():

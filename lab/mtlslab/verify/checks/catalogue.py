@@ -6,14 +6,12 @@ version.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from collections.abc import Iterator
 
 from mtlslab.verify.checks import entries_crl, entries_doors, entries_tutorial
 from mtlslab.verify.checks import entries_faults as entries_zoo
 from mtlslab.verify.checks import entries_procedures as entries_trials
-from mtlslab.verify.checks.model import Check
+from mtlslab.verify.checks.model import Check, Entry
 
 
 @functools.cache
@@ -23,34 +21,34 @@ def catalogue(*, crl: bool = False) -> tuple[Check, ...]:
     Args:
         crl: whether the mTLS service is set up to check a revocation list.
     """
-    entries = (
+    return tuple(check for entry in entries(crl=crl) for check in entry.per_version())
+
+
+@functools.cache
+def entries(*, crl: bool = False) -> tuple[Entry, ...]:
+    """All entries, by category; an id occurs twice where TLS versions differ in more than their number.
+
+    Args:
+        crl: as for ``catalogue``.
+    """
+    found = (
         *entries_tutorial.ENTRIES,
         *entries_zoo.entries(crl=crl),
         *(entries_crl.ENTRIES if crl else ()),
         *entries_doors.ENTRIES,
         *entries_trials.ENTRIES,
     )
-    order = list(dict.fromkeys(entry.category for entry in entries))
-    grouped = sorted(entries, key=lambda entry: order.index(entry.category))
-    return tuple(check for entry in grouped for check in _per_version(entry))
+    order = list(dict.fromkeys(entry.category for entry in found))
+    return tuple(sorted(found, key=lambda entry: order.index(entry.category)))
 
 
-def families(*, crl: bool = False) -> dict[str, Check]:
-    """One check for every id without its version that there is with or without a revocation list.
+def families(*, crl: bool = False) -> dict[str, Entry]:
+    """Id -> the first entry of that id, of all that there are with or without a revocation list.
 
     Args:
-        crl: what is asked of the lab that is at hand; where the two differ, its check is taken.
+        crl: what is asked of the lab that is at hand; where the two differ, its entry is taken.
     """
-    found: dict[str, Check] = {}
-    for check in (*catalogue(crl=crl), *catalogue(crl=not crl)):
-        found.setdefault(check.family, check)
+    found: dict[str, Entry] = {}
+    for entry in (*entries(crl=crl), *entries(crl=not crl)):
+        found.setdefault(entry.id, entry)
     return found
-
-
-def _per_version(entry: Check) -> Iterator[Check]:
-    if not entry.versions:
-        yield entry
-    for version in entry.versions:
-        suffix = f".tls{version.replace('.', '')}"
-        depends = f"{entry.depends}{suffix}" if entry.depends else None
-        yield dataclasses.replace(entry, id=f"{entry.id}{suffix}", tls_version=version, depends=depends)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from mtlslab.verify.checks.model import CLIENT_SIDE, SMALL_SERVER, Check, Expectation, Outcome, Severity, Trust
+from mtlslab.pki.faults import Outcome, Severity
+from mtlslab.verify.checks.model import CLIENT_SIDE, SMALL_SERVER, Entry, Expectation, Trust
 
 _SERVED = Expectation(Outcome.SERVED)
 _GOOD_SERVER = "client-accepts-good-server"
@@ -27,9 +28,9 @@ def _client_check(
     *,
     rfc: str = "RFC 5280 section 6.1",
     sabotage: str = "",
-) -> Check:
+) -> Entry:
     """A check of the client with a small server; TLS versions do not differ in what they say about certificates."""
-    return Check(
+    return Entry(
         id=f"client-{what}",
         title=title,
         category=CLIENT_SIDE,
@@ -46,7 +47,7 @@ def _client_check(
     )
 
 
-ENTRIES: tuple[Check, ...] = (
+ENTRIES: tuple[Entry, ...] = (
     _client_check(
         "accepts-good-server",
         "a client accepts a server whose certificate is in order",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from mtlslab.pki.faults import Outcome
 from mtlslab.plan.services import MTLS_SERVICE
-from mtlslab.verify.checks.model import CRL_TRIAL, REVOCATION, Check, Expectation, Outcome
+from mtlslab.verify.checks.model import CRL_TRIAL, REVOCATION, Entry, Expectation
 
 ENTRIES = (
-    Check(
+    Entry(
         id="mtls-crl-is-current",
         title="the revocation list of the client CA is there and does not expire soon",
         category=REVOCATION,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from mtlslab.pki.faults import Outcome
 from mtlslab.plan.services import MTLS_SERVICE
-from mtlslab.verify.checks.model import Check, Expectation, Outcome, Trust
+from mtlslab.verify.checks.model import Entry, Expectation, Trust
 
 DOORS = "mTLS: no other door"
 
@@ -11,7 +12,7 @@ _CONTROL = "mtls-serves-client-certificate"
 _NO_CERTIFICATE = Expectation(Outcome.REFUSED_NO_CERTIFICATE)
 
 ENTRIES = (
-    Check(
+    Entry(
         id="mtls-refuses-no-certificate-by-other-name",
         title="the mTLS server asks for a certificate whatever name it is called by",
         category=DOORS,
@@ -28,7 +29,7 @@ ENTRIES = (
         sabotage="Name the server block localhost, and put one without ssl_verify_client before it.",
         trial="other-name",
     ),
-    Check(
+    Entry(
         id="mtls-refuses-no-certificate-by-address",
         title="the mTLS server asks for a certificate when it is called by its address",
         category=DOORS,
@@ -44,7 +45,7 @@ ENTRIES = (
         sabotage="Put a server block without ssl_verify_client before the other one.",
         trial="by-address",
     ),
-    Check(
+    Entry(
         id="mtls-refuses-client-of-server-ca",
         title="the mTLS server refuses a client certificate that the server CA issued",
         category=DOORS,
@@ -60,7 +61,7 @@ ENTRIES = (
         sabotage="Append certs/server-ca.crt to the file that ssl_client_certificate names.",
         trial="client-of-server-ca",
     ),
-    Check(
+    Entry(
         id="mtls-announces-client-ca",
         title="the mTLS server announces the client CA and no other",
         category=DOORS,
@@ -75,7 +76,7 @@ ENTRIES = (
         sabotage="Append any CA certificate to the file that ssl_client_certificate names.",
         trial="announced-authorities",
     ),
-    Check(
+    Entry(
         id="mtls-keys-are-private",
         title="the lab's private keys are readable by their owner only",
         category=DOORS,

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from mtlslab.pki.faults import FAULTS, Fault
-from mtlslab.pki.faults import Outcome as Foreseen
-from mtlslab.pki.faults import Severity as Weight
+from mtlslab.pki.faults import FAULTS, Fault, Outcome, Severity
 from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE
 from mtlslab.verify.checks.entries_tutorial import ENTRIES as TUTORIAL
-from mtlslab.verify.checks.model import (
-    REVOCATION,
-    SERVER_IDENTITY,
-    TLS_VERSIONS,
-    ZOO,
-    Check,
-    Expectation,
-    Outcome,
-    Severity,
-)
+from mtlslab.verify.checks.model import REVOCATION, SERVER_IDENTITY, TLS_VERSIONS, ZOO, Entry, Expectation
 
 # The same credentials where nobody asks for one; a handful is enough to make the point.
 _AT_THE_TLS_SERVER = ("other-ca", "self-signed", "expired", "corrupt-signature", "stolen-certificate")
@@ -27,13 +16,6 @@ REVOKED = "revoked"
 BY_INTERMEDIATE = "revoked-by-intermediate"
 _TAKEN_BACK = (REVOKED, BY_INTERMEDIATE)
 
-_OUTCOMES = {
-    Foreseen.SERVED: Outcome.SERVED,
-    Foreseen.NO_CERTIFICATE: Outcome.REFUSED_NO_CERTIFICATE,
-    Foreseen.CERTIFICATE_ERROR: Outcome.REFUSED_CERTIFICATE,
-    Foreseen.ALERT: Outcome.REFUSED_BY_ALERT,
-    Foreseen.LOCAL: Outcome.LOCAL,
-}
 _OFF = "ssl_verify_client off; in nginx-mtls/nginx.conf, then mtlslab reload."
 _LENIENT = "error_page 495 =200 /hello-world.txt; in nginx-mtls/nginx.conf, then mtlslab reload."
 _ONLY_ONE = 'if ($ssl_client_s_dn !~ "^CN=client,") { return 403; } in nginx-mtls/nginx.conf, then mtlslab reload.'
@@ -72,7 +54,7 @@ _CRL_HINT = (
 )
 
 
-def entries(*, crl: bool) -> tuple[Check, ...]:
+def entries(*, crl: bool) -> tuple[Entry, ...]:
     """One entry for each credential.
 
     Args:
@@ -86,8 +68,8 @@ def entries(*, crl: bool) -> tuple[Check, ...]:
     return controls + tuple(_entry(fault, version, crl=crl) for fault in faults for version in TLS_VERSIONS)
 
 
-def _control(fault: Fault) -> Check:
-    return Check(
+def _control(fault: Fault) -> Entry:
+    return Entry(
         id=f"tls-ignores-{fault.name}",
         title=f"the TLS server does not care: {fault.title}",
         category=SERVER_IDENTITY,
@@ -105,12 +87,12 @@ def _control(fault: Fault) -> Check:
     )
 
 
-def fault_of(check: Check) -> Fault | None:
+def fault_of(check: Entry) -> Fault | None:
     """What the zoo says about a check's credential; None for the lab's own client."""
     return FAULTS.get(check.credential or NO_CREDENTIAL)
 
 
-def _entry(fault: Fault, version: str, *, crl: bool) -> Check:
+def _entry(fault: Fault, version: str, *, crl: bool) -> Entry:
     expect = _expectation(fault, version, crl=crl)
     chapter = fault.build.__module__.rpartition(".")[2]
     hint, directive = _HINTS[chapter], _DIRECTIVES[chapter]
@@ -119,7 +101,7 @@ def _entry(fault: Fault, version: str, *, crl: bool) -> Check:
     why, sabotage = f"{fault.wrong} {fault.lesson}", _sabotage(fault, expect, chapter)
     if expect.by_design and expect.outcome is not Outcome.SERVED:
         hint, directive, why, sabotage = _CRL_HINT, "ssl_crl", f"{fault.wrong} {_CRL_WHY}", _CRL_SABOTAGE
-    return Check(
+    return Entry(
         id=_id(fault),
         title=f"{_subject(expect)}: {fault.title}",
         category=REVOCATION if fault.name in _TAKEN_BACK else ZOO,
@@ -139,7 +121,7 @@ def _entry(fault: Fault, version: str, *, crl: bool) -> Check:
 
 
 def _expectation(fault: Fault, version: str, *, crl: bool) -> Expectation:
-    outcome, *others = (_OUTCOMES[foreseen] for foreseen in fault.expected(f"TLSv{version}", crl=crl))
+    outcome, *others = fault.expected(f"TLSv{version}", crl=crl)
     if outcome is Outcome.REFUSED_BY_ALERT:
         # An alert may race with the end of the connection.
         may_serve = Outcome.SERVED in others
@@ -147,8 +129,8 @@ def _expectation(fault: Fault, version: str, *, crl: bool) -> Expectation:
     if outcome is Outcome.LOCAL:
         return Expectation(outcome)
     served = outcome is Outcome.SERVED
-    surprising = served and fault.severity is Weight.ADVISORY
-    missing_list = crl and fault.outcome is Foreseen.SERVED and not served and fault.name not in _TAKEN_BACK
+    surprising = served and fault.severity is Severity.ADVISORY
+    missing_list = crl and fault.outcome is Outcome.SERVED and not served and fault.name not in _TAKEN_BACK
     return Expectation(
         outcome,
         reason="" if served else fault.expected_reason(crl=crl),
@@ -160,16 +142,16 @@ def _expectation(fault: Fault, version: str, *, crl: bool) -> Expectation:
 
 def _only_advisory(fault: Fault) -> bool:
     """A refusal that depends on how the server's OpenSSL was built."""
-    return fault.severity is Weight.ADVISORY and fault.outcome is not Foreseen.SERVED
+    return fault.severity is Severity.ADVISORY and fault.outcome is not Outcome.SERVED
 
 
 def _id(fault: Fault) -> str:
     """The same whatever is configured: a check keeps its name when a revocation list changes the right answer."""
     if fault.load_fails_locally:
         return f"mtls-never-sees-{fault.name}"
-    if fault.outcome is not Foreseen.SERVED or fault.name in _TAKEN_BACK:
+    if fault.outcome is not Outcome.SERVED or fault.name in _TAKEN_BACK:
         return f"mtls-refuses-{fault.name}"
-    return f"mtls-{'accepts' if fault.severity is Weight.ADVISORY else 'serves'}-{fault.name}"
+    return f"mtls-{'accepts' if fault.severity is Severity.ADVISORY else 'serves'}-{fault.name}"
 
 
 def _subject(expect: Expectation) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
+from mtlslab.pki.faults import Outcome, Severity
 from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE
 from mtlslab.verify.checks import entries_client
-from mtlslab.verify.checks.model import CLIENT, CLIENT_SIDE, Check, Expectation, Outcome, Severity
+from mtlslab.verify.checks.model import CLIENT, CLIENT_SIDE, Entry, Expectation
 
 PROTOCOL = "The protocol: what the servers speak"
 RESUMPTION = "mTLS: resumed sessions"
@@ -45,7 +46,7 @@ _TLS = _Side("tls", "the TLS server", TLS_SERVICE, "tls-serves-with-ca", None)
 _MTLS = _Side("mtls", "the mTLS server", MTLS_SERVICE, "mtls-serves-client-certificate", CLIENT)
 
 
-def _both() -> Iterator[Check]:
+def _both() -> Iterator[Entry]:
     """The checks that ask the same of both services."""
     for side in (_TLS, _MTLS):
         yield from _trust_entries(side)
@@ -54,8 +55,8 @@ def _both() -> Iterator[Check]:
         yield from _alpn_entries(side)
 
 
-def _trust_entries(side: _Side) -> Iterator[Check]:
-    yield Check(
+def _trust_entries(side: _Side) -> Iterator[Entry]:
+    yield Entry(
         id=f"{side.prefix}-untrusted-with-client-ca",
         title=f"a client that takes the client CA for its trust anchor does not trust {side.name}",
         category=CLIENT_SIDE,
@@ -72,7 +73,7 @@ def _trust_entries(side: _Side) -> Iterator[Check]:
         directive="ssl_certificate",
         sabotage="Append certs/server-ca.crt to certs/client-ca.crt: the client then trusts both CAs.",
     )
-    yield Check(
+    yield Entry(
         id=f"{side.prefix}-untrusted-by-other-name",
         title=f"a client that calls {side.name} by another name does not trust it",
         category=CLIENT_SIDE,
@@ -90,9 +91,9 @@ def _trust_entries(side: _Side) -> Iterator[Check]:
     )
 
 
-def _first_word_entries(side: _Side) -> Iterator[Check]:
+def _first_word_entries(side: _Side) -> Iterator[Entry]:
     """What the server refuses at the first word, before it asks for a certificate."""
-    once = Check(
+    once = Entry(
         id=f"{side.prefix}-refuses-plain-http",
         title=f"{side.name} gives nothing to a client that speaks HTTP without TLS",
         category=PROTOCOL,
@@ -144,7 +145,7 @@ def _first_word_entries(side: _Side) -> Iterator[Check]:
     )
 
 
-def _old_version_entry(like: Check, side: _Side, version: str) -> Check:
+def _old_version_entry(like: Entry, side: _Side, version: str) -> Entry:
     return dataclasses.replace(
         like,
         id=f"{side.prefix}-refuses-tls{version.replace('.', '')}",
@@ -161,8 +162,8 @@ def _old_version_entry(like: Check, side: _Side, version: str) -> Check:
     )
 
 
-def _version_entries(side: _Side) -> Iterator[Check]:
-    yield Check(
+def _version_entries(side: _Side) -> Iterator[Entry]:
+    yield Entry(
         id=f"{side.prefix}-chooses-tls13",
         title=f"{side.name} chooses TLS 1.3 when the client speaks both",
         category=PROTOCOL,
@@ -180,7 +181,7 @@ def _version_entries(side: _Side) -> Iterator[Check]:
         sabotage="Set MaxProtocol = TLSv1.2 in the OpenSSL configuration that verify reads: its clients then no longer "
         "offer TLS 1.3 by themselves.",
     )
-    yield Check(
+    yield Entry(
         id=f"{side.prefix}-refuses-renegotiation",
         title=f"{side.name} refuses a second handshake within a connection",
         category=PROTOCOL,
@@ -200,8 +201,8 @@ def _version_entries(side: _Side) -> Iterator[Check]:
     )
 
 
-def _alpn_entries(side: _Side) -> Iterator[Check]:
-    chooses = Check(
+def _alpn_entries(side: _Side) -> Iterator[Entry]:
+    chooses = Entry(
         id=f"{side.prefix}-chooses-http11",
         title=f"{side.name} chooses HTTP/1.1 when the client offers HTTP/2 as well",
         category=PROTOCOL,
@@ -236,7 +237,7 @@ def _alpn_entries(side: _Side) -> Iterator[Check]:
 
 
 _RESUMPTION_ENTRIES = (
-    Check(
+    Entry(
         id="mtls-refuses-ticket-of-tls-server",
         title="a session of the TLS server opens nothing at the mTLS server",
         category=RESUMPTION,
@@ -251,7 +252,7 @@ _RESUMPTION_ENTRIES = (
         directive="ssl_verify_client, ssl_session_ticket_key, ssl_session_cache",
         sabotage=_MTLS.edit("ssl_verify_client optional;"),
     ),
-    Check(
+    Entry(
         id="mtls-resumes-client",
         title="the mTLS server still knows the client when its session is resumed",
         category=RESUMPTION,
@@ -268,7 +269,7 @@ _RESUMPTION_ENTRIES = (
         directive="ssl_verify_client, ssl_session_tickets, ssl_session_cache",
         sabotage=_MTLS.edit("ssl_verify_client off;"),
     ),
-    Check(
+    Entry(
         id="mtls-refuses-resumed-without-certificate",
         title="a session that was refused for want of a certificate is refused when resumed",
         category=RESUMPTION,
@@ -283,7 +284,7 @@ _RESUMPTION_ENTRIES = (
         directive="ssl_verify_client",
         sabotage=_MTLS.edit("ssl_verify_client optional;"),
     ),
-    Check(
+    Entry(
         id="mtls-refuses-resumed-expired",
         title="a session that was refused for an expired certificate is refused when resumed",
         category=RESUMPTION,
@@ -301,4 +302,4 @@ _RESUMPTION_ENTRIES = (
     ),
 )
 
-ENTRIES: tuple[Check, ...] = (*entries_client.ENTRIES, *_both(), *_RESUMPTION_ENTRIES)
+ENTRIES: tuple[Entry, ...] = (*entries_client.ENTRIES, *_both(), *_RESUMPTION_ENTRIES)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from mtlslab.pki.faults import Outcome
 from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE
 from mtlslab.verify.checks.model import (
     CLIENT,
     CLIENT_IDENTITY,
     REFUSED_CLIENTS,
     SERVER_IDENTITY,
-    Check,
+    Entry,
     Expectation,
-    Outcome,
     Trust,
 )
 
@@ -26,7 +26,7 @@ def _refused(reason: str) -> Expectation:
 
 
 ENTRIES = (
-    Check(
+    Entry(
         id="tls-serves-with-ca",
         title="the TLS server serves a client that trusts its CA",
         category=SERVER_IDENTITY,
@@ -41,7 +41,7 @@ ENTRIES = (
         directive="ssl_certificate, ssl_certificate_key, listen ... ssl",
         sabotage="ssl_protocols TLSv1.2; in nginx-tls/nginx.conf, then mtlslab reload.",
     ),
-    Check(
+    Entry(
         id="tls-untrusted-without-ca",
         title="a client that does not know the CA does not trust the TLS server",
         category=SERVER_IDENTITY,
@@ -56,7 +56,7 @@ ENTRIES = (
         directive="ssl_certificate",
         sabotage="Add certs/server-ca.crt to the CAs that your system trusts: every client then trusts the lab.",
     ),
-    Check(
+    Entry(
         id="tls-insecure-works",
         title="--insecure makes a client accept the TLS server unseen",
         category=SERVER_IDENTITY,
@@ -72,7 +72,7 @@ ENTRIES = (
         directive="none: this is the client's choice",
         sabotage="mtlslab down: --insecure skips the check of the server, not the server.",
     ),
-    Check(
+    Entry(
         id="tls-asks-for-no-certificate",
         title="the TLS server does not ask its clients for a certificate",
         category=SERVER_IDENTITY,
@@ -86,7 +86,7 @@ ENTRIES = (
         directive="ssl_verify_client (off unless it is set)",
         sabotage="ssl_verify_client optional_no_ca; in nginx-tls/nginx.conf, then mtlslab reload.",
     ),
-    Check(
+    Entry(
         id="tls-ignores-client-certificate",
         title="the TLS server serves a client with a certificate like any other",
         category=SERVER_IDENTITY,
@@ -102,7 +102,7 @@ ENTRIES = (
         sabotage="ssl_verify_client optional; ssl_client_certificate ../certs/server.crt; in nginx-tls/nginx.conf, "
         "then mtlslab reload.",
     ),
-    Check(
+    Entry(
         id="mtls-serves-client-certificate",
         title="the mTLS server serves a client with a certificate of the client CA",
         category=CLIENT_IDENTITY,
@@ -117,7 +117,7 @@ ENTRIES = (
         directive="ssl_client_certificate, ssl_verify_client",
         sabotage="ssl_client_certificate ../certs/server.crt; in nginx-mtls/nginx.conf, then mtlslab reload.",
     ),
-    Check(
+    Entry(
         id="mtls-asks-for-certificate",
         title="the mTLS server asks its clients for a certificate",
         category=CLIENT_IDENTITY,
@@ -133,7 +133,7 @@ ENTRIES = (
         directive="ssl_verify_client",
         sabotage="ssl_verify_client off; in nginx-mtls/nginx.conf, then mtlslab reload.",
     ),
-    Check(
+    Entry(
         id="mtls-identifies-client",
         title="the mTLS server knows which client it serves",
         category=CLIENT_IDENTITY,
@@ -150,7 +150,7 @@ ENTRIES = (
         directive="ssl_verify_client, add_header",
         sabotage="ssl_verify_client off; in nginx-mtls/nginx.conf, then mtlslab reload.",
     ),
-    Check(
+    Entry(
         id="mtls-untrusted-without-ca",
         title="a client that does not know the CA does not trust the mTLS server",
         category=CLIENT_IDENTITY,
@@ -166,7 +166,7 @@ ENTRIES = (
         directive="ssl_certificate",
         sabotage="Add certs/server-ca.crt to the CAs that your system trusts.",
     ),
-    Check(
+    Entry(
         id="mtls-insecure-with-certificate",
         title="the mTLS server serves the right client even if that client uses --insecure",
         category=CLIENT_IDENTITY,
@@ -182,7 +182,7 @@ ENTRIES = (
         directive="ssl_verify_client",
         sabotage="ssl_verify_client off; in nginx-mtls/nginx.conf, then mtlslab reload.",
     ),
-    Check(
+    Entry(
         id="mtls-refuses-no-certificate",
         title="the mTLS server refuses a client without a certificate",
         category=REFUSED_CLIENTS,
@@ -196,7 +196,7 @@ ENTRIES = (
         directive="ssl_verify_client",
         sabotage="ssl_verify_client optional; in nginx-mtls/nginx.conf, then mtlslab reload.",
     ),
-    Check(
+    Entry(
         id="mtls-refuses-no-certificate-insecure",
         title="--insecure does not get a client without a certificate in",
         category=REFUSED_CLIENTS,
@@ -210,7 +210,7 @@ ENTRIES = (
         directive="ssl_verify_client",
         sabotage="ssl_verify_client optional; in nginx-mtls/nginx.conf, then mtlslab reload.",
     ),
-    Check(
+    Entry(
         id="mtls-refuses-other-ca",
         title="the mTLS server refuses a certificate of another CA",
         category=REFUSED_CLIENTS,
@@ -226,7 +226,7 @@ ENTRIES = (
         directive="ssl_client_certificate, ssl_verify_client",
         sabotage="ssl_verify_client optional_no_ca; in nginx-mtls/nginx.conf, then mtlslab reload.",
     ),
-    Check(
+    Entry(
         id="mtls-refuses-self-signed",
         title="the mTLS server refuses a self-signed certificate",
         category=REFUSED_CLIENTS,
@@ -241,7 +241,7 @@ ENTRIES = (
         directive="ssl_client_certificate, ssl_verify_client",
         sabotage="ssl_verify_client optional_no_ca; in nginx-mtls/nginx.conf, then mtlslab reload.",
     ),
-    Check(
+    Entry(
         id="mtls-refuses-expired",
         title="the mTLS server refuses an expired certificate",
         category=REFUSED_CLIENTS,
@@ -256,7 +256,7 @@ ENTRIES = (
         directive="ssl_verify_client",
         sabotage="error_page 495 =200 /hello-world.txt; in nginx-mtls/nginx.conf, then mtlslab reload.",
     ),
-    Check(
+    Entry(
         id="mtls-refuses-eku-server-auth",
         title="the mTLS server refuses a certificate that is for servers only",
         category=REFUSED_CLIENTS,

@@ -6,17 +6,9 @@ import dataclasses
 import re
 from typing import Any
 
+from mtlslab.pki.faults import Outcome, Severity
 from mtlslab.probe.model import Observation, Phase, Side
-from mtlslab.verify.checks.model import (
-    PAGES,
-    REFUSED_BY_SERVER,
-    REFUSED_STATUS,
-    Check,
-    Expectation,
-    Outcome,
-    Result,
-    Severity,
-)
+from mtlslab.verify.checks.model import PAGES, REFUSED_BY_SERVER, REFUSED_STATUS, Check, Expectation, Result
 
 _FAILED = "FAILED:"
 VERIFY_HEADER = "x-ssl-client-verify"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
+
+from mtlslab.pki.faults import Outcome, Severity
 
 TLS_VERSIONS = ("1.2", "1.3")
 CLIENT = "client"
@@ -20,21 +23,6 @@ SMALL_SERVER = "mtlslab-serve"
 """The service of checks that ask none of the lab's: a server of verify's own, for one connection."""
 PROBE = "probe"
 CRL_TRIAL = "crl"
-
-
-class Outcome(StrEnum):
-    """The class of an observation: how the attempt ended, told so that two attempts can be compared."""
-
-    SERVED = "served"
-    REFUSED_NO_CERTIFICATE = "refused-no-certificate"
-    REFUSED_CERTIFICATE = "refused-certificate"
-    CLIENT_REFUSES_SERVER = "client-refuses-server"
-    OTHER_STATUS = "other-status"
-    REFUSED_BY_ALERT = "refused-by-alert"
-    CLOSED = "closed"
-    NOT_TLS = "not-tls"
-    LOCAL = "local"
-    UNREACHABLE = "unreachable"
 
 
 REFUSED_BY_SERVER = (
@@ -60,13 +48,6 @@ class Result(StrEnum):
     WARN = "warn"
     SKIP = "skip"
     INCONCLUSIVE = "inconclusive"
-
-
-class Severity(StrEnum):
-    """Whether a check that does not hold makes the lab wrong, or is a lesson to show."""
-
-    REQUIRED = "required"
-    ADVISORY = "advisory"
 
 
 class Trust(StrEnum):
@@ -121,11 +102,11 @@ class Expectation:
 
 
 @dataclasses.dataclass(frozen=True)
-class Check:
-    """One fact about the lab. Everything about it stands in its entry of the catalogue.
+class Fact:
+    """One fact about the lab, the attempt that shows it, and what there is to say about it.
 
     Attributes:
-        id: stable name in kebab case, with ``.tls12`` or ``.tls13`` where it holds per TLS version.
+        id: stable name in kebab case.
         title: the fact, as a sentence in the indicative without its full stop.
         category: heading of its group.
         service: the service that is asked.
@@ -135,15 +116,12 @@ class Check:
         credential: name of the client's credential; None for a client without one.
         weak: whether the credential is too weak for a client that is not told to load it.
         trust: whom the client trusts.
-        tls_version: the only version offered; None offers all.
-        depends: id of the positive control, without which this check would say nothing.
+        depends: id of the positive control, without which this would say nothing.
         severity: required or advisory.
         rfc: the sections that say so, for whoever wants to read on.
         directive: the nginx directives that decide it.
-        sabotage: what to change in order to see the check fail.
+        sabotage: what to change in order to see it fail.
         trial: the procedure that is followed, by its name in ``mtlslab.verify.procedures.TRIALS``.
-        versions: in an entry of the catalogue, the TLS versions that it becomes a check for, with ``depends`` on the
-            control of the same version; empty for one check that offers what ``tls_version`` says.
     """
 
     id: str
@@ -156,16 +134,49 @@ class Check:
     credential: str | None = None
     weak: bool = False
     trust: Trust = Trust.SERVER_CA
-    tls_version: str | None = None
     depends: str | None = None
     severity: Severity = Severity.REQUIRED
     rfc: str = ""
     directive: str = ""
     sabotage: str = ""
     trial: str = PROBE
-    versions: tuple[str, ...] = TLS_VERSIONS
+
+
+@dataclasses.dataclass(frozen=True)
+class Check(Fact):
+    """A fact on one TLS version, or on whatever version client and server agree on: what is run and reported.
+
+    Attributes:
+        id: the entry's, with ``.tls12`` or ``.tls13`` where it holds per TLS version; ``depends`` likewise.
+        tls_version: the only version offered; None offers all.
+    """
+
+    tls_version: str | None = None
 
     @property
     def family(self) -> str:
-        """The id without the TLS version."""
+        """The id without the TLS version: the entry's."""
         return self.id.partition(".")[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry(Fact):
+    """A fact as it stands in the catalogue, once for all TLS versions.
+
+    Attributes:
+        versions: the TLS versions that it becomes a check for; empty for one check that offers all.
+    """
+
+    versions: tuple[str, ...] = TLS_VERSIONS
+
+    def per_version(self) -> Iterator[Check]:
+        """The checks: one for each TLS version, depending on the control of the same version."""
+        for version in self.versions or (None,):
+            yield self.check(version)
+
+    def check(self, version: str | None = None) -> Check:
+        """The check on one TLS version; None for one that offers all."""
+        suffix = f".tls{version.replace('.', '')}" if version else ""
+        told = {field.name: getattr(self, field.name) for field in dataclasses.fields(Fact)}
+        depends = f"{self.depends}{suffix}" if self.depends else None
+        return Check(**{**told, "id": f"{self.id}{suffix}", "depends": depends}, tls_version=version)

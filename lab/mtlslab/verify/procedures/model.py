@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mtlslab.pki.faults import Severity
 from mtlslab.probe.model import Attempt, Observation
 from mtlslab.verify.checks.judge import Verdict
-from mtlslab.verify.checks.model import Check, Result, Severity
+from mtlslab.verify.checks.model import Check, Result
 from mtlslab.verify.context import Probe, VerifyContext
 
 

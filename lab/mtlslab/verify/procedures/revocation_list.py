@@ -11,13 +11,12 @@ from mtlslab.verify.checks.judge import Verdict
 from mtlslab.verify.checks.model import Check, Result
 from mtlslab.verify.context import Probe, VerifyContext
 from mtlslab.verify.procedures.model import TrialResult
+from mtlslab.workspace.directory import Workspace
+from mtlslab.workspace.revocation import crl_state
 
 
 def look_at_list(context: VerifyContext, _check: Check, attempt: Attempt, _probe: Probe) -> TrialResult:
     """Read the list and its dates; no connection is made."""
-    from mtlslab.workspace.directory import Workspace
-    from mtlslab.workspace.revocation import crl_state
-
     try:
         state = crl_state(Workspace(context.directory), datetime.datetime.now(datetime.UTC))
     except LabError as error:

@@ -18,10 +18,11 @@ from mtlslab.probe.attempt import attempt
 from mtlslab.probe.model import Attempt, Observation
 from mtlslab.runtime.base import Runtime
 from mtlslab.runtime.choose import Runtimes
+from mtlslab.runtime.table import other_runtimes
 from mtlslab.verify.checks import Result
 from mtlslab.verify.proof.mutants import MUTANTS, Mutant
 from mtlslab.verify.proof.twins import StoppedError, Twin, make_twin, running
-from mtlslab.verify.report import Report
+from mtlslab.verify.report import VerifyReport
 from mtlslab.verify.run import make_context
 from mtlslab.verify.runner import run_checks
 from mtlslab.workspace.directory import TWINS_DIRECTORY, Workspace
@@ -40,7 +41,7 @@ CONTROLS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class TwinResult:
     """What the checks made of one twin.
 
     Attributes:
@@ -68,17 +69,17 @@ class Proof:
 
     lab: str
     runtime: str
-    trials: tuple[Outcome, ...]
+    twins: tuple[TwinResult, ...]
 
     @property
-    def mutants(self) -> tuple[Outcome, ...]:
+    def mutants(self) -> tuple[TwinResult, ...]:
         """The sabotaged twins."""
-        return tuple(trial for trial in self.trials if not trial.control)
+        return tuple(twin for twin in self.twins if not twin.control)
 
     @property
-    def survivors(self) -> tuple[Outcome, ...]:
+    def survivors(self) -> tuple[TwinResult, ...]:
         """The sabotaged twins that no check caught."""
-        return tuple(trial for trial in self.mutants if not trial.good)
+        return tuple(twin for twin in self.mutants if not twin.good)
 
     @property
     def score(self) -> float:
@@ -88,7 +89,7 @@ class Proof:
     @property
     def exit_code(self) -> ExitCode:
         """Inconclusive when a faithful twin is not green (then nothing is proved), else whether all were caught."""
-        if not self.mutants or any(trial.control and not trial.good for trial in self.trials):
+        if not self.mutants or any(twin.control and not twin.good for twin in self.twins):
             return ExitCode.INCONCLUSIVE
         return ExitCode.CHECK_FAILED if self.survivors else ExitCode.OK
 
@@ -101,12 +102,16 @@ class Proof:
             "success": self.exit_code is ExitCode.OK,
             "exit_code": int(self.exit_code),
             "score": round(self.score, 4),
-            "twins": [{**dataclasses.asdict(trial), "good": trial.good} for trial in self.trials],
+            "twins": [{**dataclasses.asdict(twin), "good": twin.good} for twin in self.twins],
         }
 
 
 def prove(
-    target: Target, runtime: Runtime, names: Iterable[str] = (), *, observer: Callable[[Outcome], None] = lambda _: None
+    target: Target,
+    runtime: Runtime,
+    names: Iterable[str] = (),
+    *,
+    observer: Callable[[TwinResult], None] = lambda _: None,
 ) -> Proof:
     """Run the checks on sabotaged twins of a lab, which itself is left alone.
 
@@ -132,21 +137,21 @@ def prove(
         # Twins are our own, but their image is the one that the lab names.
         require_trust(workspace, record, refuse, lambda _: None, command="up")
 
-        def trial_of(mutant: Mutant) -> Outcome:
-            trial = _trial(workspace, spec, mutant, runtime, record.image or spec.image, stop)
-            observer(trial)
-            return trial
+        def result_of(mutant: Mutant) -> TwinResult:
+            result = _result_of_twin(workspace, spec, mutant, runtime, record.image or spec.image, stop)
+            observer(result)
+            return result
 
         # Issued once for the lab: a twin has no keys but the server's.
         with issued(workspace) as issue:
             issue(list(FAULTS))
         with worker_pool(SIDE_BY_SIDE) as pool:
             try:
-                trials = tuple(pool.map(trial_of, (*CONTROLS, *chosen)))
+                results = tuple(pool.map(result_of, (*CONTROLS, *chosen)))
             except BaseException:
                 stop.set()
                 raise
-    return Proof(spec.name, runtime.name, trials)
+    return Proof(spec.name, runtime.name, results)
 
 
 def _require_here(runtime: Runtime) -> None:
@@ -154,7 +159,7 @@ def _require_here(runtime: Runtime) -> None:
         raise MachineError(
             "The twins of a proof cannot be reached on another machine.",
             why="they let strangers in, so they listen on that machine's loopback address only",
-            hint="Type the command there, or start the lab without Docker: mtlslab up --runtime embedded",
+            hint=f"Type the command there, or use another runtime: mtlslab up {other_runtimes(runtime.name)}",
         )
 
 
@@ -164,7 +169,7 @@ def _no_twins_left(workspace: Workspace) -> Iterator[None]:
 
     To be called under the lock: a proof that is still at work holds it.
     """
-    end_twins(workspace, Runtimes(workspace.directory).all(""))
+    end_twins(workspace, Runtimes(workspace.directory).reachable())
     try:
         yield
     finally:
@@ -179,9 +184,9 @@ def _chosen(names: Iterable[str]) -> tuple[Mutant, ...]:
     return tuple(mutant for name, mutant in MUTANTS.items() if not names or name in set(names))
 
 
-def _trial(
+def _result_of_twin(
     workspace: Workspace, spec: LabSpec, mutant: Mutant, runtime: Runtime, image: str, stop: threading.Event
-) -> Outcome:
+) -> TwinResult:
     now = datetime.datetime.now(datetime.UTC)
     try:
         twin = make_twin(workspace, spec, mutant.name, crl=mutant.crl, now=now)
@@ -195,10 +200,10 @@ def _trial(
     control = mutant in CONTROLS
     # A faithful twin must be green in every respect: what could not be told there proves nothing elsewhere either.
     unsure = tuple(f.id for f in report.findings if f.result in (Result.INCONCLUSIVE, Result.SKIP)) if control else ()
-    return Outcome(mutant.name, mutant.title, control, caught + unsure, len(report.findings))
+    return TwinResult(mutant.name, mutant.title, control, caught + unsure, len(report.findings))
 
 
-def _checked(twin: Twin, runtime: Runtime, stop: threading.Event) -> Report:
+def _checked(twin: Twin, runtime: Runtime, stop: threading.Event) -> VerifyReport:
     spec, workspace = twin.spec, twin.workspace
     context = make_context(Target(spec.name, workspace, workspace.record()), spec, runtime.name)
     context = dataclasses.replace(context, lab_directory=twin.lab.directory)

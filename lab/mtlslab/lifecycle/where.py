@@ -1,0 +1,66 @@
+"""Where a lab runs: the question that all commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mtlslab.errors import LabNotFoundError, MachineError
+from mtlslab.plan.shell import shell_line
+from mtlslab.runtime.base import Runtime, ServiceStatus
+from mtlslab.runtime.choose import Runtimes
+from mtlslab.workspace.directory import Workspace
+from mtlslab.workspace.target import Target
+
+Say = Callable[[str], None]
+
+
+def recorded_runtime(target: Target) -> str:
+    """The runtime that lab.json names; empty when there is none."""
+    return target.record.runtime if target.record else ""
+
+
+def runtimes_of(target: Target, say: Say = lambda _: None) -> Runtimes:
+    """The runtimes for a lab; of a workspace that is not ours nothing is used."""
+    return Runtimes(None if target.not_ours else target.workspace.directory, say=say)
+
+
+def find_running(target: Target, runtimes: Runtimes) -> Runtime | None:
+    """The runtime in which something of a lab exists; None when there is none.
+
+    Raises:
+        SpecError, MachineError: see :meth:`mtlslab.runtime.choose.Runtimes.all`.
+    """
+    everywhere = runtimes.all(recorded_runtime(target))
+    return next((runtime for runtime in everywhere if runtime.status(target.name)), None)
+
+
+def running_runtime(target: Target) -> Runtime:
+    """The runtime in which something of a lab exists.
+
+    Raises:
+        LabNotFoundError: there is none.
+        SpecError, MachineError: see :meth:`mtlslab.runtime.choose.Runtimes.all`.
+    """
+    found = find_running(target, runtimes_of(target))
+    if found is None:
+        raise LabNotFoundError(f"Nothing runs of the lab {target.name!r}.", hint="Start it with: mtlslab up")
+    return found
+
+
+def refuse_foreign(name: str, directory: Path, running: tuple[ServiceStatus, ...]) -> None:
+    """Refuse when what runs belongs to another directory that still holds a lab: the two would share labels.
+
+    Raises:
+        MachineError: it does.
+    """
+    for item in running:
+        other = item.directory
+        if other is None or other == directory or not Workspace(other).exists():
+            continue
+        raise MachineError(
+            f"A lab called {name!r} already runs from {other}.",
+            why="a name belongs to one lab on this machine",
+            hint="Choose another with --name, or take that one down: "
+            + shell_line(["mtlslab", "down", "--dir", other]),
+        )

@@ -1,0 +1,44 @@
+"""The catalogue of checks, listed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from mtlslab.plan.visible import json_document
+from mtlslab.verify.checks import Check
+
+
+def render_text_list(checks: Sequence[Check]) -> str:
+    """The ids and facts of the catalogue, by category."""
+    width = max(len(check.id) for check in checks)
+    lines: list[str] = []
+    for category, members in groupby(checks, key=lambda check: check.category):
+        lines += [*([""] if lines else []), category]
+        lines += [f"  {check.id:<{width}}  {check.title}" for check in members]
+    return "\n".join(lines) + "\n"
+
+
+def render_json_list(checks: Sequence[Check]) -> str:
+    """All that stands about each check, for programs."""
+    return json_document([_listed(check) for check in checks]) + "\n"
+
+
+def _listed(check: Check) -> dict[str, object]:
+    return {
+        "id": check.id,
+        "title": check.title,
+        "category": check.category,
+        "service": check.service,
+        "severity": check.severity.value,
+        "tls_version": check.tls_version or "",
+        "credential": check.credential or "",
+        "trust": check.trust.value,
+        "depends": check.depends or "",
+        "expected": check.expect.to_mapping(),
+        "why": check.why,
+        "hint": check.hint,
+        "rfc": check.rfc,
+        "directive": check.directive,
+        "sabotage": check.sabotage,
+    }

@@ -1,0 +1,50 @@
+"""What a format has to know beside the value. Loads nothing: the table of formats needs it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mtlslab.verify.checks import Result
+    from mtlslab.verify.pictures import Picture
+
+# By the name of a result.
+_MARKS = {
+    "pass": ("✓", "ok  "),
+    "fail": ("✗", "FAIL"),
+    "warn": ("!", "warn"),
+    "skip": ("-", "skip"),
+    "inconclusive": ("?", "??  "),
+}
+_COLOURS = {"pass": "32", "fail": "1;31", "warn": "33", "skip": "2", "inconclusive": "1;35"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """What the stream can show, and how much is wanted.
+
+    Attributes:
+        colour: whether styles of a terminal may be used.
+        unicode: whether the stream can show more than ASCII.
+        verbose: whether the reason and the command of every check are wanted, not only of those that need a look.
+        pictures: records handshakes for a format that shows them.
+    """
+
+    colour: bool = False
+    unicode: bool = True
+    verbose: bool = False
+    pictures: Callable[[], Sequence[Picture]] = tuple
+
+    def paint(self, text: str, style: str) -> str:
+        """``text`` in a terminal style (the numbers of an SGR sequence), if there is colour."""
+        return f"\x1b[{style}m{text}\x1b[0m" if self.colour else text
+
+    def mark(self, result: Result) -> str:
+        """The mark of a result."""
+        return self.paint(_MARKS[result][0 if self.unicode else 1], _COLOURS[result])
+
+    def fitting(self, text: str) -> str:
+        """``text`` with a question mark for each character that the stream cannot show."""
+        return text if self.unicode else text.encode("ascii", "replace").decode()

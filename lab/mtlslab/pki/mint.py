@@ -1,0 +1,76 @@
+"""Credentials for clients of a CA that is not ours: good and broken ones, in memory, good for a short time only."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+
+from cryptography import x509
+
+from mtlslab import pki
+from mtlslab.pki.faults import build
+
+
+@dataclasses.dataclass(frozen=True)
+class ClientCa:
+    """What is known of the CA that a server trusts for its clients.
+
+    Attributes:
+        certificate: its certificate; None if it was not given.
+        key: the same with the private key; None if that was not given.
+    """
+
+    certificate: x509.Certificate | None = None
+    key: pki.Credential | None = None
+
+    @property
+    def subject(self) -> pki.Name | None:
+        """Its name; None if its certificate was not given."""
+        return self.certificate.subject if self.certificate else None
+
+
+class Mint:
+    """Makes credentials that live no longer than ``lifetime``.
+
+    Args:
+        now: the time (aware UTC).
+        lifetime: from now on.
+    """
+
+    def __init__(self, *, now: datetime.datetime, lifetime: datetime.timedelta) -> None:
+        self._now = now
+        self._lifetime = lifetime
+        self.unknown_ca = self.ca_named(pki.distinguished_name("nobody"))
+        """A CA that nobody trusts."""
+
+    def ca_named(self, subject: pki.Name) -> pki.Credential:
+        """A CA of this name, with a key of its own."""
+        first, last = self._now - pki.BACKDATED, self._now + self._lifetime
+        key = pki.new_key("ec-p256")
+        return pki.issue(subject, key, pki.ca_extensions(1), issuer=None, not_before=first, not_after=last)
+
+    def forged_ca(self, certificate: x509.Certificate) -> pki.Credential:
+        """A CA with the certificate of another, which is public, and a key of its own."""
+        return pki.Credential(certificate, self.unknown_ca.key)
+
+    def client(self, fault: str, ca: pki.Credential, *, imitated: bytes = b"") -> bytes:
+        """PEM of a client's chain and private key.
+
+        Args:
+            fault: what is wrong or odd about it, a key of ``FAULTS``.
+            ca: signs it, or is the one whose client it pretends to be.
+            imitated: PEM certificate of the right client, which one fault imitates; without it, any client's.
+
+        Raises:
+            MachineError: this machine's OpenSSL cannot make it.
+        """
+        right = _certificate(imitated)
+        files = build(fault, client_ca=ca, server=self.unknown_ca, now=self._now, lifetime=self._lifetime, client=right)
+        return (files.certificate or b"") + (files.key or b"")
+
+
+def _certificate(pem: bytes) -> x509.Certificate | None:
+    try:
+        return pki.load_certificates(pem)[0]
+    except ValueError:
+        return None
