@@ -12,6 +12,7 @@ A class is a fact about what went wrong; the words are in its fields. Only the c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 
@@ -33,16 +34,20 @@ class LabError(Exception):
 
     Args:
         what: one sentence, what went wrong.
-        why: the cause, in the words of the system that refused where there are any; may be empty.
+        why: the cause, in the words of the system that refused where there are any; may be empty. A text is one line,
+            whatever is in it: who means several gives them one by one.
         hint: what to type next; may be empty.
+
+    ``lines`` holds the lines of ``why``.
     """
 
     exit_code = ExitCode.ENVIRONMENT
 
-    def __init__(self, what: str, *, why: str = "", hint: str = "") -> None:
+    def __init__(self, what: str, *, why: str | Sequence[str] = "", hint: str = "") -> None:
         super().__init__(what)
         self.what = what
-        self.why = why
+        self.lines = (why,) if isinstance(why, str) else tuple(why)
+        self.why = "\n".join(self.lines)
         self.hint = hint
 
 
@@ -51,7 +56,9 @@ class SpecError(LabError):
 
     exit_code = ExitCode.USAGE
 
-    def __init__(self, what: str, *, problems: tuple[str, ...] = (), why: str = "", hint: str = "") -> None:
+    def __init__(
+        self, what: str, *, problems: tuple[str, ...] = (), why: str | Sequence[str] = "", hint: str = ""
+    ) -> None:
         super().__init__(what, why=why or "; ".join(problems), hint=hint)
         self.problems = problems
 

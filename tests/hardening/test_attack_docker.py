@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
+from docker.errors import APIError
 from mtlslab.errors import SpecError
 from mtlslab.plan.render import render_compose
 from mtlslab.plan.services import (
@@ -29,6 +30,7 @@ from mtlslab.plan.services import (
     with_fingerprints,
 )
 from mtlslab.plan.spec import make_spec
+from mtlslab.runtime.docker import image
 from mtlslab.runtime.docker.config import network_labels, volume_labels
 from mtlslab.runtime.docker.logs import count_lines_with
 from mtlslab.runtime.docker.runtime import DockerRuntime
@@ -354,3 +356,27 @@ def test_from_inside_a_container_holds_what_the_engine_was_told(engine: Any, pla
 def test_a_name_that_would_need_quoting_in_a_compose_file_is_refused(name: str) -> None:
     with pytest.raises(SpecError):
         make_spec({"name": name})
+
+
+def test_an_image_of_somebody_else_that_is_called_like_ours_is_not_run(
+    engine: Any, lab_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the wanted image is out of reach, only what was built here takes its place."""
+    monkeypatch.setattr(image, "FALLBACK", f"{lab_name}/nginx")
+    name = image.fallback_name()
+    assert name is not None
+    foreign = json.loads(
+        engine.api.import_image_from_data(b"\0" * 1024, repository=name.split(":")[0], tag=name.split(":")[1])
+    )
+    own = local_engine()
+    try:
+        assert image.find_fallback(own) is None
+        said: list[str] = []
+        chosen = image.choose_image(own, "127.0.0.1:1/x:1", pull="never", say=said.append)
+        assert chosen.id != foreign["status"]
+        assert "built from the embedded nginx" in said[-1]
+        assert image.find_fallback(own) == chosen
+    finally:
+        for one in (name, foreign["status"]):
+            with contextlib.suppress(APIError):
+                engine.images.remove(one, force=True)

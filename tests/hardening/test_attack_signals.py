@@ -39,6 +39,31 @@ def status_after(number: signal.Signals) -> int:
     return -number if number == signal.SIGKILL else 130
 
 
+# --- before anything is begun
+
+# Takes the place of `sitecustomize`: as soon as Python is about to read a module, the process gets a signal.
+AT_IMPORT = """
+import os, sys
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "MODULE":
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), NUMBER)
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("module", ["mtlslab.cli.main", "typer", "mtlslab.cli.border"])
+def test_a_command_that_is_ended_while_it_starts_says_nothing(
+    number: signal.Signals, module: str, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(AT_IMPORT.replace("MODULE", module).replace("NUMBER", str(int(number))))
+    path = os.pathsep.join([str(tmp_path), environment()["PYTHONPATH"]])
+    run = mtlslab("status", cwd=tmp_path, PYTHONPATH=path)
+    assert (run.code, run.out, run.err) == (-number, "", "")
+
+
 # --- the audit, which mints credentials with the user's own CA key
 
 

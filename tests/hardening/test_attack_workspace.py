@@ -447,11 +447,19 @@ def test_a_cloned_lab_is_not_reloaded_without_a_yes(cloned: Path, tmp_path: Path
     assert invoke("up", "--runtime", "embedded", "--dir", place).code == 0
     place.rename(tmp_path / "away")
     cloned.rename(place)
-    (place / "run").mkdir()
+    for name in ("run", "logs"):
+        (place / name).mkdir()
+        if os.geteuid() == 0:
+            os.chown(place / name, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
     run = invoke("reload", "--dir", place)
     assert (run.code, "--trust" in run.err, (tmp_path / "home/profile").exists()) == (2, True, False), run
-    assert invoke("reload", "--dir", place, MTLSLAB_TRUST="1").code == 0
-    assert (tmp_path / "home/profile").exists()
+    # What runs is the lab that was moved away: a yes to the clone does not have it take the clone's configuration.
+    run = invoke("reload", "--dir", place, MTLSLAB_TRUST="1")
+    assert (run.code, "runs from another directory" in run.err, (tmp_path / "home/profile").exists()) == (
+        3,
+        True,
+        False,
+    )
 
 
 def test_render_does_not_make_a_cloned_lab_trusted(cloned: Path) -> None:

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from mtlslab.pki.crl import read_crl
 from mtlslab.pki.describe import describe
 from mtlslab.pki.faults import FAULTS, Outcome
+from mtlslab.pki.faults.model import NGINX_ANSWERS
 from mtlslab.workspace.directory import Workspace
 
 from tests.support.cli import Run, mtlslab
@@ -206,7 +207,7 @@ def test_the_printed_command_shows_what_is_predicted(lab: Path, zoo: dict[str, d
         assert "HTTP/1.1" not in answer
     else:
         assert "refused: HTTP 400" in told["expect"]
-        assert str(fault.outcome)[4:] in told["expect"]
+        assert NGINX_ANSWERS[fault.outcome] in told["expect"]
         assert answer.startswith("HTTP/1.1 400")
     if "reason" in told:
         assert found

@@ -52,7 +52,7 @@ def test_the_wheel_offers_the_command_and_the_licence(built: Built) -> None:
     """One script, MIT, and the licence's text goes along."""
     entry_points = configparser.ConfigParser()
     entry_points.read_string(built.wheel_text("entry_points.txt"))
-    assert dict(entry_points["console_scripts"]) == {"mtlslab": "mtlslab.cli.main:main"}
+    assert dict(entry_points["console_scripts"]) == {"mtlslab": "mtlslab.__main__:main"}
     metadata = email.message_from_string(built.wheel_text("METADATA"))
     assert metadata["License-Expression"] == "MIT"
     assert built.wheel_text("licenses/LICENSE") == (ROOT / "LICENSE").read_text()

@@ -77,8 +77,8 @@ def _debug(ctx: Any) -> bool:
 
 def _ended(error: LabError) -> typer.Exit:
     say(f"Error: {error.what}")
-    if error.why:
-        say_lines(error.why.rstrip("\n"), indent="  ")
+    for line in filter(None, error.lines):
+        say(f"  {line.rstrip()}")
     if error.hint:
         say(f"  Hint: {error.hint}")
     return typer.Exit(error.exit_code)
@@ -87,7 +87,8 @@ def _ended(error: LabError) -> typer.Exit:
 def _bug(error: Exception, *, debug: bool) -> typer.Exit:
     say(f"Error: this is a bug in mtlslab: {type(error).__name__}: {error}")
     if debug:
-        say_lines(traceback.format_exc())
+        # Words of strangers stand in it, too: indented, none of its lines looks like one of ours.
+        say_lines(traceback.format_exc(), indent="    ")
     else:
         say("  Hint: run it again as: mtlslab --debug COMMAND ... and report what it prints.")
     return typer.Exit(BUG)

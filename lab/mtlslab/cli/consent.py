@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mtlslab.cli.terminal import ask, can_ask, say, say_lines
+from mtlslab.cli.terminal import ask, can_ask, say
 from mtlslab.errors import SpecError
 
 
@@ -17,7 +17,8 @@ def consent(given: bool) -> Callable[[SpecError], None]:
         if not can_ask():
             raise refusal
         say(refusal.what)
-        say_lines(refusal.why)
+        for line in refusal.lines:
+            say(line)
         if ask("Run it all the same? [y/N] ").lower() not in ("y", "yes"):
             raise SpecError("Nothing was run.", hint=refusal.hint)
 

@@ -16,7 +16,7 @@ from mtlslab.errors import ExitCode, SpecError
 from mtlslab.plan.shell import shell_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from mtlslab.pki.faults import Fault
     from mtlslab.workspace.issue import IssuedFault
@@ -211,8 +211,8 @@ def _revoked_note(*, revoked: bool, crl: bool) -> str:
 
 def _prediction(fault: Fault, *, crl: bool) -> Iterator[tuple[str, str]]:
     """What the mTLS service is expected to do, for both TLS versions at once where they agree."""
-    by_version = {version: sorted(map(str, fault.expected(version, crl=crl))) for version in _VERSIONS}
-    told = {version: _outcome_text(outcomes) for version, outcomes in by_version.items()}
+    by_version = {version: fault.answers(version, crl=crl) for version in _VERSIONS}
+    told = {version: _outcome_text(answers) for version, answers in by_version.items()}
     same = len(set(told.values())) == 1
     yield "expect", told["TLSv1.3"] if same else "; ".join(f"{version}: {text}" for version, text in told.items())
     if fault.reason:
@@ -221,9 +221,9 @@ def _prediction(fault: Fault, *, crl: bool) -> Iterator[tuple[str, str]]:
         yield "alert", fault.alert
 
 
-def _outcome_text(outcomes: list[str]) -> str:
+def _outcome_text(answers: Iterable[str]) -> str:
     words = {"200": "served (HTTP 200)", "alert": "refused: a TLS alert", "local": "never sent"}
-    return " or ".join(words.get(outcome, f"refused: HTTP {outcome}") for outcome in outcomes)
+    return " or ".join(words.get(answer, f"refused: HTTP {answer}") for answer in answers)
 
 
 def _fault_mapping(fault: Fault) -> dict[str, Any]:
@@ -236,8 +236,8 @@ def _fault_mapping(fault: Fault) -> dict[str, Any]:
         "rfc": fault.rfc,
         "verdict": fault.verdict,
         "severity": str(fault.severity),
-        "expected": {version: sorted(map(str, fault.expected(version))) for version in _VERSIONS},
-        "expected_with_crl": {version: sorted(map(str, fault.expected(version, crl=True))) for version in _VERSIONS},
+        "expected": {version: fault.answers(version) for version in _VERSIONS},
+        "expected_with_crl": {version: fault.answers(version, crl=True) for version in _VERSIONS},
         "reason_pattern": fault.expected_reason(),
         "reason_pattern_with_crl": fault.expected_reason(crl=True),
         "alert": fault.alert,

@@ -6,14 +6,16 @@ import errno
 import os
 from pathlib import Path
 
-from mtlslab.errors import MachineError, SpecError
+from mtlslab.errors import MachineError, NotOursError, SpecError
 from mtlslab.workspace.folder import open_folder
+
+_ANOTHER = "Name another --output-file."
 
 
 def write_report(path: Path, text: str) -> None:
     """Write all of a report, or nothing: a disk that is full leaves the report of an earlier run as it was.
 
-    A device or FIFO (``/dev/stdout``) is written to as it is.
+    A device or FIFO (``/dev/stdout``) is written to as it is. A link is followed, unless somebody else put it there.
 
     Raises:
         SpecError: it cannot be written there.
@@ -21,14 +23,30 @@ def write_report(path: Path, text: str) -> None:
     """
     content = text.encode("utf-8", errors="backslashreplace")
     try:
+        _require_no_foreign_link(path)
         if path.exists() and not path.is_file():
             path.write_bytes(content)
             return
-        place = path.resolve()  # a link stays a link
+        place = path.resolve() if path.is_symlink() else path.parent.resolve() / path.name  # a link stays a link
         with open_folder(place.parent) as folder:
             folder.write(place.name, content)
     except (OSError, RuntimeError, ValueError) as error:
         why = os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         kind = MachineError if full else SpecError
-        raise kind(f"Cannot write {path}.", why=why, hint="Name another --output-file.") from error
+        raise kind(f"Cannot write {path}.", why=why, hint=_ANOTHER) from error
+
+
+def _require_no_foreign_link(path: Path) -> None:
+    """Refuse a link that was put there by somebody who waits for a report in a directory like ``/tmp``.
+
+    Linux does so by itself (proc(5), protected_symlinks), but not everywhere, and not for a link that we read.
+
+    Raises:
+        NotOursError: the link is of somebody else.
+        OSError: the directory is not there.
+    """
+    if path.is_symlink():
+        owner, trusted = path.lstat().st_uid, (0, os.geteuid(), path.parent.stat().st_uid)
+        if owner not in trusted:
+            raise NotOursError(f"Cannot write {path}.", why="somebody else put a link there", hint=_ANOTHER)

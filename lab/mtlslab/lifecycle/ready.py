@@ -70,6 +70,6 @@ def _not_ready(plan: LabPlan, service: Service, runtime: Runtime, cause: str) ->
     words += [line.text for line in runtime.logs(plan.lab, service.name, tail=LAST_LINES)]
     return NotReadyError(
         f"The lab {plan.lab!r} did not get ready.",
-        why="\n".join(words),
+        why=words,
         hint="Read more with: mtlslab up --retain, then mtlslab logs",
     )

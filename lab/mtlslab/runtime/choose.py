@@ -110,7 +110,7 @@ class Runtimes:
             problems[_module(name).NEEDS] = found
         raise MachineError(
             f"Neither {' nor '.join(problems)} can be used.",
-            why="\n".join(error.what for error in problems.values()),
+            why=tuple(error.what for error in problems.values()),
             hint=" Or: ".join(error.hint for error in problems.values()),
         )
 

@@ -83,7 +83,7 @@ def _places() -> tuple[Path, ...]:
     places += [Path(runtime)] if os.path.isabs(runtime) else []
     # Without a home there is at least a place until the next start of the machine. It is never the current directory.
     temporary = (os.environ.get("TMPDIR", ""), "/tmp")  # noqa: S108  the directory in it is looked at before it is used
-    there = (path for path in temporary if os.path.isabs(path) and os.path.isdir(path))
+    there = [path for path in temporary if os.path.isabs(path) and os.path.isdir(path)][:1]
     return (*(place / "mtlslab" for place in places), *(Path(path, f"mtlslab-{os.geteuid()}") for path in there))
 
 

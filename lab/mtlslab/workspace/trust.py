@@ -60,7 +60,7 @@ def require_trust(workspace: Workspace, record: LabRecord, trusts: Trusts, say: 
     trusts(
         SpecError(
             f"The lab in {workspace.directory} was not made by this account: it came from elsewhere.",
-            why="\n".join(_description(workspace, record)),
+            why=tuple(_description(workspace, record)),
             hint=f"Look at these files. To run them all the same, once: {again}",
         )
     )

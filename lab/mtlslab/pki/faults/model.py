@@ -25,6 +25,16 @@ DAY = datetime.timedelta(days=1)
 LIFETIME = 30 * DAY
 
 
+# How nginx tells of each outcome that a fault can have: the HTTP status and what is wrong, or no answer at all.
+NGINX_ANSWERS = {
+    Outcome.SERVED: "200",
+    Outcome.REFUSED_NO_CERTIFICATE: "400 no certificate",
+    Outcome.REFUSED_CERTIFICATE: "400 certificate error",
+    Outcome.REFUSED_BY_ALERT: "alert",
+    Outcome.LOCAL: "local",
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class FaultFiles:
     """What a client is given.
@@ -254,6 +264,10 @@ class Fault:
             return (self.outcome_with_crl,)
         outcome = self.outcome_tls12 if tls_version == "TLSv1.2" and self.outcome_tls12 else self.outcome
         return (outcome, *(other for other in self.also if other is not outcome))
+
+    def answers(self, tls_version: str, *, crl: bool = False) -> tuple[str, ...]:
+        """The same as ``expected``, in the words of ``NGINX_ANSWERS``."""
+        return tuple(sorted(NGINX_ANSWERS[outcome] for outcome in self.expected(tls_version, crl=crl)))
 
     def expected_reason(self, *, crl: bool = False) -> str:
         """Regular expression for ``$ssl_client_verify``."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import requests
 
 FALLBACK = "mtlslab/nginx"
+LABEL_FALLBACK = "mtlslab.image"  # on what was built here: anybody's image may have such a name
 STALL_SECONDS = 15.0
 _SERVER_ERROR = 500
 # How a registry says no. Engines pass some of these on as status 500, like a registry that cannot be reached.
@@ -104,7 +105,7 @@ def find_image(engine: Engine, name: str) -> Image | None:
 
 def find_fallback(engine: Engine) -> Image | None:
     """The fallback image if it is present: the one of the installed embedded nginx, or any without that."""
-    images = engine.api.images(name=FALLBACK)
+    images = engine.api.images(name=FALLBACK, filters={"label": [LABEL_FALLBACK]})
     # Podman names images in full, with its own registry's or Docker's name before the plain one.
     tags = {tag[tag.find(FALLBACK) :]: image["Id"] for image in images for tag in image["RepoTags"] or ()}
     current = fallback_name()
@@ -135,6 +136,7 @@ def build_fallback(engine: Engine) -> Image:
         fileobj=build_context(binary.read_bytes()),
         custom_context=True,
         tag=name,
+        labels={LABEL_FALLBACK: name},
         rm=True,
         forcerm=True,
         decode=True,

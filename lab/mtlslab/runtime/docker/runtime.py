@@ -152,7 +152,7 @@ class DockerRuntime:
             if api.exec_inspect(test)["ExitCode"] != 0:
                 raise MachineError(
                     f"nginx refuses the configuration of {service.name}; the old one keeps running.",
-                    why=said,
+                    why=said.splitlines(),
                     hint=f"Correct {service.conf}, then: mtlslab reload",
                 )
             old = containers.serving_workers(self.engine, container)

@@ -171,7 +171,7 @@ def _not_started(launch: Launch, cause: str) -> MachineError:
     said = words(launch.log.lines() + launch.log.last())
     return MachineError(
         f"{launch.service.name} did not start: {cause}.",
-        why="\n".join(said[-LAST_LINES:]),
+        why=said[-LAST_LINES:],
         hint=f"See its configuration: {launch.service.conf} (mtlslab up --overwrite renders it anew)",
     )
 

@@ -96,6 +96,6 @@ def apply_configuration(service: Service, master: Master, place: Place) -> None:
 def _keeps_old(service: Service, said: list[str]) -> MachineError:
     return MachineError(
         f"nginx refuses the configuration of {service.name}; the old one keeps running.",
-        why="\n".join(said[-LAST_LINES:]) or f"it was not taken in {PATIENCE:.0f} seconds",
+        why=said[-LAST_LINES:] or f"it was not taken in {PATIENCE:.0f} seconds",
         hint=f"Mend {service.conf}, then: mtlslab reload",
     )

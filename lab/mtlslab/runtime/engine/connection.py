@@ -71,16 +71,19 @@ def connect(endpoint: Endpoint, timeout: float = CONNECT_SECONDS) -> Engine:
 def _connected(endpoint: Endpoint, timeout: float) -> Engine:
     try:
         api, answer = _open(endpoint, timeout)
+        component = (answer.get("Components") or [{}])[0].get("Name", "Engine")
     except DockerException as error:
         raise _no_engine(endpoint, str(error)) from error
-    component = (answer.get("Components") or [{}])[0].get("Name", "Engine")
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        # An answer, or the Docker configuration, is JSON of another shape than the SDK and we expect.
+        raise _no_engine(endpoint, f"{type(error).__name__}: {error}") from error
     return Engine(
         api=api,
         endpoint=endpoint,
-        product="Docker Engine" if component == "Engine" else component,
-        version=answer.get("Version", "of unknown version"),
-        os=answer.get("Os", ""),
-        arch=answer.get("Arch", ""),
+        product="Docker Engine" if component == "Engine" else str(component),
+        version=str(answer.get("Version", "of unknown version")),
+        os=str(answer.get("Os", "")),
+        arch=str(answer.get("Arch", "")),
         rootless=_is_rootless(api, endpoint),
     )
 

@@ -221,7 +221,7 @@ def _knock_tcp(endpoint: Endpoint, parts: Any, timeout: float) -> None:
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
         socket.create_connection((parts.hostname, port), timeout).close()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a name that cannot be one, such as "a..b"
         raise MachineError(
             f"Cannot reach Docker: nothing answers at {endpoint.origin}.",
             why=str(error),

@@ -7,7 +7,6 @@ import selectors
 import socket
 import ssl
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -42,31 +41,39 @@ class SmallServer:
             ) from error
         self.port: int = self._listener.getsockname()[1]
         self._stopped, self._stop = socket.socketpair()
-        self._thread = threading.Thread(target=self._serve, name="mtlslab-serve", daemon=True)
+        self._listener.setblocking(False)
+        self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(_AT_ONCE)]
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self._stop.send(b"!")
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
         for sock in (self._listener, self._stopped, self._stop):
             sock.close()
 
     def _serve(self) -> None:
-        with selectors.DefaultSelector() as selector, ThreadPoolExecutor(_AT_ONCE) as pool:
+        """Answer one client after the other, beside other threads that do so.
+
+        Whoever waits for his turn waits in the kernel's queue: silent clients take no memory and do not delay the end.
+        """
+        with selectors.DefaultSelector() as selector:
             selector.register(self._listener, selectors.EVENT_READ)
             selector.register(self._stopped, selectors.EVENT_READ)
             while all(key.fileobj is self._listener for key, _ in selector.select()):
-                with contextlib.suppress(OSError):  # the client may have gone again
-                    pool.submit(self._answer, self._listener.accept()[0])
+                with contextlib.suppress(OSError):  # another thread was faster, or the client has gone again
+                    self._answer(self._listener.accept()[0])
 
     def _answer(self, connection: socket.socket) -> None:
         # A client that does not like the certificate leaves in the middle of the handshake: that is the lesson.
-        with contextlib.suppress(OSError), connection:
+        # Of one that has gone before its handshake, ssl says ValueError.
+        with contextlib.suppress(OSError, ValueError), connection:
             connection.settimeout(_PATIENCE)
             with self._context.wrap_socket(connection, server_side=True) as tls:
                 if tls.recv(8192):

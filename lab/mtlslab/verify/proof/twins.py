@@ -159,6 +159,6 @@ def _wait_until_heard(plan: LabPlan, runtime: Runtime, stop: threading.Event) ->
                 raise StoppedError
             states = [item.state for item in runtime.status(plan.lab) if item.service == service.name]
             if time.monotonic() > deadline or State.RUNNING not in states:
-                words = "\n".join(line.text for line in runtime.logs(plan.lab, service.name, tail=LAST_LINES))
+                words = [line.text for line in runtime.logs(plan.lab, service.name, tail=LAST_LINES)]
                 raise NotReadyError(f"The twin {plan.lab!r} did not get ready.", why=words or "it says nothing")
             time.sleep(POLL_SECONDS)
