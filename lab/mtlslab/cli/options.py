@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +10,7 @@ import typer
 
 from mtlslab.cli.border import BUG
 from mtlslab.errors import ExitCode
+from mtlslab.plan.choices import one_of
 
 MEANINGS = {
     ExitCode.OK: "all good",
@@ -39,14 +40,14 @@ def output_option(formats: Mapping[str, object], **others: Mapping[str, object])
         others: parameter of a flag -> the formats of what the command shows with that flag.
     """
     further = (
-        f"; with --{name.strip('_')}: {in_words(table)}" for name, table in others.items() if [*table] != [*formats]
+        f"; with --{name.strip('_')}: {one_of(table)}" for name, table in others.items() if [*table] != [*formats]
     )
     return typer.Option(
         "-o",
         "--output",
         envvar="MTLSLAB_OUTPUT",
         autocompletion=_offering(formats, others),
-        help=f"{in_words(formats)}{''.join(further)}.",
+        help=f"{one_of(formats)}{''.join(further)}.",
     )
 
 
@@ -57,12 +58,6 @@ def _offering(
         return list(next((table for name, table in others.items() if ctx.params.get(name)), formats))
 
     return offered
-
-
-def in_words(choices: Iterable[str]) -> str:
-    """Choices as a sentence has them: "text, json or junit"."""
-    *others, last = choices
-    return f"{', '.join(others)} or {last}" if others else last
 
 
 Name = Annotated[
