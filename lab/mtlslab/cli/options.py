@@ -1,4 +1,4 @@
-"""Options that several commands share, each with its environment variable, and the tail of every command's help."""
+"""Options of several commands, with their environment variables, and the epilog of every command's help."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MEANINGS = {
 
 
 def epilog(examples: dict[str, str], *codes: ExitCode) -> str:
-    """The tail of a command's help: examples (command -> what it does) and the exit codes that it can end with."""
+    """The epilog of a command's help: examples (command -> its effect) and the exit codes that it can end with."""
     width = max(len(example) for example in examples)
     lines = ["\b", "Examples:", *(f"  {command:<{width}}  {text}" for command, text in examples.items()), "", "\b"]
     lines += ["Exit codes:", *(f"  {int(code):>3}  {MEANINGS[code]}" for code in (*codes, ExitCode.INTERRUPTED))]
@@ -33,11 +33,11 @@ def epilog(examples: dict[str, str], *codes: ExitCode) -> str:
 
 
 def output_option(formats: Mapping[str, object], **others: Mapping[str, object]) -> Any:
-    """The option ``-o``: what it takes, what the shell offers for it and its help are the keys of tables.
+    """The option ``-o``. The keys of the tables are its valid values, its shell completion and its help.
 
     Args:
-        formats: the formats of what the command shows.
-        others: parameter of a flag -> the formats of what the command shows with that flag.
+        formats: table of the command's formats.
+        others: parameter of a flag -> table of the formats with that flag.
     """
     further = (
         f"; with --{name.strip('_')}: {one_of(table)}" for name, table in others.items() if [*table] != [*formats]

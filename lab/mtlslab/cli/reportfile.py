@@ -1,4 +1,4 @@
-"""Writes a report where ``--output-file`` says."""
+"""Writes a report to the file of ``--output-file``."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from mtlslab.workspace.folder import open_folder
 
 
 def write_report(path: Path, text: str) -> None:
-    """Write all of a report, or nothing: a disk that is full leaves the report of an earlier run as it was.
+    """Write a report atomically: if the disk is full, the report of an earlier run stays as it was.
 
-    A device or FIFO (``/dev/stdout``) is written to as it is.
+    A device or FIFO (``/dev/stdout``) is written directly.
 
     Raises:
-        SpecError: it cannot be written there.
+        SpecError: the path cannot be written.
         MachineError: the disk is full.
     """
     content = text.encode("utf-8", errors="backslashreplace")
@@ -24,7 +24,7 @@ def write_report(path: Path, text: str) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(content)
             return
-        place = path.resolve()  # a link stays a link
+        place = path.resolve()  # a symbolic link is followed, not replaced
         with open_folder(place.parent) as folder:
             folder.write(place.name, content)
     except (OSError, RuntimeError, ValueError) as error:
