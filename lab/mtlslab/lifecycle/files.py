@@ -14,7 +14,7 @@ from mtlslab.plan.services import LabPlan, make_plan, with_fingerprints
 from mtlslab.plan.spec import LabSpec
 from mtlslab.runtime.sudo import UNPRIVILEGED_ID
 from mtlslab.workspace.directory import Workspace
-from mtlslab.workspace.issue import keep_specimen, retire
+from mtlslab.workspace.issue import keep_revoked_fault, retire
 from mtlslab.workspace.renewal import PKI_FILES, renew_pki
 from mtlslab.workspace.revocation import keep_crl
 
@@ -63,7 +63,7 @@ def _retire_client_ca(workspace: Workspace, say: Say) -> None:
 
 def _write_crl(workspace: Workspace, say: Say) -> None:
     keep_crl(workspace, now=datetime.datetime.now(datetime.UTC), say=say)
-    keep_specimen(workspace)
+    keep_revoked_fault(workspace)
 
 
 def write_files(
