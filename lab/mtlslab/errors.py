@@ -1,13 +1,13 @@
 """Every error that a user may meet, and the exit status each one ends with.
 
     LabError                    base; never raised itself
-    |- SpecError            2   an option, an environment variable or lab.json holds what it must not
-    |  `- NotOursError      2   a file or directory that somebody else made or may change
-    |- MachineError         3   the machine does not give what is needed: engine, image, port, permission
-    |- LabNotFoundError     4   there is no such lab, or nothing of it runs
+    |- SpecError            2   an option, an environment variable or lab.json has an invalid value
+    |  `- NotOursError      2   another user owns a file or directory of the lab, or may change it
+    |- MachineError         3   the machine lacks or refuses what the lab needs: engine, image, port, permission
+    |- LabNotFoundError     4   the lab does not exist, or none of its services runs
     `- NotReadyError        5   the services did not answer in time
 
-A class is a fact about what went wrong; the words are in its fields. Only the command line prints them.
+The class tells the kind of failure; the text is in the fields. Only the command line prints errors.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class ExitCode(IntEnum):
 
 
 class LabError(Exception):
-    """Something that the user can act on.
+    """A failure that the user can act on.
 
     Args:
-        what: one sentence, what went wrong.
-        why: the cause, in the words of the system that refused where there are any; may be empty. A text is one line,
-            whatever is in it: who means several gives them one by one.
+        what: one sentence: what went wrong.
+        why: the cause, as the failing system (kernel, engine, nginx) reports it where it does; may be empty. A text is
+            one line, whatever is in it: who means several gives them one by one.
         hint: what to type next; may be empty.
 
     ``lines`` holds the lines of ``why``.
@@ -52,7 +52,7 @@ class LabError(Exception):
 
 
 class SpecError(LabError):
-    """Bad input. ``problems`` holds all of them, so that one run tells everything that is wrong."""
+    """Invalid input. ``problems`` holds one sentence for each invalid value, so that one run reports all of them."""
 
     exit_code = ExitCode.USAGE
 
@@ -64,22 +64,22 @@ class SpecError(LabError):
 
 
 class NotOursError(SpecError):
-    """Somebody else made a file or directory of the lab, or may change it: nothing of it is used."""
+    """Another user owns a file or directory of the lab, or may change it. It is not used."""
 
 
 class MachineError(LabError):
-    """The machine does not give what the lab needs: engine, image, port, disk or permission."""
+    """The machine lacks or refuses what the lab needs: engine, image, port, disk or permission."""
 
     exit_code = ExitCode.ENVIRONMENT
 
 
 class LabNotFoundError(LabError):
-    """There is no such lab, or nothing of it runs."""
+    """The lab does not exist, or none of its services runs."""
 
     exit_code = ExitCode.NOT_FOUND
 
 
 class NotReadyError(LabError):
-    """The services did not finish a TLS handshake and answer HTTP in time."""
+    """A service did not finish a TLS handshake and answer an HTTP request in time."""
 
     exit_code = ExitCode.NOT_READY

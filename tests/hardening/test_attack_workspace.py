@@ -364,7 +364,7 @@ def test_a_disk_that_keeps_no_modes_is_seen_before_a_key_is_written(
         (disk_without_modes / name).mkdir()
     for words in (("up", *EMBEDDED), ("render", *EC)):
         run = invoke(*words, "--dir", disk_without_modes / "lab")
-        assert (run.code, "does not keep whose a file is" in run.err, "--dir ~/" in run.err) == (2, True, True), run
+        assert (run.code, "does not keep owners and modes" in run.err, "--dir ~/" in run.err) == (2, True, True), run
     left = [path.name for path in disk_without_modes.rglob("*")]
     assert left == list(there)
 
@@ -376,7 +376,7 @@ def test_a_lab_that_an_earlier_version_left_on_such_a_disk_is_told_the_same(disk
     lab.mkdir()
     (lab / "lab.json").write_text("{}")
     run = invoke("status", "--dir", lab)
-    assert (run.code, "does not keep whose a file is" in run.err, "chmod" in run.err) == (2, True, False), run
+    assert (run.code, "does not keep owners and modes" in run.err, "chmod" in run.err) == (2, True, False), run
     assert [path.name for path in lab.iterdir()] == ["lab.json"]
 
 

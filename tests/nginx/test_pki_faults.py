@@ -11,7 +11,7 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from mtlslab.pki import faults
 from mtlslab.pki.crl import issue_crl
 from mtlslab.pki.describe import describe
 from mtlslab.pki.faults import FAULTS, Fault, FaultFiles, Outcome, Severity
-from mtlslab.plan.spec import LabSpec
+from mtlslab.plan.spec import KEY_TYPES, LabSpec
 
 VERSIONS = ("TLSv1.2", "TLSv1.3")
 SPEC = LabSpec(key_type="ec-p256")
@@ -34,9 +34,10 @@ http {{
     ssl_certificate server.crt; ssl_certificate_key server.key; ssl_protocols TLSv1.2 TLSv1.3;
     ssl_client_certificate client-ca.crt; ssl_verify_client on; ssl_verify_depth 1;
     add_header X-Verify $ssl_client_verify always; add_header X-Serial $ssl_client_serial always;
-    add_header X-Fingerprint $ssl_client_fingerprint always;
+    add_header X-Fingerprint $ssl_client_fingerprint always; add_header X-Subject $ssl_client_s_dn always;
     server {{ listen 127.0.0.1:{plain} ssl; return 200 "hello"; }}
     server {{ listen 127.0.0.1:{crl} ssl; ssl_crl client-ca.crl; return 200 "hello"; }}
+    server {{ listen 127.0.0.1:{all_crls} ssl; ssl_crl all.crl; return 200 "hello"; }}
 }}
 """
 WEAK_OPENSSL = """
@@ -67,6 +68,7 @@ class Zoo:
     directory: Path
     plain_port: int
     crl_port: int
+    all_crls_port: int
     files: dict[str, FaultFiles]
 
     def ask(self, name: str, tls_version: str, *, crl: bool = False) -> Answer:
@@ -115,10 +117,10 @@ def zoo(nginx_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     yield from run_zoo(nginx_binary, tmp_path_factory.mktemp("zoo"))
 
 
-def run_zoo(nginx: Path, directory: Path) -> Iterator[Zoo]:
+def run_zoo(nginx: Path, directory: Path, spec: LabSpec = SPEC, names: Iterable[str] = FAULTS) -> Iterator[Zoo]:
     now = datetime.datetime.now(datetime.UTC)
-    made = pki.issue_pki(SPEC, now=now)
-    files = {name: faults.build(name, client_ca=made.client_ca, server=made.server, now=now) for name in FAULTS}
+    made = pki.issue_pki(spec, now=now)
+    files = {name: faults.build(name, client_ca=made.client_ca, server=made.server, now=now) for name in names}
     revoked = {one.revoke: now for one in files.values() if one.revoke is not None}
     contents = {
         "server-ca.crt": made.server_ca.certificate_pem(),
@@ -127,12 +129,13 @@ def run_zoo(nginx: Path, directory: Path) -> Iterator[Zoo]:
         "server.crt": made.server.certificate_pem(),
         "server.key": made.server.key_pem(),
     }
+    contents["all.crl"] = contents["client-ca.crl"] + b"".join(one.crl or b"" for one in files.values())
     good = FaultFiles(made.client.certificate_pem(), made.client.key_pem())
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        ports = first.getsockname()[1], second.getsockname()[1]
-    contents["nginx.conf"] = CONF.format(plain=ports[0], crl=ports[1]).encode()
+    with socket.socket() as first, socket.socket() as second, socket.socket() as third:
+        for free in (first, second, third):
+            free.bind(("127.0.0.1", 0))
+        ports = first.getsockname()[1], second.getsockname()[1], third.getsockname()[1]
+    contents["nginx.conf"] = CONF.format(plain=ports[0], crl=ports[1], all_crls=ports[2]).encode()
     for name, content in contents.items():
         (directory / name).write_bytes(content)
     with subprocess.Popen([nginx, "-p", f"{directory}/", "-c", "nginx.conf"], stderr=subprocess.PIPE) as process:
@@ -173,6 +176,59 @@ def test_nginx_does_what_the_zoo_predicts(zoo: Zoo, name: str, tls_version: str,
         assert re.search(fault.expected_reason(crl=crl), answer.reason), answer
     if answer.outcome is Outcome.REFUSED_BY_ALERT and "alert" in answer.error.lower():
         assert fault.alert.replace("_", " ") in answer.error.lower().replace("_", " "), answer
+
+
+# Those whose outcome may depend on the type of the client CA's key: its impostors, and signatures with another digest.
+OF_THE_KEY_TYPE = [
+    "other-ca",
+    "other-ca-with-root",
+    "other-ca-same-name",
+    "other-ca-same-name-without-aki",
+    "forged-authority-key-identifier",
+    "look-alike",
+    "corrupt-signature",
+    "sha1-signature",
+    "md5-signature",
+]
+
+
+@pytest.fixture(scope="session", params=KEY_TYPES)
+def zoo_of_key_type(
+    nginx_binary: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Zoo]:
+    """Those faults under a client CA with each type of key that a lab may have."""
+    directory = tmp_path_factory.mktemp("key-type")
+    yield from run_zoo(nginx_binary, directory, LabSpec(key_type=request.param), OF_THE_KEY_TYPE)
+
+
+@pytest.mark.parametrize("crl", [False, True], ids=["no-crl", "crl"])
+@pytest.mark.parametrize("name", OF_THE_KEY_TYPE)
+def test_the_prediction_holds_for_a_client_ca_of_every_key_type(zoo_of_key_type: Zoo, name: str, crl: bool) -> None:
+    """Outcome and reason are the same whatever key the lab's CA has."""
+    fault = FAULTS[name]
+    for version in VERSIONS:
+        answer = zoo_of_key_type.ask(name, version, crl=crl)
+        assert answer.outcome in fault.expected(version, crl=crl), answer
+        assert re.search(fault.expected_reason(crl=crl), answer.reason), answer
+
+
+@pytest.mark.parametrize("crl", [False, True], ids=["no-crl", "crl"])
+@pytest.mark.parametrize("name", ["forged-authority-key-identifier", "other-ca-same-name-without-aki"])
+def test_a_forger_fails_by_the_signature_and_by_nothing_else(zoo_of_key_type: Zoo, name: str, crl: bool) -> None:
+    """The first error that OpenSSL meets, and the last one, which nginx tells."""
+    told = {zoo_of_key_type.ask(name, version, crl=crl).reason for version in VERSIONS}
+    assert told == {"FAILED:certificate signature failure"}
+    assert first_error(zoo_of_key_type, name).endswith("certificate signature failure")
+
+
+def first_error(zoo: Zoo, name: str) -> str:
+    """What OpenSSL says at once about a leaf that the client CA is claimed to have issued."""
+    certificate = zoo.files[name].certificate
+    assert certificate
+    (zoo.directory / "forged.crt").write_bytes(certificate)
+    command = ["openssl", "verify", "-purpose", "sslclient", "-CAfile", "client-ca.crt", "forged.crt"]
+    told = subprocess.run(command, cwd=zoo.directory, capture_output=True, text=True, check=False).stderr
+    return next(line for line in told.splitlines() if line.startswith("error "))
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -244,6 +300,20 @@ ASKED_FOR = [
     "empty-subject",
     "two-common-names",
     "thousand-alternative-names",
+    "other-ca-with-root",
+    "other-ca-same-name-without-aki",
+    "look-alike",
+    "revoked-by-intermediate",
+    "key-usage-none",
+    "basic-constraints-none",
+    "intermediates-in-wrong-order",
+    "intermediate-without-basic-constraints",
+    "intermediate-eku-server-auth",
+    "chain-of-64-kib",
+    "name-constraints-violated-by-common-name",
+    "md5-signature",
+    "ec-brainpool",
+    "subject-with-control-characters",
 ]
 
 
@@ -331,6 +401,88 @@ def test_sha1_is_really_sha1_and_its_signature_is_good(key_type: str, tmp_path: 
     subprocess.run([*command, "-auth_level", "0", "leaf"], cwd=tmp_path, check=True, capture_output=True)
     refused = subprocess.run([*command, "-auth_level", "1", "leaf"], cwd=tmp_path, check=False, capture_output=True)
     assert b"too weak" in refused.stderr
+
+
+@pytest.mark.parametrize("key_type", ["rsa-2048", "ec-p256", "ed25519"])
+def test_md5_is_really_md5_and_its_signature_is_good(key_type: str, tmp_path: Path) -> None:
+    """Only the weak digest is wrong: OpenSSL verifies the chain once that is allowed."""
+    now = datetime.datetime.now(datetime.UTC)
+    ca = pki.issue_ca("ca", pki.new_key(key_type), now=now, days=9, path_length=1)
+    files = faults.build("md5-signature", client_ca=ca, server=ca, now=now)
+    assert files.certificate
+    assert pki.load_certificates(files.certificate)[0].signature_algorithm_oid.dotted_string == "1.2.840.113549.1.1.4"
+    (tmp_path / "ca").write_bytes(ca.certificate_pem())
+    (tmp_path / "leaf").write_bytes(files.certificate)
+    command = ["openssl", "verify", "-CAfile", "ca", "-untrusted", "leaf"]
+    subprocess.run([*command, "-auth_level", "0", "leaf"], cwd=tmp_path, check=True, capture_output=True)
+    refused = subprocess.run([*command, "-auth_level", "1", "leaf"], cwd=tmp_path, check=False, capture_output=True)
+    assert b"too weak" in refused.stderr
+
+
+def test_a_chain_of_64_kib_is_larger_than_that_and_below_the_limit_of_openssl(made: pki.Pki) -> None:
+    certificate = issue(made, "chain-of-64-kib").certificate
+    assert certificate
+    sent = [one.public_bytes(Encoding.DER) for one in pki.load_certificates(certificate)]
+    assert 64 * 1024 < sum(map(len, sent)) < 100 * 1024
+    assert max(map(len, sent)) < 64 * 1024
+
+
+def test_intermediates_in_the_wrong_order_do_not_certify_the_one_before(made: pki.Pki) -> None:
+    """Sorted, the same certificates are a chain."""
+    certificate = issue(made, "intermediates-in-wrong-order").certificate
+    assert certificate
+    leaf, root, middle = pki.load_certificates(certificate)
+    assert not pki.issued_by(leaf, root)
+    assert pki.issued_by(leaf, middle)
+    assert pki.issued_by(middle, root)
+
+
+def test_a_look_alike_has_subject_and_serial_of_the_client_and_nothing_else(made: pki.Pki) -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    client = made.client.certificate
+    files = faults.build("look-alike", client_ca=made.client_ca, server=made.server, now=now, client=client)
+    assert files.certificate
+    [alike] = pki.load_certificates(files.certificate)
+    assert (alike.subject, alike.serial_number) == (client.subject, client.serial_number)
+    assert alike.public_key() != client.public_key()
+    assert alike.issuer != client.issuer
+
+
+@pytest.mark.parametrize("tls_version", VERSIONS)
+def test_with_the_list_of_the_intermediate_the_leaf_is_refused_as_revoked(zoo: Zoo, tls_version: str) -> None:
+    """The server cannot know of the list until it stands in the file that ssl_crl names."""
+    files = zoo.files["revoked-by-intermediate"]
+    assert files.crl
+    without = attempt(zoo.directory, files, zoo.crl_port, tls_version, weak=False)
+    assert without.reason == "FAILED:unable to get certificate CRL"
+    answer = attempt(zoo.directory, files, zoo.all_crls_port, tls_version, weak=False)
+    assert answer.reason == "FAILED:certificate revoked"
+
+
+def test_control_characters_of_a_subject_reach_a_header_escaped(zoo: Zoo) -> None:
+    """The name adds no line to the answer."""
+    answer = zoo.ask("subject-with-control-characters", "TLSv1.3")
+    found = re.search(r"X-Subject: (.*)\r\n", answer.text)
+    assert found
+    assert found[1].startswith(r"CN=client\0D\0AX-Role: admin\00\,CN=admin")
+    assert not re.search("^X-Role:", answer.text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("key_type", [*KEY_TYPES, "rsa-1024", "rsa-4096", "ec-p521"])
+def test_an_impostor_signs_with_the_algorithm_of_the_client_ca(key_type: str) -> None:
+    """A signature of another algorithm would not be looked at. Of the size, nothing depends on it."""
+    now = datetime.datetime.now(datetime.UTC)
+    ca = pki.issue_ca("ca", pki.new_key(key_type), now=now, days=9)
+    good = pki.issue_client_leaf(ca, pki.new_key("ec-p256"), "good", now=now, days=9).certificate
+    for name in OF_THE_KEY_TYPE[:6]:
+        files = faults.build(name, client_ca=ca, server=ca, now=now)
+        assert files.certificate
+        forged = pki.load_certificates(files.certificate)[0]
+        assert not pki.issued_by(forged, ca.certificate)
+        family = re.compile("ecdsa|RSA|ed25519")
+        assert family.findall(forged.signature_algorithm_oid._name) == family.findall(
+            good.signature_algorithm_oid._name
+        )
 
 
 @pytest.mark.parametrize(("depth", "verdict"), [("1", 2), ("2", 0)])

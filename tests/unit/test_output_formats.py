@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from mtlslab import output
 from mtlslab.cli.main import app
-from mtlslab.cli.options import in_words
 from mtlslab.output import Look, Writer, render_report
+from mtlslab.plan.choices import one_of
 from mtlslab.verify.report import Report
 from typer.testing import CliRunner
 
@@ -59,7 +59,7 @@ def test_a_format_added_from_outside_is_offered_everywhere(command: str, monkeyp
     assert "counted" not in help_of(command)
     monkeypatch.setitem(TABLES[command], "counted", count)
     assert set(completed(f"mtlslab {command} -o ")) == {*before, "counted"}
-    assert in_words(TABLES[command]) in help_of(command)
+    assert one_of(TABLES[command]) in help_of(command)
     refused = invoke(*command.split(), *NEEDED[command], "-o", "nonsense")
     assert refused.code == 2
     assert f"Use one of: {', '.join(TABLES[command])}" in refused.err
@@ -105,4 +105,4 @@ def test_one_row_serves_verify_and_audit() -> None:
     ("choices", "words"), [(("a",), "a"), (("a", "b"), "a or b"), (("a", "b", "c"), "a, b or c")], ids=str
 )
 def test_choices_are_told_as_a_sentence_has_them(choices: Sequence[str], words: str) -> None:
-    assert in_words(choices) == words
+    assert one_of(choices) == words

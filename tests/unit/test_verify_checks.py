@@ -340,6 +340,37 @@ def test_a_server_that_is_stricter_than_nginx_by_design_passes(seen: Observation
     assert judge(by_design, seen).result is result
 
 
+@pytest.mark.parametrize("expected", [Outcome.REFUSED_BY_ALERT, Outcome.REFUSED_NO_CERTIFICATE])
+@pytest.mark.parametrize(("verify", "result"), [("SUCCESS", Result.PASS), ("NONE", Result.FAIL)])
+def test_who_may_be_served_or_refused_is_served_only_if_verified(
+    expected: Outcome, verify: str, result: Result
+) -> None:
+    """A server that looks at no certificate serves it too, and that is still wrong."""
+    either = check(Expectation(expected, reason="NONE|SUCCESS", also=(Outcome.SERVED,), identified=True))
+    assert judge(either, answer(200, verify=verify)).result is result
+    refused = {
+        Outcome.REFUSED_BY_ALERT: ended(Phase.READ, Side.PEER, alert="NONE", alert_from=Side.PEER),
+        Outcome.REFUSED_NO_CERTIFICATE: answer(400, NO_CERTIFICATE, verify="NONE"),
+    }
+    assert judge(either, refused[expected]).result is Result.PASS
+
+
+def test_what_may_be_served_or_refused_says_so_and_is_not_told_to_be_verified_when_refused() -> None:
+    found = [item for item in catalogue() if item.credential == "ec-brainpool"]
+    assert [item.title.partition(":")[0] for item in found] == ["the mTLS server may serve or refuse"] * 2
+    assert all(Outcome.SERVED in item.expect.also and item.severity is Severity.ADVISORY for item in found)
+    assert all("client_verify" not in item.expect.to_mapping() for item in found)
+
+
+def test_a_leaf_that_its_intermediate_revoked_must_be_refused_once_there_is_a_list() -> None:
+    """Without one, nobody can know; with one, serving it would mean that the list of the CA in between is not asked."""
+    without, with_list = ([item for item in checks if item.credential == "revoked-by-intermediate"] for checks in BOTH)
+    assert all(item.expect.by_design and item.severity is Severity.ADVISORY for item in without)
+    for item in with_list:
+        assert (item.expect.outcome, item.severity) == (Outcome.REFUSED_CERTIFICATE, Severity.REQUIRED)
+        assert not item.expect.by_design
+
+
 def test_another_right_outcome_is_right() -> None:
     either = check(Expectation(Outcome.REFUSED_BY_ALERT, also=(Outcome.CLOSED,), reason="decrypt_error"))
     refused = ended(Phase.READ, Side.PEER, alert="decrypt_error", alert_from=Side.PEER)

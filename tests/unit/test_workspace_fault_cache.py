@@ -9,10 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
+from mtlslab import pki
+from mtlslab.errors import MachineError
 from mtlslab.lifecycle.asked import UpOptions
 from mtlslab.lifecycle.render import write_lab
+from mtlslab.pki import faults
 from mtlslab.pki.crl import issue_crl
-from mtlslab.plan.paths import CLIENT_CA, CRL
+from mtlslab.pki.faults import FAULTS, FaultFiles
+from mtlslab.pki.faults.model import Parts
+from mtlslab.plan.paths import CLIENT_CA, CLIENT_CERT, CRL
 from mtlslab.verify.checks import Result, catalogue
 from mtlslab.verify.context import VerifyContext
 from mtlslab.verify.report import Finding
@@ -52,6 +58,45 @@ def test_what_is_slow_to_make_is_there_when_it_is_asked_for(workspace: Workspace
         assert workspace.read("certs/faults/expired.key")
         ready("rsa-4096")
         assert workspace.read("certs/faults/rsa-4096.key")
+
+
+def test_what_this_machine_cannot_make_fails_alone_and_when_it_is_asked_for(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A policy that leaves a digest or a curve out is no reason to know nothing about all others."""
+
+    def unsupported(_parts: Parts) -> FaultFiles:
+        raise UnsupportedAlgorithm("md5 is not supported")
+
+    broken = {name: dataclasses.replace(FAULTS[name], build=unsupported) for name in ("md5-signature", "ec-brainpool")}
+    monkeypatch.setattr(faults, "FAULTS", {**FAULTS, **broken})
+    with issued(workspace) as issue_now:
+        ready = issue_now([*broken, *NAMES])
+        for name in NAMES:
+            ready(name)
+        for name in broken:
+            with pytest.raises(MachineError) as caught:
+                ready(name)
+            assert caught.value.why == "md5 is not supported"
+    assert not workspace.read("certs/faults/ec-brainpool.crt")
+    assert workspace.read("certs/faults/expired.crt")
+    note = workspace.read(NOTE)
+    assert note
+    assert set(json.loads(note)["credentials"]) == set(NAMES)
+
+
+def test_the_look_alike_imitates_the_labs_client(workspace: Workspace) -> None:
+    alike = pki.load_certificates(issue(workspace, ["look-alike"])["look-alike"] or b"")[0]
+    client = pki.load_certificates(workspace.read(CLIENT_CERT) or b"")[0]
+    assert (alike.serial_number, alike.subject) == (client.serial_number, client.subject)
+
+
+def test_a_list_that_is_gone_is_issued_again_with_its_credential(workspace: Workspace) -> None:
+    name = "revoked-by-intermediate"
+    before = issue(workspace, [name])
+    workspace.remove([f"certs/faults/{name}.crl"])
+    assert issue(workspace, [name]) != before
+    assert workspace.read(f"certs/faults/{name}.crl")
 
 
 def test_what_is_true_for_a_moment_only_is_issued_each_time(workspace: Workspace) -> None:

@@ -133,7 +133,7 @@ class _Audit:
     def _zoo_found(self, versions: Sequence[str], right: Mapping[str, Observation]) -> list[AuditFinding]:
         if not versions:  # without the positive control, refusals of the CA's own certificates say nothing
             return []
-        zoo = self._forge.zoo()
+        zoo = self._forge.zoo(self._right_client)
         minted = self._request.credential is None
         return self._meet([one for one in zoo if not (minted and one.name == "another-client")], versions, right, {})
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 
 from mtlslab import pki
+from mtlslab.errors import MachineError
 from mtlslab.pki.faults import FAULTS, Fault, Outcome, Severity
 from mtlslab.pki.mint import ClientCa, Mint
 from mtlslab.probe.model import KeyFiles
@@ -60,22 +61,34 @@ BASIC = (NO_CERTIFICATE, "self-signed", "other-ca", "other-ca-same-name", "forge
 # on the limits of a server's library rather than on what it checks.
 _LEFT_OUT = (
     "revoked",
+    "revoked-by-intermediate",
     "server-certificate",
     "mismatched-key",
     "chain-too-long",
+    "chain-of-64-kib",
     "ec-secp256k1",
+    "ec-brainpool",
     "oversized-certificate",
 )
-# Where servers differ from nginx and OpenSSL without being wrong: to Go, "any" purpose is a purpose, and a client's
-# key usage is nobody's business.
-_MATTER_OF_TASTE = ("eku-any", "key-usage-without-digital-signature")
+# Where servers differ from nginx and OpenSSL without being wrong: to Go, "any" purpose is a purpose, a client's key
+# usage is nobody's business, and a common name is no DNS name; RFC 5280 knows no purpose of a CA.
+_MATTER_OF_TASTE = (
+    "eku-any",
+    "key-usage-without-digital-signature",
+    "name-constraints-violated-by-common-name",
+    "intermediate-eku-server-auth",
+)
 _NEEDS_NAME = "a CA name: the server announces none, and no --client-ca-cert is given"
+_CANNOT_BE_MADE = "an OpenSSL of this program's that can make such a certificate"
 _NEEDS_CERTIFICATE = "the client CA's certificate: --client-ca-cert"
 _TITLES = {
     NO_CERTIFICATE: "a client without a certificate",
     "self-signed": "a self-signed certificate",
     "other-ca": "a certificate of an unknown CA",
+    "other-ca-with-root": "a certificate of an unknown CA, its root sent along",
     "other-ca-same-name": "a certificate of an unknown CA that bears the client CA's name",
+    "other-ca-same-name-without-aki": "a certificate of an unknown CA with the client CA's name and no key identifier",
+    "look-alike": "a certificate of an unknown CA with the right client's subject and serial number",
     "forged-authority-key-identifier": "a certificate that forges the client CA's name and key identifier",
 }
 
@@ -106,21 +119,33 @@ class Forge:
         """
         return tuple(self._basic(name, announced) for name in BASIC)
 
-    def zoo(self) -> tuple[Stranger, ...]:
-        """The rest of the zoo, issued by the real client CA; empty without its key."""
+    def zoo(self, right_client: KeyFiles | None = None) -> tuple[Stranger, ...]:
+        """The rest of the zoo, issued by the real client CA; empty without its key.
+
+        Args:
+            right_client: the client that one of them imitates.
+        """
         if self._ca.key is None:
             return ()
+        client = _certificate_of(right_client)
         names = [name for name in FAULTS if name not in BASIC and name not in _LEFT_OUT]
-        return tuple(self._stranger(FAULTS[name], self._client(name, self._ca.key)) for name in names)
+        return tuple(self._minted(FAULTS[name], self._ca.key, client) for name in names)
+
+    def _minted(self, fault: Fault, ca: pki.Credential, client: bytes) -> Stranger:
+        try:
+            return self._stranger(fault, self._client(fault.name, ca, client))
+        except MachineError:
+            return self._stranger(fault, None, missing=_CANNOT_BE_MADE)
 
     def _basic(self, name: str, announced: tuple[pki.Name, ...]) -> Stranger:
-        fault, ca, missing = FAULTS[name], self._mint.unknown_ca, ""
-        if name == "other-ca-same-name":
-            subject = next(iter(announced), None) if self._ca.subject is None else self._ca.subject
+        fault, missing = FAULTS[name], ""
+        certificate = self._ca.certificate
+        ca = self._mint.forged_ca(certificate) if certificate else self._mint.unknown_ca
+        if name == "other-ca-same-name" and certificate is None:
+            subject = next(iter(announced), None)
             ca, missing = (ca, _NEEDS_NAME) if subject is None else (self._mint.ca_named(subject), "")
-        if name == "forged-authority-key-identifier":
-            certificate = self._ca.certificate
-            ca, missing = (self._mint.forged_ca(certificate), "") if certificate else (ca, _NEEDS_CERTIFICATE)
+        if name == "forged-authority-key-identifier" and certificate is None:
+            missing = _NEEDS_CERTIFICATE
         if missing or name == NO_CERTIFICATE:
             return self._stranger(fault, None, missing=missing)
         return self._stranger(fault, self._client(name, ca))
@@ -141,9 +166,16 @@ class Forge:
             missing=missing,
         )
 
-    def _client(self, fault: str, ca: pki.Credential) -> KeyFiles:
-        file = self._keep(self._mint.client(fault, ca))
+    def _client(self, fault: str, ca: pki.Credential, imitated: bytes = b"") -> KeyFiles:
+        file = self._keep(self._mint.client(fault, ca, imitated=imitated))
         return KeyFiles(file, file)
+
+
+def _certificate_of(client: KeyFiles | None) -> bytes:
+    try:
+        return client.certificate.read_bytes() if client else b""
+    except OSError:  # the attempts with it tell so
+        return b""
 
 
 @contextlib.contextmanager

@@ -1,1 +1,1 @@
-"""What a lesson needs: pages about checks, recipes for other people's clients."""
+"""Teaching material: pages about checks, and recipes for common TLS clients."""

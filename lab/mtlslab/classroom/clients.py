@@ -1,7 +1,7 @@
-"""Recipes for real clients: how curl, Java, a browser and others reach the lab, with and without the certificate.
+"""Recipes for common clients: how curl, Java, a browser and others reach the lab, with and without a certificate.
 
-A recipe is one Markdown document, ``templates/clients/NAME.md.j2``, filled in for a lab: a title, then sections, in
-them prose and fenced code that can be pasted as it is. The tests run the code of every recipe that says so.
+A recipe is a Markdown document, rendered for a lab from ``templates/clients/NAME.md.j2``: a title, then sections of
+prose and fenced code that can be pasted as it is. The tests run the code of every recipe that is marked as tested.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 @dataclasses.dataclass(frozen=True)
 class Client:
-    """A client that there is a recipe for; ``tested`` says that the recipe's code is run by the tests."""
+    """A client that has a recipe; ``tested``: the tests run the code of the recipe."""
 
     name: str
     title: str
@@ -48,7 +48,7 @@ CLIENTS = (
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """A piece of a section: code in a language (``sh``, ``powershell``), or prose, whose language is empty."""
+    """A part of a section: code in a language (``sh``, ``powershell``), or prose if ``language`` is empty."""
 
     language: str
     text: str
@@ -56,7 +56,7 @@ class Block:
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A part of a recipe under its heading; the first one, with the recipe's title, says where to type."""
+    """A part of a recipe under a heading. The first has the recipe's title and names the directory for the code."""
 
     title: str
     blocks: tuple[Block, ...]
@@ -76,7 +76,7 @@ class Recipe:
 
     @property
     def sections(self) -> tuple[Section, ...]:
-        """The same, taken apart."""
+        """The recipe, parsed into sections."""
         heads_and_bodies = re.split(r"^##? (.+)\n", self.text, flags=re.MULTILINE)[1:]
         pairs = zip(heads_and_bodies[::2], heads_and_bodies[1::2], strict=True)
         return tuple(Section(title, tuple(_blocks(body))) for title, body in pairs)
@@ -103,14 +103,14 @@ def find_client(name: str) -> Client:
 
 
 def make_recipe(client: Client, spec: LabSpec, place: str) -> Recipe:
-    """The recipe for a client, filled in for a lab.
+    """Render the recipe of a client for a lab.
 
     Args:
         client: one of ``CLIENTS``.
-        spec: the lab.
-        place: its workspace, as the reader would type it.
+        spec: settings of the lab.
+        place: path of the workspace, as the reader would type it.
     """
-    # Where the lab listens on one other address only, localhost does not lead to it; the certificate names both.
+    # A lab that listens on another address only cannot be reached as localhost. The certificate contains both names.
     host = "localhost" if spec.listen in _LOOPBACK_OR_ALL else spec.listen
     authority = f"{_bracketed(host)}:{spec.mtls_port}"
     text = template(f"clients/{client.name}.md.j2").render(

@@ -1,4 +1,4 @@
-"""What a check is about, for a student: told from the catalogue and the zoo, without a lab and without a network."""
+"""Pages that explain a check to a student, made from the catalogue and the faults. No lab or network is needed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mtlslab.verify.runner import make_attempt
 from mtlslab.workspace.target import Target
 
 SCHEMA = "mtlslab.explain/1"
-NO_CREDENTIAL = "none"  # of the zoo
+NO_CREDENTIAL = "none"  # the fault that is a client without a certificate
 
 _SERVERS = {
     TLS_SERVICE: "the TLS server (nginx-tls)",
@@ -55,22 +55,22 @@ _ENDINGS = {
 
 @dataclasses.dataclass(frozen=True)
 class Page:
-    """One page.
+    """A page about one check.
 
     Attributes:
         id: the check's id without the TLS version.
-        title: the fact that it states.
+        title: the fact that the check states.
         severity: required or advisory.
         tried: what the client does.
-        happens: what must come of it, in words.
-        why: the lesson.
-        rfc: sections to read.
-        directive: what decides it in nginx.
-        hint: where to look when it does not hold.
-        sabotage: what to change in order to see it fail.
-        prepare: the command that issues the credential; empty where none is needed.
-        command: the command that shows it, as arguments, to be run inside the workspace.
-        run: the command that makes the check.
+        happens: the expected result, in words.
+        why: the reason, and the lesson.
+        rfc: RFC sections to read.
+        directive: the nginx directive that decides the result.
+        hint: what to look at if the check fails.
+        sabotage: what to change to make the check fail.
+        prepare: the command that issues the credential, as arguments; empty if none is needed.
+        command: the command that shows the result, as arguments, to be run inside the workspace.
+        run: the command that runs the check, as arguments.
     """
 
     id: str
@@ -94,14 +94,14 @@ class Page:
 
 
 def explain(name: str, target: Target | None = None) -> Page:
-    """The page about a check or a credential of the zoo.
+    """Make the page about a check or a fault.
 
     Args:
-        name: an id, with or without its TLS version, or the name of a fault.
-        target: the lab whose ports the command has; without one, or where there is no lab, the default ports.
+        name: id of a check, with or without its TLS version, or name of a fault.
+        target: the lab whose ports the command uses; None, or a directory without a lab, gives the default ports.
 
     Raises:
-        SpecError: there is no such page; the hint names those that look like it.
+        SpecError: there is no such page; the hint suggests similar names.
     """
     context = _context(target)
     entries = families(crl=context.crl)
@@ -115,7 +115,7 @@ def explain(name: str, target: Target | None = None) -> Page:
 
 
 def page_of(entry: Entry, context: VerifyContext) -> Page:
-    """The page about one check, on whatever TLS version, with commands for the lab in ``context``."""
+    """Make the page about a check, for all its TLS versions, with commands for the lab in ``context``."""
     return Page(
         id=entry.id,
         title=entry.title,
@@ -134,7 +134,7 @@ def page_of(entry: Entry, context: VerifyContext) -> Page:
 
 
 def _entry_of_fault(name: str, entries: dict[str, Entry]) -> Entry | None:
-    """The entry that is about a credential of the zoo: the mTLS server's verdict comes first."""
+    """The entry that presents a fault to the mTLS server; None if there is none."""
     if name not in FAULTS:
         return None
     wanted = None if name == NO_CREDENTIAL else name
@@ -169,6 +169,8 @@ def _happens(entry: Entry) -> str:
     story = _ENDINGS[expect.outcome]
     if expect.outcome in (Outcome.REFUSED_CERTIFICATE, Outcome.REFUSED_BY_ALERT) and expect.reason:
         story += f" Here it says, or something like it: {expect.reason.replace('|', ' / ')}."
+    if Outcome.SERVED in expect.also:
+        story += " A server may serve this client as well, provided that it has verified the certificate."
     if expect.by_design:
         story += " That is what nginx does by design, so the check warns instead of failing (--strict makes it fail)."
     return story
@@ -176,14 +178,14 @@ def _happens(entry: Entry) -> str:
 
 def _prepare(entry: Entry) -> tuple[str, ...]:
     if entry.trial == CLIENT_OF_SERVER_CA:
-        return ("mtlslab", "verify", "--only", entry.id)  # the trial itself issues the credential
+        return ("mtlslab", "verify", "--only", entry.id)  # the procedure itself issues the credential
     if entry.credential in (None, CLIENT):
         return ()
     return ("mtlslab", "certs", "issue", "--fault", str(entry.credential))
 
 
 def _command(entry: Entry, context: VerifyContext) -> tuple[str, ...]:
-    # A plain attempt shows the same on each version; other procedures, and their files, may be about one of them.
+    # A plain attempt gives the same result on each TLS version; a procedure, and its files, may be about one version.
     version = entry.versions[-1] if entry.trial != PROBE and entry.versions else None
     check = entry.check(version)
     return tuple(command_of(check, context, make_attempt(context, check)))
@@ -194,7 +196,7 @@ def _context(target: Target | None) -> VerifyContext:
     directory = Path.cwd()
     if target is not None and target.record is not None:
         directory = target.workspace.directory
-        with contextlib.suppress(LabError):  # a damaged lab keeps nobody from reading
+        with contextlib.suppress(LabError):  # with a damaged lab, the page has the default ports
             spec = make_spec(target.record.spec)
     return VerifyContext(
         directory=directory,

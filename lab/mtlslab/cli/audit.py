@@ -21,10 +21,10 @@ def register(app: typer.Typer) -> None:
     app.command(
         epilog=epilog(
             {
-                "mtlslab audit https://localhost:8889 --cacert ca.crt": "does a stranger get in?",
-                "mtlslab audit https://[::1]:8889 --insecure": "the same, whoever the server is",
-                "mtlslab audit URL --cert c.crt --key c.key": "held against what a good client gets",
-                "mtlslab audit URL --client-ca-cert ca.crt --client-ca-key ca.key": "with the whole zoo",
+                "mtlslab audit https://localhost:8889 --cacert ca.crt": "does an unauthorised client get in?",
+                "mtlslab audit https://[::1]:8889 --insecure": "the same, with any server certificate",
+                "mtlslab audit URL --cert c.crt --key c.key": "compared with what an authorised client gets",
+                "mtlslab audit URL --client-ca-cert ca.crt --client-ca-key ca.key": "with all faults",
                 "mtlslab audit URL --path /private -o json": "another page, for programs",
             },
             ExitCode.OK,
@@ -47,7 +47,7 @@ def audit(
     ] = False,
     cert: Annotated[
         Path | None,
-        typer.Option("--cert", envvar="MTLSLAB_CERT", help="Certificate (PEM) of a client that must be served."),
+        typer.Option("--cert", envvar="MTLSLAB_CERT", help="Certificate (PEM) of an authorised client."),
     ] = None,
     key: Annotated[
         Path | None,
@@ -64,11 +64,11 @@ def audit(
         typer.Option(
             "--client-ca-key",
             envvar="MTLSLAB_CLIENT_CA_KEY",
-            help="Its private key: mints good, odd and broken clients, for this audit only and valid for an hour.",
+            help="Its private key: issues an authorised client and all faults, for this audit only, valid for an hour.",
         ),
     ] = None,
     path: Annotated[
-        str | None, typer.Option("--path", envvar="MTLSLAB_PATH", help="Page that the right client may see. [/]")
+        str | None, typer.Option("--path", envvar="MTLSLAB_PATH", help="Page that an authorised client may see. [/]")
     ] = None,
     timeout: Annotated[
         float, typer.Option("--timeout", envvar="MTLSLAB_TIMEOUT", help="Seconds for each attempt.")
@@ -84,9 +84,9 @@ def audit(
 ) -> None:
     """Tell whether a server, whosever it is, enforces mutual TLS.
 
-    Clients without a certificate, with a self-signed one and with those of unknown CAs knock; with --cert, what they
-    get is held against what the right client gets. Exit code 6 only if nobody can tell whether a stranger gets in, or
-    the right client could not be tried. Nothing but this server is contacted; redirects are not followed.
+    It connects without a certificate, with a self-signed one and with those of unknown CAs; with --cert, it compares
+    the answers with what the authorised client gets. Exit code 6 if nobody can tell whether an unauthorised client gets
+    in, or the authorised client could not be tried. Only this server is contacted; redirects are not followed.
     """
     require_choice("--output", output, looks.REPORT_FORMATS)
     from mtlslab.audit import audit as run

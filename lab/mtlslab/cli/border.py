@@ -1,4 +1,4 @@
-"""The one border where errors become words and an exit status. Below it nobody prints and nobody exits."""
+"""Turns errors into a message and an exit status. No module below ``cli`` prints errors or ends the process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mtlslab.errors import ExitCode, LabError, MachineError
 from mtlslab.lifecycle import interrupts
 from mtlslab.plan.visible import visible
 
-# sysexits(3), EX_SOFTWARE: a bug of ours is no verdict about anybody's server.
+# EX_SOFTWARE of sysexits(3): a bug in mtlslab must not look like a verdict about a server.
 BUG = 70
 
 
@@ -23,7 +23,7 @@ class BorderedGroup(TyperGroup):
     """A command group that turns every error of its commands into a message on stderr and an exit status."""
 
     def make_context(self, *arguments: Any, **settings: Any) -> Any:
-        """Read the options that stand before a command."""
+        """Parse the options before the command."""
         try:
             return super().make_context(*arguments, **settings)
         except Exception as error:
@@ -31,7 +31,7 @@ class BorderedGroup(TyperGroup):
             raise
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that was asked for."""
+        """Run the command; every error ends with a message and an exit status."""
         try:
             interrupts.listen()
             _tame_umask()
@@ -42,11 +42,11 @@ class BorderedGroup(TyperGroup):
             say("Interrupted.")
             raise typer.Exit(ExitCode.INTERRUPTED) from error
         except BrokenPipeError as error:
-            # The reader of our output has gone (`mtlslab logs | head`); what Python still holds must not complain.
+            # The reader of stdout has gone (`mtlslab logs | head`). Python's flush at exit must not fail.
             stop_output()
             raise typer.Exit(ExitCode.OK) from error
         except OSError as error:
-            if error.errno == errno.EIO:  # also what a closed terminal answers
+            if error.errno == errno.EIO:  # also from a closed terminal
                 raise _ended(MachineError("A disk or a terminal does not answer.", why=str(error))) from error
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENOMEM):
                 raise _bug(error, debug=_debug(ctx)) from error
@@ -59,13 +59,13 @@ class BorderedGroup(TyperGroup):
 
 
 def _tame_umask() -> None:
-    """No file of ours, or of what we start, is born open to others' writing or closed to ourselves."""
+    """Set a umask so that new files are never writable by others, and always accessible to their owner."""
     umask = os.umask(0o077)
     os.umask(umask & 0o077 | 0o022)
 
 
 def _make_visible(error: Any) -> None:
-    """Typer itself prints its usage errors; the words of the command line in them go past our border first."""
+    """Apply ``visible`` to a usage error: Typer prints it itself, and it quotes the command line."""
     message = getattr(error, "format_message", lambda: None)()
     if isinstance(message, str):
         error.format_message = lambda: "\n".join(map(visible, message.split("\n")))

@@ -1,4 +1,4 @@
-"""The commands below ``mtlslab certs``: look at certificates, take them along. More in ``zoo`` and ``revocation``."""
+"""The commands ``mtlslab certs list``, ``show`` and ``export``; the others are in ``issue`` and ``revocation``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mtlslab.cli import issue as zoo
-from mtlslab.cli import options, revocation
+from mtlslab.cli import issue, options, revocation
 from mtlslab.cli.find import find, require_choice, shown
 from mtlslab.cli.options import epilog
 from mtlslab.cli.terminal import put, put_json, put_text, say
@@ -23,7 +22,7 @@ app = typer.Typer(
         {
             "mtlslab certs list": "all certificates of the lab",
             "mtlslab certs issue alice": "a further client",
-            "mtlslab certs issue --fault expired": "a broken one, and the command that shows what comes of it",
+            "mtlslab certs issue --fault expired": "a fault, and the command that shows how the server answers",
             "mtlslab certs revoke alice": "enter it into the client CA's revocation list",
         },
         ExitCode.OK,
@@ -55,8 +54,8 @@ def register(program: typer.Typer) -> None:
 def list_(name: options.Name = None, directory: options.Directory = None, output: Output = "text") -> None:
     """List the lab's certificates and how long they are valid.
 
-    Each with what it is for, the names that it is valid for, and how many days are left.
-    A file that cannot be read is named after the others, and the exit status is 2.
+    Each with its purpose, its names and the days left. Files that cannot be read are named at the end; the exit
+    status is then 2.
     """
     require_choice("--output", output, ("text", "json"))
     workspace = find(name, directory).workspace
@@ -110,7 +109,7 @@ def show(
         put_text(row["text"])
 
 
-zoo.register(app)
+issue.register(app)
 revocation.register(app)
 
 
@@ -154,7 +153,7 @@ def export(
     from mtlslab.plan.paths import SERVER_CA
     from mtlslab.workspace.export import export_p12, friendly_name, new_password
 
-    del p12  # says what is done anyway
+    del p12  # the only format
     given = _given_password(password_file)
     password = new_password() if given is None else given
     workspace = find(name, directory).workspace
@@ -182,7 +181,7 @@ def _given_password(file: Path | None) -> str | None:
 
 
 def _content(file: str, name: str | None, directory: Path | None) -> bytes:
-    """The file below the current directory, else the one of that path inside the lab."""
+    """Content of a file, whose path is relative to the current directory or else to the lab."""
     inside = find(name, directory).workspace.directory / file
     for path in (Path(file), inside):
         if path.is_file():

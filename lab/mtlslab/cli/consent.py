@@ -9,7 +9,10 @@ from mtlslab.errors import SpecError
 
 
 def consent(given: bool) -> Callable[[SpecError], None]:
-    """What answers for the user: yes with ``--trust``; else the person at the terminal; else no."""
+    """Make the function that agrees to run a lab or raises the refusal: the ``Trusts`` of ``workspace.trust``.
+
+    With ``--trust`` (``given``) it agrees. Else it asks the user at the terminal. Without a terminal it refuses.
+    """
 
     def answer(refusal: SpecError) -> None:
         if given:

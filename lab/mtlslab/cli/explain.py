@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
         epilog=epilog(
             {
                 "mtlslab explain mtls-refuses-expired": "what is tried, what happens and why",
-                "mtlslab explain stolen-certificate": "the same, by the name of a credential of the zoo",
+                "mtlslab explain stolen-certificate": "the same, by the name of a fault",
                 "mtlslab explain --list": "all pages",
             },
             ExitCode.OK,
@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 def explain(
     id_: Annotated[
         str | None,
-        typer.Argument(metavar="ID", show_default=False, help="Id of a check, or name of a credential of the zoo."),
+        typer.Argument(metavar="ID", show_default=False, help="Id of a check, or name of a fault."),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", envvar="MTLSLAB_LIST", help="List all pages.")] = False,
     output: Annotated[str, options.output_option(looks.PAGE_FORMATS, list_=looks.LIST_FORMATS)] = "text",
@@ -58,5 +58,5 @@ def explain(
     except LabError:
         if name or directory:
             raise
-        target = None  # what lies in this directory by chance keeps nobody from reading
+        target = None  # a damaged lab in the current directory does not matter: the page needs none
     put_text(looks.render(pages.explain(id_, target), looks.PAGE_FORMATS, output))

@@ -1,4 +1,4 @@
-"""Small helpers of the commands: which lab is meant, is that a choice, how is a directory shown."""
+"""Helpers of the commands: find the lab, check a choice, show a directory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def find(name: str | None, directory: Path | None, *, forgive: bool = False) -> Target:
-    """The lab that the options of a command mean; with ``forgive`` also one whose lab.json is damaged."""
+    """Find the lab of a command; see ``workspace.target.locate`` for arguments and errors."""
     from mtlslab.workspace.target import locate
 
     return locate(name, directory, here=here(), forgive=forgive)
@@ -32,13 +32,17 @@ def here() -> Path:
 
 
 def require_choice(option: str, value: str, choices: Collection[str]) -> None:
-    """Refuse a value that is none of the choices."""
+    """Check that the value of an option is one of its choices.
+
+    Raises:
+        SpecError: it is not.
+    """
     if value not in choices:
         raise SpecError(f"{option} {value!r} is not known.", hint=f"Use one of: {', '.join(choices)}")
 
 
 def shown(directory: Path) -> str:
-    """A directory as a person would type it from here."""
+    """A directory relative to the current one if it is below it, else its absolute path."""
     current = here()
     if directory == current:
         return "."

@@ -40,11 +40,11 @@ def register(app: typer.Typer) -> None:
     app.command(
         epilog=epilog(
             {
-                "mtlslab certs issue alice": "certs/alice.crt and .key: a further good client",
-                "mtlslab certs issue bob --key-type ed25519 --days 7": "another kind of key, valid for a week",
+                "mtlslab certs issue alice": "certs/alice.crt and .key: a further client",
+                "mtlslab certs issue bob --key-type ed25519 --days 7": "another type of key, valid for a week",
                 "mtlslab certs issue student --count 30": "one for each of a class: certs/student-0001.crt and so on",
-                "mtlslab certs issue --fault expired --fault other-ca": "two broken ones into certs/faults",
-                "mtlslab certs issue --fault all": "the whole zoo",
+                "mtlslab certs issue --fault expired --fault other-ca": "two faults into certs/faults",
+                "mtlslab certs issue --fault all": "all faults",
             },
             ExitCode.OK,
             ExitCode.USAGE,
@@ -57,10 +57,10 @@ def register(app: typer.Typer) -> None:
 def faults(
     output: Annotated[str, typer.Option("-o", "--output", envvar="MTLSLAB_OUTPUT", help="text or json.")] = "text",
 ) -> None:
-    """List the client credentials that are broken or odd on purpose.
+    """List the faults: client credentials that are broken or odd on purpose.
 
-    The columns: name, what it is, whether nginx lets it in, whether another outcome fails `mtlslab verify`, and where
-    to read about it.
+    The columns: name, title, whether nginx accepts it, whether another outcome fails `mtlslab verify`, and the RFC
+    section.
     """
     from mtlslab.pki.faults import FAULTS
 
@@ -85,7 +85,7 @@ def issue(
             "--fault",
             envvar="MTLSLAB_FAULT",
             metavar="FAULT",
-            help="A credential of the zoo (mtlslab certs faults), or all; repeatable.",
+            help="A fault (see mtlslab certs faults), or all; repeatable.",
         ),
     ] = None,
     key_type: Annotated[
@@ -109,11 +109,11 @@ def issue(
     name: options.Name = None,
     directory: options.Directory = None,
 ) -> None:
-    """Issue further client credentials, good or deliberately broken.
+    """Issue further client credentials, good ones or faults.
 
-    Good ones go into certs/, broken ones into certs/faults/; private keys have mode 0600. With --count there is one for
-    each student of a class; the same command completes what was interrupted and keeps what is there and good. Broken
-    ones are issued anew each time: some are only right for a moment.
+    Good ones go into certs/, faults into certs/faults/; private keys have mode 0600. --count issues one for each
+    student of a class; repeated, it keeps the valid ones and issues what is missing. Faults are new each time, because
+    some show their fault for a moment only.
     """
     if (credential is None) == (not fault):
         raise SpecError(
@@ -189,7 +189,8 @@ def _story(target: Target, made: IssuedFault, *, crl: bool) -> Iterator[tuple[st
 
     fault = made.fault
     workspace = target.workspace
-    yield "files", ", ".join(made.files) or "none: this client has no certificate"
+    files = [*made.files, made.crl] if made.crl else made.files
+    yield "files", ", ".join(files) or "none: this client has no certificate"
     yield "wrong", fault.wrong
     yield from _prediction(fault, crl=crl)
     spec = make_spec(workspace.require().spec)
@@ -198,6 +199,8 @@ def _story(target: Target, made: IssuedFault, *, crl: bool) -> Iterator[tuple[st
         yield "note", "The client itself refuses to load it: the server is never asked."
     if fault.name == "revoked":
         yield "note", _revoked_note(revoked=made.revoked, crl=crl)
+    if made.crl:
+        yield "note", f"The list of the CA in between, for the file that ssl_crl names: {made.crl}"
 
 
 def _revoked_note(*, revoked: bool, crl: bool) -> str:
@@ -207,7 +210,7 @@ def _revoked_note(*, revoked: bool, crl: bool) -> str:
 
 
 def _prediction(fault: Fault, *, crl: bool) -> Iterator[tuple[str, str]]:
-    """What the mTLS service is expected to do, for both TLS versions at once where they agree."""
+    """Lines about the expected answer of the mTLS service; one for both TLS versions if they agree."""
     by_version = {version: fault.answers(version, crl=crl) for version in _VERSIONS}
     told = {version: _outcome_text(answers) for version, answers in by_version.items()}
     same = len(set(told.values())) == 1
@@ -224,7 +227,7 @@ def _outcome_text(answers: Iterable[str]) -> str:
 
 
 def _fault_mapping(fault: Fault) -> dict[str, Any]:
-    """An entry of the zoo as JSON-ready values."""
+    """A fault as JSON-ready values."""
     return {
         "name": fault.name,
         "title": fault.title,

@@ -1,4 +1,4 @@
-"""The commands of a lab's life: up, down, status, logs, reload, render. Parse, call, print."""
+"""The commands up, down, status, logs, reload and render: read options, call the use case, print the result."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to the program, in the order in which a newcomer needs them."""
+    """Add the commands to the program."""
     for command, examples, codes in COMMANDS:
         app.command(epilog=epilog(examples, ExitCode.OK, ExitCode.USAGE, ExitCode.ENVIRONMENT, *codes))(command)
 
@@ -272,7 +272,7 @@ def _print_timings(clock: Timings) -> None:
         say(f"{seconds * 1000:8.0f} ms  {step}")
 
 
-# Command, examples for its help, exit codes beside those that all of them have.
+# Command, examples for its help (command -> text), exit codes in addition to those of all commands here.
 COMMANDS: tuple[tuple[Callable[..., None], dict[str, str], tuple[ExitCode, ...]], ...] = (
     (
         up,

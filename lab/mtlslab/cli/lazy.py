@@ -1,4 +1,4 @@
-"""Commands that are loaded when they are typed: whoever asks for one does not wait for the others."""
+"""Loads the module of a command when the command is used, so that the program starts fast."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typer.core import TyperCommand
 
 from mtlslab.cli.border import BorderedGroup
 
-# Command -> the module of mtlslab.cli that registers it, and the first sentence of its help, short enough for a line of
-# 80 columns: all that `mtlslab --help` needs. In the order in which a newcomer needs them.
+# Command -> the module of mtlslab.cli that registers it, and the first sentence of its help, which fits a line of 80
+# columns. `mtlslab --help` needs no more. The order is that of the help: what a new user needs first.
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "up": ("labs", "Issue certificates and start both nginx services."),
     "down": ("labs", "Take away all that runs of a lab; its files stay."),
@@ -31,14 +31,14 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 
 
 class LazyGroup(BorderedGroup):
-    """The program's commands, those of ``COMMANDS``."""
+    """The command group of the program, with the commands of ``COMMANDS``."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.commands: MutableMapping[str, Any] = _Loaded()
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  the group's signature
-        """List the commands with the beginnings of their help, without loading them."""
+        """Write the list of commands with the first sentence of their help, without loading them."""
         room = formatter.width - max(map(len, COMMANDS)) - 6
         stubs = {name: TyperCommand(name, help=summary) for name, (_, summary) in COMMANDS.items()}
         with formatter.section("Commands"):
@@ -46,7 +46,7 @@ class LazyGroup(BorderedGroup):
 
 
 class _Loaded(MutableMapping[str, Any]):
-    """Name -> command; a command is loaded at the first look at it."""
+    """Name -> command; a command is loaded at its first lookup."""
 
     def __init__(self) -> None:
         self._commands: dict[str, Any] = {}
@@ -72,6 +72,6 @@ class _Loaded(MutableMapping[str, Any]):
 def _load(module: str) -> dict[str, Any]:
     """The commands that a module of mtlslab.cli registers."""
     holder = typer.Typer(rich_markup_mode=None)
-    holder.callback()(lambda: None)  # a Typer of one command would be that command instead of a group
+    holder.callback()(lambda: None)  # without a callback, Typer makes no group of a single command
     importlib.import_module(f"mtlslab.cli.{module}").register(holder)
     return dict(typer.main.get_group(holder).commands)

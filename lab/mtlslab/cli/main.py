@@ -1,7 +1,4 @@
-"""The program ``mtlslab``. Its commands stand in ``mtlslab.cli.lazy``.
-
-They are thin; the work is in ``mtlslab.lifecycle`` and below.
-"""
+"""The program ``mtlslab``. ``mtlslab.cli.lazy`` lists its commands; each calls one use case of a lower room."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ app = typer.Typer(
     epilog=epilog(
         {
             "mtlslab up": "start the lab: TLS on port 8888, mutual TLS on 8889",
-            "mtlslab verify": "prove that the mTLS server serves the right client and no other",
+            "mtlslab verify": "prove that the mTLS server serves authorised clients only",
             "mtlslab down": "take everything that runs away",
         },
         *(code for code in ExitCode if code is not ExitCode.INTERRUPTED),
@@ -52,14 +49,14 @@ def root(
         bool, typer.Option("--debug", envvar="MTLSLAB_DEBUG", help="Print the traceback of a bug.")
     ] = False,
 ) -> None:
-    """Hold the options that stand before a command."""
+    """Declare the options before the command."""
 
 
 def main() -> None:
     """Run the program; ends the process with one of the documented exit codes."""
-    # Started with a closed stream (`mtlslab verify >&-`), Python has None in its place.
+    # With a closed stream (`mtlslab verify >&-`), Python sets None.
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  for as long as the program runs
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  the same
-    # A path may hold bytes that are no text in this coding; what is shown of it is no reason to fail.
+    # A path may contain bytes that the encoding of stdout cannot express: show them escaped.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     app()

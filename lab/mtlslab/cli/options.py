@@ -1,8 +1,8 @@
-"""Options that several commands share, each with its environment variable, and the tail of every command's help."""
+"""Options of several commands, with their environment variables, and the epilog of every command's help."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +10,7 @@ import typer
 
 from mtlslab.cli.border import BUG
 from mtlslab.errors import ExitCode
+from mtlslab.plan.choices import one_of
 
 MEANINGS = {
     ExitCode.OK: "all good",
@@ -24,7 +25,7 @@ MEANINGS = {
 
 
 def epilog(examples: dict[str, str], *codes: ExitCode) -> str:
-    """The tail of a command's help: examples (command -> what it does) and the exit codes that it can end with."""
+    """The epilog of a command's help: examples (command -> its effect) and the exit codes that it can end with."""
     width = max(len(example) for example in examples)
     lines = ["\b", "Examples:", *(f"  {command:<{width}}  {text}" for command, text in examples.items()), "", "\b"]
     lines += ["Exit codes:", *(f"  {int(code):>3}  {MEANINGS[code]}" for code in (*codes, ExitCode.INTERRUPTED))]
@@ -32,21 +33,21 @@ def epilog(examples: dict[str, str], *codes: ExitCode) -> str:
 
 
 def output_option(formats: Mapping[str, object], **others: Mapping[str, object]) -> Any:
-    """The option ``-o``: what it takes, what the shell offers for it and its help are the keys of tables.
+    """The option ``-o``. The keys of the tables are its valid values, its shell completion and its help.
 
     Args:
-        formats: the formats of what the command shows.
-        others: parameter of a flag -> the formats of what the command shows with that flag.
+        formats: table of the command's formats.
+        others: parameter of a flag -> table of the formats with that flag.
     """
     further = (
-        f"; with --{name.strip('_')}: {in_words(table)}" for name, table in others.items() if [*table] != [*formats]
+        f"; with --{name.strip('_')}: {one_of(table)}" for name, table in others.items() if [*table] != [*formats]
     )
     return typer.Option(
         "-o",
         "--output",
         envvar="MTLSLAB_OUTPUT",
         autocompletion=_offering(formats, others),
-        help=f"{in_words(formats)}{''.join(further)}.",
+        help=f"{one_of(formats)}{''.join(further)}.",
     )
 
 
@@ -57,12 +58,6 @@ def _offering(
         return list(next((table for name, table in others.items() if ctx.params.get(name)), formats))
 
     return offered
-
-
-def in_words(choices: Iterable[str]) -> str:
-    """Choices as a sentence has them: "text, json or junit"."""
-    *others, last = choices
-    return f"{', '.join(others)} or {last}" if others else last
 
 
 Name = Annotated[

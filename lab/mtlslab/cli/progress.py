@@ -1,4 +1,4 @@
-"""How far a long work has come, shown on a terminal only."""
+"""Shows the progress of a long task, on a terminal only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _REDRAW_SECONDS = 0.1
 
 @contextlib.contextmanager
 def counting(done: str) -> Iterator[Callable[[int, int], None]]:
-    """Show "DONE 120 of 1000" on stderr while the body tells how far it is; the line is gone when the body ends."""
+    """Yield progress(number, of), which shows "DONE 120 of 1000" on stderr; the line is removed at the end."""
     if not is_watched():
         yield lambda _number, _of: None
         return

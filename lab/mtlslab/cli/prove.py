@@ -1,4 +1,4 @@
-"""``mtlslab verify --prove``: shows that the checks bite."""
+"""``mtlslab verify --prove``: proves that the checks detect sabotage."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _once() -> Callable[[str], None]:
-    """Says each sentence once: what holds for one twin holds for all."""
+    """Make a ``say`` that prints each message once, because all twins cause the same messages."""
     said: set[str] = set()
 
     def say_once(message: str) -> None:
@@ -31,7 +31,7 @@ def _once() -> Callable[[str], None]:
 
 
 def run_proof(target: Target, mutants: list[str], output: str, output_file: Path | None, *, unicode: bool) -> None:
-    """Start sabotaged twins of a lab, print what the checks made of each, and end with the exit code of the proof."""
+    """Run the checks on sabotaged twins of a lab, print the results, and exit with the exit code of the proof."""
     from mtlslab.output.proof import render_twin
     from mtlslab.runtime.choose import Runtimes
     from mtlslab.verify.proof.prove import prove

@@ -1,4 +1,4 @@
-"""Writes a report where ``--output-file`` says."""
+"""Writes a report to the file of ``--output-file``."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _ANOTHER = "Name another --output-file."
 
 
 def write_report(path: Path, text: str) -> None:
-    """Write all of a report, or nothing: a disk that is full leaves the report of an earlier run as it was.
+    """Write a report atomically: if the disk is full, the report of an earlier run stays as it was.
 
-    A device or FIFO (``/dev/stdout``) is written to as it is. A link is followed, unless somebody else put it there.
+    A device or FIFO (``/dev/stdout``) is written directly. A symbolic link is followed, unless somebody else made it.
 
     Raises:
-        SpecError: it cannot be written there.
+        SpecError: the path cannot be written.
         MachineError: the disk is full.
     """
     content = text.encode("utf-8", errors="backslashreplace")

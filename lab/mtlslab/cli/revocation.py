@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mtlslab.workspace.revocation import CrlState
 
 _CODES = (ExitCode.OK, ExitCode.USAGE, ExitCode.ENVIRONMENT, ExitCode.NOT_FOUND)
-# RFC 5280 section 4.1.2.2: a positive number of at most 20 octets. Some programs write colons between them.
+# RFC 5280 section 4.1.2.2: a positive number of at most 20 octets. Some programs print colons between the octets.
 _SERIAL = re.compile(r"(?:0x)?([0-9a-f]{1,2}(?::[0-9a-f]{2}){0,19}|[0-9a-f]{1,40})", re.IGNORECASE)
 
 
@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 def revoke(
     credential: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="client, a further client, or `revoked` of the zoo.")
+        str | None, typer.Argument(metavar="[NAME]", help="client, a further client, or the fault `revoked`.")
     ] = None,
     serial: Annotated[
         str | None,
@@ -69,10 +69,9 @@ def revoke(
 ) -> None:
     """Revoke a client certificate: enter it into the client CA's list.
 
-    The list (CRL) is crl/client-ca.crl. The mTLS service checks the list once `mtlslab up` has found it (or `up
-    --crl` has made one); from then on `mtlslab reload` applies every change. There is no way back: a CA takes no
-    certificate off its list again (RFC 5280 section 5.3.1 knows removeFromCRL on delta CRLs only). Whoever was
-    revoked by mistake is issued a new certificate.
+    The list (CRL) is crl/client-ca.crl. The mTLS service checks it after the next `mtlslab up`; `up --crl` creates
+    an empty one. From then on `mtlslab reload` applies every change. A revocation is final (RFC 5280 section 5.3.1 has
+    removeFromCRL for delta CRLs only): a client that was revoked by mistake needs a new certificate.
     """
     if list_ and not (credential or serial):
         crl(name, directory)

@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         epilog=epilog(
             {
-                "mtlslab serve expired": "until Ctrl-C; look at it with a browser",
+                "mtlslab serve expired": "until Ctrl-C; open it in a browser",
                 "mtlslab serve expired -- curl --insecure https://localhost:8890": "for as long as curl runs",
             },
             ExitCode.OK,
@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     credential: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Which certificate it shows; without a name: list them.")
+        str | None, typer.Argument(metavar="NAME", help="The certificate to present; without a name, all are listed.")
     ] = None,
     command: Annotated[
         list[str] | None, typer.Argument(metavar="-- COMMAND", help="A client to run against it; then it ends.")
@@ -44,8 +44,8 @@ def serve(
 ) -> None:
     """Run a small TLS server with a good or a broken certificate.
 
-    To see what a client makes of it. The certificate is new each time, and stays in certs/faults/server-NAME.crt. The
-    lab's services are not touched. With a command, the exit status is that of the command.
+    It shows how a client reacts to the certificate, which is new each time and stays in certs/faults/server-NAME.crt.
+    The lab's services are not touched. With a command, the exit status is that of the command.
     """
     if credential is None:
         return _list()

@@ -1,4 +1,4 @@
-"""The options of the lab's settings, made from their declaration in :class:`mtlslab.plan.spec.LabSpec`."""
+"""Makes the options of the settings from their declaration in :class:`mtlslab.plan.spec.LabSpec`."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ UNSET: Settings = MappingProxyType({})
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command one option for each setting, in place of its parameter ``settings``.
+    """Replace the parameter ``settings`` of a command by one option for each setting.
 
-    The command gets them in ``settings``: field of the spec -> value, None for what the user did not set.
+    The command gets the values in ``settings``: field of the spec -> value; None if the user did not set it.
     """
     declared = lab_settings()
 
     @functools.wraps(command)
     def with_options(**given: Any) -> None:
         values = {item.field: given.pop(item.field) for item in declared}
-        # Nothing of what may be repeated is an empty list.
+        # Typer passes an empty list for a repeatable option that was not used.
         settings = {
             field: (tuple(value) or None) if isinstance(value, list) else value for field, value in values.items()
         }
         command(settings=settings, **given)
 
-    # This is where Typer looks: it makes an option of each parameter.
+    # Typer reads this signature, and makes an option of each parameter.
     signature = inspect.signature(command, eval_str=True)
     parameters = _replaced(signature, [_parameter(item) for item in declared])
     with_options.__signature__ = signature.replace(parameters=list(parameters))  # type: ignore[attr-defined]
@@ -41,7 +41,7 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _replaced(signature: inspect.Signature, options: list[inspect.Parameter]) -> Iterator[inspect.Parameter]:
-    """The parameters of a command, with those of the settings in their place."""
+    """The parameters of a command, with those of the settings in place of ``settings``."""
     for parameter in signature.parameters.values():
         yield from options if parameter.name == "settings" else [parameter]
 

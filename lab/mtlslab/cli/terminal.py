@@ -1,6 +1,6 @@
-"""All that the program prints goes through here, and so past ``plan.visible``: no other module prints.
+"""The only module that prints. It applies ``plan.visible`` to all text.
 
-Results go to stdout, talk to the user to stderr. A test keeps it so (tests/test_attack_output.py).
+Results go to stdout, messages to the user to stderr. tests/hardening/test_attack_output.py enforces this.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import typer
 
 from mtlslab.plan.visible import json_document, visible, visible_json
 
-# What `Look.paint` makes, and nothing else that begins with ESC: the numbers of a style.
+# The styles of `Look.paint` (SGR sequences), and no other escape sequence.
 _STYLE = re.compile(r"(\x1b\[[0-9;]*m)")
 _CLEAR_LINE = "\r\x1b[K"
 
@@ -25,29 +25,29 @@ def put(line: str = "") -> None:
 
 
 def put_text(text: str, *, styled: bool = False) -> None:
-    """Print lines that were rendered from text already made visible; a missing line end is added.
+    """Print lines; a missing line end is added.
 
     Args:
         text: the lines.
-        styled: whether terminal styles in it are our own.
+        styled: whether the lines may contain styles of ``Look.paint``; untrusted text in them is already visible.
     """
     lines = text.removesuffix("\n").split("\n")
     typer.echo("\n".join(_with_styles(line) if styled else visible(line) for line in lines))
 
 
 def put_json(document: object) -> None:
-    """Print a document for programs."""
+    """Print a JSON-ready document as JSON."""
     typer.echo(json_document(document))
 
 
 def put_log_line(text: str, before: str = "") -> None:
-    """Print a line that a service wrote, ``before`` it what we say about it. A line of JSON stays one."""
+    """Print a line of a service's log after the prefix ``before``. A JSON line stays valid JSON."""
     shown = visible_json(text, ascii_only=not shows_unicode()) if text.startswith("{") else visible(text)
     typer.echo(before + shown)
 
 
 def say(message: str) -> None:
-    """Talk to the user: one line on stderr. Nobody listening, or a full disk behind it, is no reason to give up."""
+    """Print one message line on stderr. If stderr is closed or its disk is full, the message is lost."""
     try:
         typer.echo(visible(message), err=True)
     except OSError:
@@ -55,49 +55,49 @@ def say(message: str) -> None:
 
 
 def say_lines(text: str, indent: str = "") -> None:
-    """Talk in several lines."""
+    """Print a message of several lines on stderr."""
     for line in text.split("\n"):
         say(f"{indent}{line}".rstrip())
 
 
 def can_ask() -> bool:
-    """Whether a person is there who can answer."""
+    """Whether stdin and stderr are terminals, so that a user can answer."""
     return bool(sys.stdin) and sys.stdin.isatty() and is_watched()
 
 
 def ask(question: str) -> str:
-    """The line that the person at the terminal types as an answer, without white space around it."""
+    """Print a question on stderr and read the answer from stdin; returns it without white space around it."""
     typer.echo(visible(question), nl=False, err=True)
     return sys.stdin.readline().strip()
 
 
 def show_passing(text: str) -> None:
-    """Show on stderr how far a work has come, in place of what was shown before."""
+    """Show a progress line on stderr; it replaces the one before."""
     _write_error(f"\r{visible(text)}\x1b[K")
 
 
 def clear_passing() -> None:
-    """Take the last of :func:`show_passing` away."""
+    """Remove the progress line of :func:`show_passing`."""
     _write_error(_CLEAR_LINE)
 
 
 def is_watched() -> bool:
-    """Whether a person sees stderr."""
+    """Whether stderr is a terminal."""
     return sys.stderr.isatty()
 
 
 def shows_colour() -> bool:
-    """Whether stdout can show colours and may."""
+    """Whether stdout is a terminal and colours are not disabled (NO_COLOR)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def shows_unicode() -> bool:
-    """Whether stdout can show more than ASCII."""
+    """Whether the encoding of stdout is UTF-8."""
     return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
 
 
 def stop_output() -> None:
-    """Throw away what stdout still holds, and all that follows: its reader has gone."""
+    """Discard buffered and further output to stdout, because its reader has gone."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

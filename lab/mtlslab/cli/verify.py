@@ -83,7 +83,7 @@ def verify(
 ) -> None:
     """Prove that the mTLS server serves authorised clients only.
 
-    Each check makes one real TLS connection and compares what it saw with what must be seen.
+    Each check makes real TLS connections and compares the observation with the expectation.
     """
     from mtlslab.verify import run as use_case
 
@@ -114,7 +114,7 @@ def verify(
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Observer | None]:
-    """One line on stderr that counts, and is gone at the end; only where a person watches."""
+    """Yield an observer that shows the number of finished checks on stderr; None if stderr is no terminal."""
     if not is_watched():
         yield None
         return

@@ -1,1 +1,1 @@
-"""The use cases of a lab's life: render, up, down, status, logs, reload."""
+"""The use cases around a lab's services: render, up, down, status, logs, reload, doctor."""

@@ -1,4 +1,4 @@
-"""What is asked for, and what is noted down of it: shared by ``up`` and ``render``."""
+"""What ``up`` and ``render`` share: their options, the spec that results from them, and writing lab.json."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from mtlslab.workspace.trust import Trusts, refuse, register_new
 
 @dataclasses.dataclass(frozen=True)
 class UpOptions:
-    """How to bring a lab up; the lab itself is in ``settings``.
+    """Options of ``up`` and ``render``.
 
     Attributes:
-        settings: what the user set of the spec; None stands for "not set".
-        runtime: auto, or the name of one.
-        nginx: binary for the embedded runtime.
-        pull: missing, always or never.
-        wait: seconds until both endpoints must answer.
-        rotate_certs: throw the certificates away and issue new ones.
-        overwrite: render over files that a person edited.
-        retain: leave what was started in place when ``up`` fails, for inspection.
-        trusts: is asked about a lab that came from elsewhere.
+        settings: fields of the spec that the user set, by name; None stands for "not set".
+        runtime: ``auto`` or the name of a runtime.
+        nginx: nginx binary for the embedded runtime; None lets the runtime look for one.
+        pull: when to ask the registry for the image: ``missing``, ``always`` or ``never``.
+        wait: seconds within which both services must answer.
+        rotate_certs: delete the certificates and issue new ones.
+        overwrite: render files anew even if the user edited them.
+        retain: keep what was started if ``up`` fails, for inspection.
+        trusts: called to ask the user about a workspace that came from elsewhere.
     """
 
     settings: Mapping[str, Any]
@@ -43,17 +43,22 @@ class UpOptions:
 
 
 def asked_spec(target: Target, options: UpOptions, say: Say) -> LabSpec:
-    """The spec that is asked for: what the user set now, above what the lab has, above the defaults.
+    """The spec from, in order of precedence: the user's settings, lab.json, the defaults.
+
+    Args:
+        target: the lab.
+        options: only ``settings`` and ``rotate_certs`` are used.
+        say: told in a sentence when a CRL in the workspace is used.
 
     Raises:
         SpecError: a setting is not valid.
     """
     stored = target.record.spec if target.record else {}
     found: dict[str, Any] = {}
-    # A list that somebody made is meant to be checked; new CAs make the old one worthless.
+    # A CRL in the workspace is meant to be checked. With new CAs the old CRL is useless.
     if target.record and not options.rotate_certs and target.workspace.read(CRL) is not None:
         found["crl"] = True
-    # At the bottom: a lab keeps the token that it has, so that the lines of earlier runs are known, too.
+    # The new token comes first, so that the lab's stored token wins: log lines of earlier runs stay recognisable.
     spec = make_spec({"log_token": new_log_token()}, stored, found, options.settings, {"name": target.name})
     if found and spec.crl and not stored.get("crl"):
         say(f"{CRL} is there: the mTLS service checks it (--no-crl leaves it out).")
@@ -61,16 +66,16 @@ def asked_spec(target: Target, options: UpOptions, say: Say) -> LabSpec:
 
 
 def last_image(target: Target, spec: LabSpec) -> str:
-    """The image that the lab last ran on, if it is still asked for: the wanted one, or what was had in its place."""
+    """The image that the lab last ran on (it may be the fallback image); ``spec.image`` if the spec has changed."""
     record = target.record
     return record.image if record and record.image and record.spec.get("image") == spec.image else spec.image
 
 
 def save_record(target: Target, spec: LabSpec, say: Say, *, runtime: str = "", image: str = "") -> None:
-    """Write lab.json; an empty ``runtime`` or ``image`` leaves what it says of them.
+    """Write lab.json; an empty ``runtime`` or ``image`` keeps the stored value.
 
     Raises:
-        MachineError: the disk refuses it.
+        MachineError: the file cannot be written.
     """
     record = target.workspace.record() or register_new(target.workspace, say)
     target.workspace.save(

@@ -1,4 +1,4 @@
-"""Looks at the machine: what a lab could run on, and which clients are there. Changes nothing."""
+"""The use case ``doctor``: which runtimes, ports and clients this machine offers. Changes nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ CLIENTS = ("curl", "openssl")
 
 @dataclasses.dataclass(frozen=True)
 class Sign:
-    """One thing that was looked at: what, whether it is there, what was seen, and what would help if it is not."""
+    """The result of one check of the machine.
+
+    Attributes:
+        subject: what was checked, such as "docker runtime".
+        good: whether it can be used.
+        seen: version or state, or the problem.
+        hint: what to do about the problem; empty when there is none.
+    """
 
     subject: str
     good: bool
@@ -27,7 +34,12 @@ class Sign:
 
 
 def examine(directory: Path, spec: LabSpec) -> tuple[Sign, ...]:
-    """Runtimes, ports and clients, as a lab made here from this spec would find them."""
+    """Check Python, the runtimes, the spec's two ports, and the clients curl and openssl.
+
+    Args:
+        directory: the workspace, for messages of the runtimes; need not exist.
+        spec: its listen address and ports are checked.
+    """
     return (
         Sign("Python", True, sys.version.split()[0]),
         *_runtimes(directory),
@@ -37,7 +49,7 @@ def examine(directory: Path, spec: LabSpec) -> tuple[Sign, ...]:
 
 
 def can_run(signs: tuple[Sign, ...]) -> bool:
-    """Whether a lab could run: at least one runtime is there."""
+    """Whether a lab could run: at least one runtime can be used."""
     return any(sign.good for sign in signs if sign.subject.endswith("runtime"))
 
 

@@ -1,4 +1,4 @@
-"""The use case ``down``: nothing of a lab runs any more."""
+"""The use case ``down``: stop all services of a lab."""
 
 from __future__ import annotations
 
@@ -15,13 +15,19 @@ from mtlslab.workspace.trust import forget
 
 
 def down(target: Target, *, purge: bool, say: Say) -> tuple[str, ...]:
-    """Take away all that runs of a lab and of its sabotaged twins, whatever runs it, also when the workspace is gone.
+    """Stop and remove the services of a lab and of its sabotaged twins, in every runtime, also without a workspace.
 
-    With ``purge`` the workspace goes too. Returns the names of what was removed.
+    Args:
+        target: the lab.
+        purge: also remove the workspace.
+        say: told in a sentence what was kept or removed of the workspace.
+
+    Returns:
+        Names of what was removed: containers, volumes and networks, services that ran as processes, and twins.
 
     Raises:
-        SpecError, MachineError: the runtime that lab.json names is not known, or out of reach; nothing is removed.
-        NotOursError: with ``purge``: somebody else made the lab, or may change it; what ran is stopped.
+        SpecError, MachineError: lab.json names a runtime that is unknown or cannot be reached; nothing is removed.
+        NotOursError: only with ``purge``: another user owns the workspace or may change it. The services are stopped.
     """
     workspace = target.workspace
     if target.not_ours:
@@ -50,7 +56,7 @@ def _stop_everywhere(target: Target, say: Say, *, locked: bool) -> tuple[str, ..
     runtimes = tuple(runtimes_of(target, say).all(recorded_runtime(target)))
     for runtime in runtimes:
         refuse_foreign(target.name, target.workspace.directory, runtime.status(target.name))
-        # Where there was no lab there was no lock: what runs may be that of an `up` that began a moment ago.
+        # Without a workspace there was no lock: an `up` may have started meanwhile, and what runs may belong to it.
         if not locked and target.workspace.exists():
             raise at_work(f"{target.workspace.directory} has just been made")
         removed += runtime.stop(target.name)
@@ -58,7 +64,7 @@ def _stop_everywhere(target: Target, say: Say, *, locked: bool) -> tuple[str, ..
 
 
 def _forget_runtime(workspace: Workspace) -> None:
-    """Note that nothing runs any more; a disk that is full or read-only is no reason to fail after that."""
+    """Record in lab.json that nothing runs; ignored on a full or read-only disk, because all is stopped by now."""
     with contextlib.suppress(LabError):
         record = workspace.record()
         if record and record.runtime:

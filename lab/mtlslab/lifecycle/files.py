@@ -1,4 +1,4 @@
-"""Writes what a lab is made of: certificates, revocation list, configuration. Starts nothing."""
+"""Writes the files of a lab: certificates, CRL, configuration. Starts nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mtlslab.plan.services import LabPlan, make_plan, with_fingerprints
 from mtlslab.plan.spec import LabSpec
 from mtlslab.runtime.sudo import UNPRIVILEGED_ID
 from mtlslab.workspace.directory import Workspace
-from mtlslab.workspace.issue import keep_specimen, retire
+from mtlslab.workspace.issue import keep_revoked_fault, retire
 from mtlslab.workspace.renewal import PKI_FILES, renew_pki
 from mtlslab.workspace.revocation import keep_crl
 
@@ -22,20 +22,20 @@ from mtlslab.workspace.revocation import keep_crl
 def write_certificates(
     workspace: Workspace, spec: LabSpec, *, rotate: bool, say: Say, keys: KeyPool | None = None
 ) -> None:
-    """Have certificates that fit the spec: those that are there while they are good, else new ones.
+    """Write certificates, private keys (PEM) and CRL that fit the spec; certificates that still fit are kept.
 
     Args:
-        workspace: that of the lab.
-        spec: names, key type and validity.
-        rotate: throw away what is there.
-        say: is told what was issued anew, and why.
-        keys: those that were begun before; None makes them now.
+        workspace: the lab's, locked.
+        spec: names, key type, validity, and whether there is a CRL.
+        rotate: delete the existing certificates first.
+        say: told in a sentence what was issued, and why.
+        keys: private keys that are already being generated; None generates them now.
 
     Raises:
-        SpecError: a CA is damaged or foreign, or a private key is open to others.
+        SpecError: a CA is damaged or not the lab's, or other users may read a private key.
     """
     if rotate:
-        # Leaves before CAs: whoever is killed in between leaves CAs that sign new leaves, never leaves without a CA.
+        # Leaves before CAs: if the program is killed in between, there is still a CA for every leaf.
         workspace.remove(sorted(PKI_FILES, key=lambda path: "-ca." in path))
     existing: dict[str, bytes] = {}
     for path in PKI_FILES:
@@ -57,13 +57,13 @@ def write_certificates(
 
 
 def _retire_client_ca(workspace: Workspace, say: Say) -> None:
-    # Before the new CA is written: whoever is killed in between leaves no list of a CA that is gone.
+    # Before the new CA is written: if the program is killed in between, no CRL of the old CA is left.
     retire(workspace, own=PKI_FILES, say=say)
 
 
 def _write_crl(workspace: Workspace, say: Say) -> None:
     keep_crl(workspace, now=datetime.datetime.now(datetime.UTC), say=say)
-    keep_specimen(workspace)
+    keep_revoked_fault(workspace)
 
 
 def write_files(
@@ -72,12 +72,16 @@ def write_files(
     """Render the files of the services and the Compose file; returns the plan with its fingerprints.
 
     Args:
-        workspace: that of the lab, with its certificates.
-        spec: the settings, with settled ports.
-        image: the container image that is really used.
-        overwrite: render over files that a person edited.
-        say: is told which edited files were kept.
+        workspace: the lab's, locked, with its certificates.
+        spec: the settings; no port is 0.
+        image: the container image that is used, which may be the fallback image.
+        overwrite: render files anew even if the user edited them.
+        say: told in a sentence which edited files were kept.
         copied: whether the engine gets copies of the files instead of mounts.
+
+    Raises:
+        SpecError: the server's key is missing or cannot be accessed.
+        MachineError: a file cannot be written.
     """
     workspace.write(".gitignore", b"# Private keys lie here.\n*\n")
     plan = plan_of(workspace, spec, image, copied=copied)
@@ -90,10 +94,16 @@ def write_files(
 
 
 def plan_of(workspace: Workspace, spec: LabSpec, image: str, *, copied: bool = False) -> LabPlan:
-    """The plan of a lab whose certificates are there, without fingerprints; containers run as the key's owner.
+    """The plan of a lab, without fingerprints; containers run as the owner of the server's key.
+
+    Args:
+        workspace: the lab's, with its certificates.
+        spec: the settings; no port is 0.
+        image: the container image.
+        copied: whether the engine gets copies of the files instead of mounts.
 
     Raises:
-        SpecError: there is no server key, or it is hidden.
+        SpecError: the server's key is missing or cannot be accessed.
     """
     key = workspace.directory / SERVER_KEY
     try:
@@ -104,6 +114,6 @@ def plan_of(workspace: Workspace, spec: LabSpec, image: str, *, copied: bool = F
             why=os.strerror(error.errno or 0),
             hint="Issue what is missing: mtlslab up",
         ) from error
-    # An edit by root may have left the key with root; a container still does not run as root.
+    # If root replaced the key, it belongs to root. A container does not run as root even then.
     uid, gid = (owner.st_uid, owner.st_gid) if owner.st_uid else (UNPRIVILEGED_ID, UNPRIVILEGED_ID)
     return make_plan(spec, workspace.directory, image=image, user=f"{uid}:{gid}", copied=copied)

@@ -1,4 +1,4 @@
-"""The signals that end the program: all of them take the way out of Ctrl-C, so that what was begun is cleaned up."""
+"""Turns every signal that ends the program into KeyboardInterrupt, as Ctrl-C does, so that clean-up code runs."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ if TYPE_CHECKING:
 SIGNALS = (
     signal.SIGINT,
     signal.SIGTERM,
-    signal.SIGHUP,  # the terminal was closed, the connection to it was lost
-    # By default these two leave a core dump, and a private key may be in it.
+    signal.SIGHUP,  # the terminal was closed, or the connection to it was lost
+    # By default SIGQUIT and SIGXCPU write a core dump, which may contain a private key.
     signal.SIGQUIT,
     signal.SIGXCPU,
-    # A job scheduler's warning before SIGKILL.
+    # Job schedulers send one of these as a warning before SIGKILL.
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
-# Nobody's clean-up takes longer, unless something hangs.
+# Longer than any clean-up takes, unless something hangs.
 PATIENCE = 15.0  # seconds
 
 
 class _State:
-    """What this process has been told so far."""
+    """The interrupts of this process so far."""
 
-    first: float | None = None  # when the last interrupt that counted came (monotonic clock)
-    depth: int = 0  # how many blocks are not to be disturbed
-    waiting: bool = False  # whether an interrupt waits for the end of them
+    first: float | None = None  # time.monotonic() of the last interrupt that was not ignored
+    depth: int = 0  # number of nested undisturbed() blocks
+    waiting: bool = False  # whether an interrupt is raised at the end of the outermost block
 
 
 def listen() -> None:
-    """Have the signals raise KeyboardInterrupt in the main thread, except those that were ignored at the start (nohup).
+    """Have SIGNALS raise KeyboardInterrupt in the main thread, except those that are ignored at the start (nohup).
 
-    One wish to end often comes as several signals: a closed terminal sends SIGHUP, and so does its shell; people press
-    Ctrl-C twice. So more signals change nothing for 15 seconds, which is enough to clean up. After that another one
-    interrupts again: the clean-up hangs, or something has swallowed the first one.
+    One request to end often comes as several signals: a closed terminal sends SIGHUP, and so does its shell; users
+    press Ctrl-C twice. So further signals are ignored for 15 seconds, which is enough for the clean-up. A signal after
+    that interrupts again: the clean-up hangs, or some code has caught the first KeyboardInterrupt.
     """
     _State.first, _State.depth, _State.waiting = None, 0, False
     for number in SIGNALS:
@@ -50,12 +50,12 @@ def listen() -> None:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """A block for cleaning up: an interrupt that comes in it is raised at its end.
+    """Run a clean-up block to its end: an interrupt that arrives inside the block is raised after it.
 
     Raises:
         KeyboardInterrupt: at the end of the outermost block.
     """
-    if threading.current_thread() is not threading.main_thread():  # no other thread is ever interrupted
+    if threading.current_thread() is not threading.main_thread():  # Python handles signals in the main thread only
         yield
         return
     _State.depth += 1
@@ -70,7 +70,7 @@ def undisturbed() -> Iterator[None]:
 
 @contextlib.contextmanager
 def worker_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads for a block of work. Where it is interrupted or fails, what has not begun is dropped, not done first."""
+    """A pool of ``workers`` threads. If the block fails or is interrupted, tasks that have not begun are cancelled."""
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(workers) as pool:

@@ -1,4 +1,4 @@
-"""Finds and ends the sabotaged twins of a lab: also those of a killed proof, and those whose directory is gone."""
+"""Finds and stops the sabotaged twins of a lab, also those of a killed ``verify --prove`` or without a directory."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _TWIN = re.compile(r"twin-[0-9a-f]{6}-[a-z0-9_-]+")
 
 
 def twin_name(lab: Workspace, name: str) -> str:
-    """The lab name of a twin: of this lab alone, whatever other labs on the machine are called."""
+    """The lab name of the twin ``name``, at most 40 characters; it contains a hash of the lab's directory."""
     return f"{_prefix(lab)}{name}"[:40].rstrip("-_")
 
 
 def find_twins(lab: Workspace, runtime: Runtime) -> Mapping[str, tuple[ServiceStatus, ...]]:
-    """Lab name of each twin that exists in a runtime -> its services; none where a network or a volume is all there is.
+    """The twins that exist in a runtime: lab name -> its services, which are none if only a network or volume is left.
 
     Args:
         lab: the workspace of the lab; need not exist any more.
         runtime: where to look.
 
     Raises:
-        MachineError: the runtime is out of reach.
+        MachineError: the runtime cannot be reached.
     """
-    # Those that ran before the workspace was moved are called after the old place.
+    # Twins that were started before the workspace was moved have names with the hash of the old directory.
     recorded = set(_recorded(lab))
     names = [name for name in runtime.labs() if name.startswith(_prefix(lab)) or name in recorded]
     found = {name: runtime.status(name) for name in names}
@@ -39,10 +39,10 @@ def find_twins(lab: Workspace, runtime: Runtime) -> Mapping[str, tuple[ServiceSt
 
 
 def list_twins(lab: Workspace, runtimes: Iterable[Runtime]) -> tuple[tuple[str, str, ServiceStatus], ...]:
-    """The services of all twins of a lab, each with the twin's lab name and the name of its runtime.
+    """The services of all twins of a lab, as tuples (lab name of the twin, name of the runtime, service status).
 
     Raises:
-        MachineError: a runtime is out of reach.
+        MachineError: a runtime cannot be reached.
     """
     return tuple(
         (name, runtime.name, item)
@@ -53,16 +53,16 @@ def list_twins(lab: Workspace, runtimes: Iterable[Runtime]) -> tuple[tuple[str, 
 
 
 def end_twins(lab: Workspace, runtimes: Iterable[Runtime]) -> tuple[str, ...]:
-    """End and remove all twins of a lab in these runtimes; returns the lab names of those that were there.
+    """Stop and remove all twins of a lab in these runtimes; returns their lab names.
 
     Raises:
-        MachineError: a runtime is out of reach, or refuses.
+        MachineError: a runtime cannot be reached, or refuses.
     """
     return tuple(name for runtime in runtimes for name in find_twins(lab, runtime) if runtime.stop(name))
 
 
 def remove_twin_directories(lab: Workspace, say: Callable[[str], None]) -> None:
-    """Remove what twins have left in the workspace; a disk that is read-only is told of, and no reason to fail."""
+    """Remove the files of twins from the workspace; if that fails, ``say`` is told and no error is raised."""
     if not os.path.lexists(lab.directory / TWINS_DIRECTORY):
         return
     try:
@@ -76,7 +76,7 @@ def _prefix(lab: Workspace) -> str:
 
 
 def _recorded(lab: Workspace) -> Iterator[str]:
-    """The lab names that the directories of twins speak of."""
+    """The lab names in the lab.json of each twin in the workspace."""
     with contextlib.suppress(OSError):
         for directory in (lab.directory / TWINS_DIRECTORY).iterdir():
             with contextlib.suppress(LabError, OSError):
@@ -87,7 +87,7 @@ def _recorded(lab: Workspace) -> Iterator[str]:
 
 
 def _belongs(lab: Workspace, directory: Path | None) -> bool:
-    """Whether a twin that was started from a directory is one of the lab's, and not of another with such a name."""
+    """Whether a twin started from ``directory`` is the lab's: its directory is below the workspace, or is gone."""
     if directory is None or not os.path.lexists(directory):
         return True
     return lab.directory in (directory, *directory.parents)

@@ -1,4 +1,4 @@
-"""Waits until both endpoints of a lab finish a TLS handshake and answer HTTP."""
+"""Waits until both services of a lab finish a TLS handshake and answer an HTTP request."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ from mtlslab.probe.model import Attempt, Observation
 from mtlslab.runtime.base import Runtime, State
 
 POLL_SECONDS = 0.02
-# How many of a service's last lines an error shows.
+# Number of log lines of a service that an error shows.
 LAST_LINES = 8
 
 
 def wait_until_ready(plan: LabPlan, runtime: Runtime, *, seconds: float) -> None:
-    """Return when every service answers; any HTTP status is an answer, a 400 from the mTLS service too.
+    """Return when every service answers; any HTTP status is an answer, also the 400 of the mTLS service.
+
+    Args:
+        plan: the services, their ports and the listen address.
+        runtime: where the services run.
+        seconds: timeout for all services together.
 
     Raises:
-        NotReadyError: time is up or a service has ended; ``why`` holds its state, exit code and last log lines.
+        NotReadyError: the time is over, or a service has ended. ``why`` holds state, exit code and last log lines.
     """
     deadline = time.monotonic() + seconds
     for service in plan.services:
@@ -36,7 +41,7 @@ def _wait_for(plan: LabPlan, service: Service, runtime: Runtime, deadline: float
         now = time.monotonic()
         if now >= deadline:
             raise _not_ready(plan, service, runtime, f"no answer in time ({observation.error})")
-        # Asking the engine is dearer than asking the port: look now and then whether the service is still there.
+        # A call to the engine takes longer than a connection to the port, so the state is checked less often.
         if now >= next_look:
             _require_alive(plan, service, runtime)
             next_look = now + 10 * POLL_SECONDS
@@ -49,7 +54,7 @@ def _probe(plan: LabPlan, service: Service, timeout: float) -> Observation:
             host="localhost",
             address=reachable_address(plan.listen),
             port=service.port,
-            insecure=True,  # whether clients trust the server is the question of `verify`
+            insecure=True,  # `mtlslab verify` checks the server's certificate
             timeout=timeout,
         )
     )

@@ -1,4 +1,4 @@
-"""The use case ``reload``: an edited configuration reaches the running services."""
+"""The use case ``reload``: apply an edited configuration to the running services."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from mtlslab.workspace.trust import Trusts, refuse, require_trust
 
 
 def reload(target: Target, say: Say, trusts: Trusts = refuse) -> None:
-    """Have the running services take their edited configuration; ``trusts`` is asked about a lab from elsewhere.
+    """Test the configuration of each running service, then have nginx load it.
+
+    Args:
+        target: the lab.
+        say: told in a sentence for each service.
+        trusts: called to ask the user about a workspace that came from elsewhere.
 
     Raises:
-        LabNotFoundError: nothing of the lab runs.
-        SpecError: the lab came from elsewhere and is not trusted.
-        MachineError: nginx refuses a configuration; its own words are in ``why``, and the old one keeps running.
+        LabNotFoundError: no service of the lab exists.
+        SpecError: the workspace came from elsewhere and the user does not trust it.
+        MachineError: nginx refuses a configuration. ``why`` holds the output of nginx; the old one stays in effect.
     """
     workspace = target.workspace
     workspace.require()

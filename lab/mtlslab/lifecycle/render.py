@@ -1,4 +1,4 @@
-"""The use case ``render``: a lab is written, and nothing is started."""
+"""The use case ``render``: write the files of a lab and start nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mtlslab.workspace.target import Target, look_again
 
 
 def write_lab(target: Target, options: UpOptions, say: Say) -> LabSpec:
-    """Write certificates and files, start nothing and ask no engine; returns the spec.
+    """Write certificates and rendered files, without contacting an engine; returns the spec, with no port 0.
 
     Raises:
         SpecError, MachineError: see :mod:`mtlslab.workspace.directory`.

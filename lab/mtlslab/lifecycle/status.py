@@ -1,4 +1,4 @@
-"""The use cases ``status`` and ``logs``: what exists of a lab, and what it wrote."""
+"""The use cases ``status`` and ``logs``: the services of a lab, and their log lines."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from mtlslab.workspace.target import Target
 
 @dataclasses.dataclass(frozen=True)
 class LabStatus:
-    """What exists of a lab.
+    """The containers or processes of a lab, running or ended.
 
     Attributes:
-        services: pairs of runtime name and service status.
-        twins: the same of its sabotaged twins, each with the twin's lab name in front.
+        services: pairs (runtime name, service status).
+        twins: the lab's sabotaged twins, as tuples (lab name of the twin, runtime name, service status).
     """
 
     services: tuple[tuple[str, ServiceStatus], ...]
@@ -25,7 +25,7 @@ class LabStatus:
 
 
 def status(target: Target) -> LabStatus:
-    """What exists of a lab and of its sabotaged twins: `verify --prove` is at work on those, or was killed.
+    """The services of a lab and of its sabotaged twins; twins exist while ``verify --prove`` runs, or after its kill.
 
     Raises:
         SpecError, MachineError: see :meth:`mtlslab.runtime.choose.Runtimes.all`.
@@ -36,9 +36,16 @@ def status(target: Target) -> LabStatus:
 
 
 def logs(target: Target, service: str | None, *, follow: bool, tail: int | None) -> Iterator[LogLine]:
-    """The lines that the services wrote.
+    """The log lines of the services, oldest first for each service.
+
+    Args:
+        target: the lab.
+        service: name of one service; None for both.
+        follow: go on with new lines until the services end.
+        tail: begin with the last N lines of each service; None begins with the first line.
 
     Raises:
-        LabNotFoundError: nothing of the lab exists.
+        LabNotFoundError: no service of the lab exists.
+        SpecError, MachineError: see :meth:`mtlslab.runtime.choose.Runtimes.all`.
     """
     return running_runtime(target).logs(target.name, service, follow=follow, tail=tail)

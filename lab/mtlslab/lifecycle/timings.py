@@ -1,4 +1,4 @@
-"""Where the time goes: named steps with their duration, for ``up --timings``."""
+"""Measures named steps, for ``up --timings``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 @dataclasses.dataclass
 class Timings:
-    """Collects (step, seconds); steps may overlap, because some work is done side by side."""
+    """Collects pairs (step, seconds). Steps may overlap, because some run in parallel."""
 
     steps: list[tuple[str, float]] = dataclasses.field(default_factory=list)
 

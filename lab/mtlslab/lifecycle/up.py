@@ -1,4 +1,4 @@
-"""The use case ``up``: from what is asked for to two services that answer."""
+"""The use case ``up``: write the files of a lab, start its two services and wait until both answer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,14 @@ from mtlslab.workspace.trust import require_trust
 
 @dataclasses.dataclass(frozen=True)
 class UpResult:
-    """What runs now: the spec with its settled ports, the runtime in words, what was started and what already ran."""
+    """The lab as it runs now.
+
+    Attributes:
+        spec: the settings; no port is 0.
+        runtime: description of the runtime, see :meth:`mtlslab.runtime.base.Runtime.describe`.
+        started: names of the services that ``up`` started.
+        kept: names of the services that already ran as the spec asks.
+    """
 
     spec: LabSpec
     runtime: str
@@ -36,14 +43,21 @@ class UpResult:
 
 
 def up(target: Target, options: UpOptions, say: Say, timings: Timings) -> UpResult:
-    """Bring a lab up, or bring what runs in line with what is asked; returns when both endpoints answer.
+    """Start a lab, or change what runs to match the options; returns when both services answer.
+
+    Args:
+        target: the lab; its workspace is created if it does not exist.
+        options: what the user asks for.
+        say: told in a sentence each what the user may want to know.
+        timings: gets the duration of each step.
 
     Raises:
-        SpecError, MachineError: what is asked cannot be had, or the lab came from elsewhere and is not trusted.
-        NotReadyError: an endpoint did not answer in time; what this call started is gone again, unless ``retain``.
+        SpecError: an option or a file of the lab is invalid, or the lab came from elsewhere and is not trusted.
+        MachineError: no runtime, image or port can be used, or a service cannot be started.
+        NotReadyError: a service did not answer in time. What this call started is removed, unless ``retain``.
     """
     workspace = target.workspace
-    # Where there is no lab yet, what is asked for is looked at before anything is written.
+    # Before a new lab is created, check that it could run: an error then leaves no files.
     outlook = None if workspace.exists() else _look(target, options, say, timings)
     workspace.create()
     with workspace.lock():
@@ -53,12 +67,12 @@ def up(target: Target, options: UpOptions, say: Say, timings: Timings) -> UpResu
         if outlook is None or target.record is not None:
             outlook = _look(target, options, say, timings)
         for other in outlook.elsewhere:
-            say(f"Stopping the lab in the runtime {other.name}: it runs in one at a time.")
+            say(f"Stopping the lab in the runtime {other.name}: a lab runs in one runtime at a time.")
             other.stop(outlook.spec.name)
         try:
             return _bring_up(target, outlook, options, say, timings)
         except BaseException:
-            # Only a lab that did not run before is taken away again: what ran before is not ours to remove.
+            # A lab that ran before this call is not removed.
             if not outlook.running and not options.retain:
                 _take_away(outlook.spec.name, outlook.runtime, say)
             raise
@@ -66,7 +80,15 @@ def up(target: Target, options: UpOptions, say: Say, timings: Timings) -> UpResu
 
 @dataclasses.dataclass(frozen=True)
 class _Outlook:
-    """What is asked for, with settled ports; what runs in the runtime that is meant, and in which others; new keys."""
+    """What ``up`` finds out before it writes or starts anything.
+
+    Attributes:
+        spec: the settings; no port is 0.
+        runtime: the runtime to use.
+        running: the lab's services that exist in that runtime.
+        elsewhere: other runtimes in which services of the lab exist.
+        keys: private keys that are being generated in the background; None if no new ones are expected.
+    """
 
     spec: LabSpec
     runtime: Runtime
@@ -91,7 +113,7 @@ def _look(target: Target, options: UpOptions, say: Say, timings: Timings) -> _Ou
 
 
 def _take_away(lab: str, runtime: Runtime, say: Say) -> None:
-    """Stop what a failed `up` started. Why it failed is what counts: a second error must not hide the first."""
+    """Stop what a failed ``up`` started. An error here is only reported: it must not replace the first one."""
     try:
         with undisturbed():
             runtime.stop(lab)
@@ -102,11 +124,11 @@ def _take_away(lab: str, runtime: Runtime, say: Say) -> None:
 def _bring_up(target: Target, outlook: _Outlook, options: UpOptions, say: Say, timings: Timings) -> UpResult:
     workspace, spec, runtime = target.workspace, outlook.spec, outlook.runtime
     save_record(target, spec, say, runtime=runtime.name)
-    # The engine fetches the image and makes the network while this machine's other core makes keys.
+    # In parallel: the engine pulls the image and creates the network while this program generates keys.
     with ThreadPoolExecutor(1) as pool:
         wanted = spec.image if runtime.uses_image() else last_image(target, spec)
         prepared = pool.submit(_timed, timings, "image and network", lambda: runtime.prepare(spec.name, wanted))
-        # The keys may still be in the making: this costs no time then.
+        # Templates are loaded while the keys are still being generated.
         with timings.step("templates"):
             load_templates()
         with timings.step("certificates"):
@@ -135,11 +157,13 @@ def _timed(timings: Timings, step: str, work: Callable[[], str]) -> str:
 
 
 def _settled(spec: LabSpec, own: tuple[int, ...], *, here: bool) -> LabSpec:
-    """The spec with free ports in place of 0; all other ports are checked, except those that the lab itself holds.
+    """The spec with free ports in place of 0. The other ports are checked, except those that the lab itself uses.
 
-    Where the lab runs, 0 is content with the ``own`` ports (TLS, mTLS): the same `up` typed twice changes nothing.
-
-    Ports that are not bound on this machine (``here`` False) are not checked: whoever holds them here forwards them.
+    Args:
+        spec: the settings, in which a port may be 0.
+        own: the ports (TLS, mTLS) of the running lab; they replace 0, so that the same `up` twice changes nothing.
+        here: whether the ports are bound on this machine. If not, they are not checked: a program that listens on them
+            here may be the one that forwards them.
     """
     spec = pick_ports(_with_own_ports(spec, *own) if own else spec)
     if not here:
@@ -150,7 +174,7 @@ def _settled(spec: LabSpec, own: tuple[int, ...], *, here: bool) -> LabSpec:
 
 
 def _with_own_ports(spec: LabSpec, own_tls: int, own_mtls: int) -> LabSpec:
-    """The spec with the lab's own ports in place of 0, unless one of them is now asked for the other service."""
+    """The spec with the lab's own ports in place of 0, unless the user asks for that port for the other service."""
     tls = spec.tls_port or (own_tls if own_tls != spec.mtls_port else 0)
     mtls = spec.mtls_port or (own_mtls if own_mtls != tls else 0)
     return dataclasses.replace(spec, tls_port=tls, mtls_port=mtls)
@@ -164,10 +188,10 @@ def _own_ports(target: Target) -> tuple[int, ...]:
 
 
 def _runtime_for_up(target: Target, options: UpOptions, runtimes: Runtimes, say: Say) -> Runtime:
-    """The asked runtime; with ``auto`` the one in which the lab already runs, before any other."""
+    """The runtime that the user named; with ``auto`` first the one in which the lab already runs."""
     recorded = recorded_runtime(target)
     if options.runtime == AUTO and not runtimes.meant and recorded:
-        # Raises where that is out of reach: what runs in it may come back with it.
+        # Fails if that runtime cannot be reached: the lab may still run there, and must not run in two runtimes.
         runtime = next(runtimes.all(recorded))
         if runtime.status(target.name):
             say(f"Runtime: {runtime.name}, because the lab already runs there.")
@@ -176,7 +200,7 @@ def _runtime_for_up(target: Target, options: UpOptions, runtimes: Runtimes, say:
 
 
 def _running_elsewhere(target: Target, runtimes: Runtimes, chosen: Runtime) -> tuple[Runtime, ...]:
-    """The other runtimes in which something of the lab exists."""
+    """The other runtimes in which services of the lab exist."""
     if target.record is None:
         return ()
     return tuple(other for other in runtimes.reachable() if other.name != chosen.name and other.status(target.name))

@@ -1,4 +1,4 @@
-"""Where a lab runs: the question that all commands share."""
+"""Finds the runtime in which a lab runs; shared by all commands."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Say = Callable[[str], None]
 
 
 def recorded_runtime(target: Target) -> str:
-    """The runtime that lab.json names; empty when there is none."""
+    """The name of the runtime in lab.json; empty when there is none."""
     return target.record.runtime if target.record else ""
 
 
 def runtimes_of(target: Target, say: Say = lambda _: None) -> Runtimes:
-    """The runtimes for a lab; of a workspace that is not ours nothing is used."""
+    """The runtimes for a lab; a workspace that another user owns or may change is not used."""
     return Runtimes(None if target.not_ours else target.workspace.directory, say=say)
 
 
 def find_running(target: Target, runtimes: Runtimes) -> Runtime | None:
-    """The runtime in which something of a lab exists; None when there is none.
+    """The runtime in which services of a lab exist; None when there is none.
 
     Raises:
         SpecError, MachineError: see :meth:`mtlslab.runtime.choose.Runtimes.all`.
@@ -36,7 +36,7 @@ def find_running(target: Target, runtimes: Runtimes) -> Runtime | None:
 
 
 def running_runtime(target: Target) -> Runtime:
-    """The runtime in which something of a lab exists.
+    """The runtime in which services of a lab exist.
 
     Raises:
         LabNotFoundError: there is none.
@@ -49,10 +49,17 @@ def running_runtime(target: Target) -> Runtime:
 
 
 def refuse_foreign(name: str, directory: Path, running: tuple[ServiceStatus, ...]) -> None:
-    """Refuse when what runs belongs to another directory that still holds a lab: the two would share labels.
+    """Check that the running services do not belong to a lab of the same name in another directory.
+
+    Two labs of one name would share container names and labels. A directory that holds no lab any more is ignored.
+
+    Args:
+        name: the lab's name.
+        directory: the lab's workspace.
+        running: the services with that name.
 
     Raises:
-        MachineError: it does.
+        MachineError: they belong to another directory.
     """
     for item in running:
         other = item.directory

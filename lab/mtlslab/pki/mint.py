@@ -53,12 +53,24 @@ class Mint:
         """A CA with the certificate of another, which is public, and a key of its own."""
         return pki.Credential(certificate, self.unknown_ca.key)
 
-    def client(self, fault: str, ca: pki.Credential) -> bytes:
+    def client(self, fault: str, ca: pki.Credential, *, imitated: bytes = b"") -> bytes:
         """PEM of a client's chain and private key.
 
         Args:
             fault: what is wrong or odd about it, a key of ``FAULTS``.
-            ca: signs it.
+            ca: signs it, or is the one whose client it pretends to be.
+            imitated: PEM certificate of the right client, which one fault imitates; without it, any client's.
+
+        Raises:
+            MachineError: this machine's OpenSSL cannot make it.
         """
-        files = build(fault, client_ca=ca, server=self.unknown_ca, now=self._now, lifetime=self._lifetime)
+        right = _certificate(imitated)
+        files = build(fault, client_ca=ca, server=self.unknown_ca, now=self._now, lifetime=self._lifetime, client=right)
         return (files.certificate or b"") + (files.key or b"")
+
+
+def _certificate(pem: bytes) -> x509.Certificate | None:
+    try:
+        return pki.load_certificates(pem)[0]
+    except ValueError:
+        return None

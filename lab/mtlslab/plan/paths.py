@@ -1,4 +1,4 @@
-"""Where things lie in a workspace: POSIX paths relative to it. Inside a container the same tree stands below /lab."""
+"""Paths in a workspace: POSIX, relative to it. In a container the same tree is below /lab."""
 
 SERVER_CERT, SERVER_KEY = "certs/server.crt", "certs/server.key"
 SERVER_CA, SERVER_CA_KEY = "certs/server-ca.crt", "certs/server-ca.key"
@@ -10,7 +10,7 @@ COMPOSE_FILE = "docker-compose.yml"
 HELLO = "hello-world.txt"
 RUN_DIRECTORY = "run"  # pid file and temporary paths: a tmpfs in a container, a directory of the workspace on the host
 
-# Credentials that are broken, or odd but valid, on purpose.
+# The faults: credentials that are broken, or odd but valid, on purpose.
 FAULTS_DIRECTORY = "certs/faults"
-# What a client with OpenSSL must be told to load a credential that is too weak for it: OPENSSL_CONF=THIS_FILE.
+# OpenSSL configuration for a client that must load a weak credential: OPENSSL_CONF=THIS_FILE.
 WEAK_CLIENT = f"{FAULTS_DIRECTORY}/weak-client.cnf"

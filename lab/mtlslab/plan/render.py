@@ -1,6 +1,6 @@
-"""Turns a plan into text: nginx.conf, listen.conf and hello-world.txt for each service, and docker-compose.yml.
+"""Renders a plan: nginx.conf, listen.conf and hello-world.txt for each service, and docker-compose.yml.
 
-Pure: it writes nothing.
+Pure: returns text and writes no file.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from mtlslab.plan.spec import LabSpec
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
 
-# The word that nginx wants for each kind of client auth (ngx_http_ssl_module, ssl_verify_client).
+# The argument of ssl_verify_client for each kind of client authentication (ngx_http_ssl_module).
 _VERIFY_CLIENT = {"none": "off", "optional": "optional", "required": "on"}
-# TLS 1.2 suites of Mozilla's intermediate profile (https://wiki.mozilla.org/Security/Server_Side_TLS) but for its DHE
-# ones, which need parameters of their own for clients that are hardly left.
+# TLS 1.2 suites of Mozilla's intermediate profile (https://wiki.mozilla.org/Security/Server_Side_TLS) without the
+# DHE suites: they need DH parameters, and hardly any client still uses them.
 _CIPHERS = tuple(
     f"ECDHE-{authentication}-{encryption}"
     for encryption in ("AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305")
@@ -29,13 +29,13 @@ _CIPHERS = tuple(
 
 
 def template_root() -> Path:
-    """Where ``docker-compose.yml.j2`` and ``templates/`` lie: in the package once installed, else in the checkout."""
+    """Directory of ``docker-compose.yml.j2`` and ``templates/``: in the installed package, else in the checkout."""
     packaged = Path(__file__).parents[1] / "_templates"
     return packaged if packaged.is_dir() else Path(__file__).parents[3]
 
 
 def load_templates() -> None:
-    """Load the template engine and what every lab needs of it, so that rendering takes no time later."""
+    """Load Jinja2 and the templates of a lab in advance, so that rendering is fast later."""
     for name in (
         *(f"{service}.conf.j2" for service in SERVICES),
         "listen.conf.j2",
@@ -46,7 +46,7 @@ def load_templates() -> None:
 
 
 def render(plan: LabPlan, spec: LabSpec) -> dict[str, str]:
-    """Every file of the services (not the Compose file): path relative to the workspace -> text."""
+    """Render all files of the services, without the Compose file: path in the workspace -> text."""
     files: dict[str, str] = {}
     for service in plan.services:
         files[service.conf] = _nginx_conf(service, spec)
@@ -61,7 +61,7 @@ def render(plan: LabPlan, spec: LabSpec) -> dict[str, str]:
 
 
 def render_compose(plan: LabPlan) -> str:
-    """The Compose file of a plan; pass a plan with fingerprints, so that the labels carry them."""
+    """Render the Compose file of a plan. The plan needs its fingerprints: they become labels."""
     return template(f"{COMPOSE_FILE}.j2").render(
         plan=plan, root=CONTAINER_ROOT, tmpfs=f"{CONTAINER_TMPFS}:{CONTAINER_TMPFS_OPTIONS}"
     )
@@ -87,13 +87,13 @@ def _bracketed(address: str) -> str:
 
 
 def template(name: str) -> Template:
-    """A template of the package by its name, such as ``nginx-tls.conf.j2``; undefined names are errors."""
+    """Load a template by its name, such as ``nginx-tls.conf.j2``; undefined variables are errors."""
     return _environment().get_template(name)
 
 
 @functools.cache
 def _environment() -> Environment:
-    # Imported here: `up` loads it while keys are being made (see load_templates), and many commands need none.
+    # Imported here: `up` loads Jinja2 while keys are generated (see load_templates), and many commands do not need it.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     root = template_root()

@@ -1,8 +1,8 @@
-"""The plan: what must run.
+"""The plan: which services must run, and with which files.
 
-One truth, from which the Compose file, the Docker SDK calls and the embedded processes are derived. Paths inside the
-workspace are POSIX paths relative to it; inside a container the same tree stands below ``CONTAINER_ROOT``, so that one
-nginx.conf with relative paths serves in both places.
+The Compose file, the calls of the Docker SDK and the embedded processes are all derived from it. Paths in the workspace
+are POSIX paths relative to it. In a container the same tree is below ``CONTAINER_ROOT``, so one nginx.conf with
+relative paths works in both places.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ CONTAINER_ROOT = "/lab"
 CONTAINER_TMPFS = f"{CONTAINER_ROOT}/run"
 CONTAINER_TMPFS_OPTIONS = "mode=1777,size=16m"
 
-
-# Labels by which what runs is found again; the Compose labels beside them are the runtime's affair.
+# Labels by which the containers of a lab are found; the runtime adds the labels of Compose.
 LABEL_LAB = "mtlslab.lab"
 LABEL_SERVICE = "mtlslab.service"
 LABEL_FINGERPRINT = "mtlslab.fingerprint"
@@ -31,7 +30,7 @@ LABEL_FINGERPRINT = "mtlslab.fingerprint"
 
 @dataclasses.dataclass(frozen=True)
 class Mount:
-    """A file or directory of the workspace (``source``, relative) that a container sees read-only at ``target``."""
+    """A file or directory of the workspace (``source``, relative) that a container gets read-only at ``target``."""
 
     source: str
     target: str
@@ -43,11 +42,11 @@ class Service:
 
     Attributes:
         name: service name, ``nginx-tls`` or ``nginx-mtls``; also its directory in the workspace.
-        mutual: whether it asks clients for a certificate.
+        mutual: whether it is the service with mutual TLS.
         port: TCP port, the same on the host and in the container.
-        mounts: what its container sees of the workspace.
-        fingerprint: SHA-256 (hex) over definition and content of all mounted files; tells whether a running service is
-            still the one that is asked for. Empty until the files are written.
+        mounts: files and directories of the workspace that its container gets.
+        fingerprint: SHA-256 (hex) over the definition and the content of all mounted files. A running service with
+            another fingerprint must be replaced. Empty until the files are written.
     """
 
     name: str
@@ -62,7 +61,7 @@ class Service:
         return f"{self.name}/nginx.conf"
 
     def command(self, root: str, directives: str = "daemon off;") -> list[str]:
-        """The nginx arguments that run this service with the workspace standing at ``root`` (no trailing slash)."""
+        """The nginx arguments that run this service with the workspace at ``root`` (no trailing slash)."""
         return [*self._base(root), "-g", directives]
 
     def test_command(self, root: str) -> list[str]:
@@ -80,7 +79,7 @@ class Service:
 
 @dataclasses.dataclass(frozen=True)
 class HealthCheck:
-    """How the engine asks a container whether it is healthy; intervals in seconds."""
+    """Health check of a container, as Docker defines it; ``interval`` and ``timeout`` in seconds."""
 
     interval: int = 2
     timeout: int = 5
@@ -89,15 +88,15 @@ class HealthCheck:
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """How much of the engine's machine one container may take.
+    """Resource limits of one container.
 
     Attributes:
-        memory: bytes. One nginx worker takes a few MiB: that is room for ``worker_processes auto`` on a large machine.
-        processes: processes and threads. A reload has two generations of workers for a moment.
-        log_driver: how the engine keeps what the container writes. Named, because the engine's own default may keep
-            everything, or be one from which no log can be read.
-        log_size: size of one log file, in the driver's words.
-        log_files: how many log files are kept; the oldest is removed.
+        memory: bytes. An nginx worker needs a few MiB: enough for ``worker_processes auto`` on a large machine.
+        processes: number of processes and threads. During a reload, old and new workers run at the same time.
+        log_driver: log driver of the engine. It is set because the engine's default may keep logs without limit, or be
+            a driver whose logs cannot be read.
+        log_size: maximum size of one log file, in the syntax of the driver.
+        log_files: maximum number of log files; the oldest is removed.
     """
 
     memory: int = 512 * 1024 * 1024
@@ -114,18 +113,18 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True)
 class LabPlan:
-    """All that must run for one lab.
+    """The services of one lab, and how they run.
 
     Attributes:
         lab: the lab's name, also the Compose project.
         directory: absolute path of the workspace.
         listen: address on this machine that the ports are bound to.
-        image: container image that is really used (after the image was chosen).
-        user: ``UID:GID`` that the containers run as: the owner of the server's 0600 key.
+        image: container image in use: the wanted one, or the one that replaces it.
+        user: ``UID:GID`` of the containers: the owner of the server's private key, whose mode is 0600.
         services: the services, TLS first.
-        health: how the engine asks a container whether it is healthy.
-        limits: how much each container may take.
-        copied: whether the engine gets copies of the files, in a volume per service, because it cannot mount them.
+        health: health check of the containers.
+        limits: resource limits of each container.
+        copied: whether the engine cannot mount the files, and gets copies in one volume per service.
     """
 
     lab: str
@@ -155,7 +154,7 @@ class LabPlan:
         raise KeyError(name)
 
     def labels(self, service: Service) -> dict[str, str]:
-        """The labels by which a service's container is found again and compared with the plan."""
+        """The labels of a service's container: they identify it, and compare it with the plan."""
         return {LABEL_LAB: self.lab, LABEL_SERVICE: service.name, LABEL_FINGERPRINT: service.fingerprint}
 
     def container_name(self, service: Service) -> str:
@@ -178,7 +177,7 @@ def volume_name(lab: str, service: str) -> str:
 
 
 def make_plan(spec: LabSpec, directory: Path, *, image: str, user: str, copied: bool = False) -> LabPlan:
-    """The plan of a lab whose workspace is ``directory``; ports in ``spec`` must be settled (not 0)."""
+    """Make the plan of a lab whose workspace is ``directory``; the ports in ``spec`` must be chosen (not 0)."""
     return LabPlan(
         lab=spec.name,
         directory=directory,
@@ -199,7 +198,7 @@ def make_plan(spec: LabSpec, directory: Path, *, image: str, user: str, copied: 
 
 
 def with_fingerprints(plan: LabPlan) -> LabPlan:
-    """The same plan with each service's fingerprint, read from the files as they lie in the workspace.
+    """The same plan with each service's fingerprint, computed from the files in the workspace.
 
     Raises:
         OSError: a mounted file is missing or cannot be read.
@@ -209,8 +208,8 @@ def with_fingerprints(plan: LabPlan) -> LabPlan:
 
 
 def _mounts(service: str, *more: str) -> tuple[Mount, ...]:
-    # Certificates are mounted one by one: a container has no business with the CA keys that lie beside them. The
-    # service's own directory is mounted whole: the next reload then sees a file that an editor replaced by renaming.
+    # Certificates are mounted one by one: a container must not get the CA keys in the same directory. The service's
+    # directory is mounted as a whole, so that a reload sees a file that an editor replaced by renaming.
     same_place = (service, SERVER_CERT, SERVER_KEY, *more)
     return (
         *(Mount(path, f"{CONTAINER_ROOT}/{path}") for path in same_place),
@@ -240,6 +239,6 @@ def _fingerprint(plan: LabPlan, service: Service) -> str:
 
 
 def _content(path: Path) -> bytes:
-    # What else somebody put into a mounted directory (a FIFO, a directory, a link) counts by its name alone: reading a
-    # FIFO would wait forever, and a link leads nowhere in a container.
+    # Other entries of a mounted directory (a FIFO, a directory, a link) count by their name only: reading a FIFO would
+    # wait forever, and the target of a link does not exist in a container.
     return path.read_bytes() if stat.S_ISREG(path.lstat().st_mode) else b""

@@ -1,4 +1,4 @@
-"""The spec: what the user wants, as one frozen and validated value.
+"""The spec: all settings of a lab, as one frozen and validated value.
 
 Input comes from flags, environment variables, lab.json and the defaults, in that order of precedence. All problems are
 reported at once, and unknown keys are refused.
@@ -17,13 +17,13 @@ from typing import Any
 
 from mtlslab.errors import SpecError
 
-# The stable release line of the official image. A release line gets fixes; "latest" gets surprises.
+# The stable release line of the official image: it gets fixes only. "latest" may change behaviour.
 DEFAULT_IMAGE = "nginx:1.30"
 DEFAULT_NAME = "mtls-lab"
 KEY_TYPES = ("rsa-2048", "rsa-3072", "ec-p256", "ec-p384", "ed25519")
 CLIENT_AUTH = ("none", "optional", "required")
 MAX_DAYS = 36500
-# A certificate with many more names outgrows what TLS clients accept (OpenSSL: 100 KiB for the whole chain).
+# TLS clients limit the size of a certificate chain (OpenSSL: 100 KiB), and so the number of names.
 MAX_HOSTS = 100
 
 # A lab's name is the Compose project name (lower case letters, digits, "-" and "_", first a letter or digit), a
@@ -32,7 +32,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 # RFC 1123 section 2.1 host names, with an optional leftmost "*" label (RFC 6125 section 6.4.3).
 _DNS_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DNS_NAME = re.compile(rf"(?:\*\.)?{_DNS_LABEL}(?:\.{_DNS_LABEL})*")
-# An image reference as the distribution project spells it, without white space or a leading dash.
+# The characters of an image reference (github.com/distribution/reference); no white space, no leading dash.
 _IMAGE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._/:@-]{0,254}")
 
 _LOG_TOKEN = re.compile(r"(?:[0-9a-f]{32})?")
@@ -40,16 +40,16 @@ _LOG_TOKEN = re.compile(r"(?:[0-9a-f]{32})?")
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What a user may set of a lab: an option of ``up`` and ``render``, a variable MTLSLAB_..., and a line of help.
+    """A setting of a lab: an option of ``up`` and ``render``, a variable MTLSLAB_..., and a line of help.
 
     Attributes:
-        field: of :class:`LabSpec`.
-        type: of the field: int, str, bool, or ``tuple[str, ...]`` for an option that may be repeated.
+        field: name of the field of :class:`LabSpec`.
+        type: of the field: int, str, bool, or ``tuple[str, ...]`` for a repeatable option.
         default: of the field.
-        help: what the option does, in one sentence, without choices and default.
-        option: without its dashes.
-        metavar: what the help shows for the value; empty for the type.
-        choices: all values that it takes; empty if they cannot be listed.
+        help: the effect of the option in one sentence, without choices and default.
+        option: name of the option, without dashes.
+        metavar: placeholder for the value in the help; empty for that of the type.
+        choices: all valid values; empty if they cannot be listed.
     """
 
     field: str
@@ -69,9 +69,9 @@ def setting(
     metavar: str = "",
     choices: tuple[str, ...] = (),
 ) -> Any:
-    """A field of :class:`LabSpec` that users set; ``text`` is its help, the rest is told at :class:`Setting`.
+    """Declare a field of :class:`LabSpec` that users can set; ``text`` is its help. For the rest see :class:`Setting`.
 
-    Without ``option``, the option is called after the field.
+    Without ``option``, the option has the name of the field.
     """
     words = {"help": text, "option": option, "metavar": metavar, "choices": choices}
     return dataclasses.field(default=default, metadata={Setting: words})
@@ -79,10 +79,10 @@ def setting(
 
 @dataclasses.dataclass(frozen=True)
 class LabSpec:
-    """What a lab is made from.
+    """All settings of a lab.
 
     Attributes:
-        name: the lab, also the Compose project.
+        name: of the lab, and of its Compose project.
         tls_port: TCP port of the service with ordinary TLS; 0 picks a free one.
         mtls_port: TCP port of the service with mutual TLS; 0 picks a free one.
         listen: the address that the ports are bound to on this machine; IPv4 or IPv6.
@@ -90,11 +90,14 @@ class LabSpec:
         key_type: algorithm and size of every key, one of ``KEY_TYPES``.
         days: validity of the leaves in days.
         ca_days: validity of the CAs in days.
-        client_auth: what the mTLS service asks of its clients: none, optional or required.
+        client_auth: whether the mTLS service asks for a client certificate: none, optional or required.
         crl: whether the mTLS service checks a certificate revocation list.
         image: the container image with nginx.
-        log_token: 32 hexadecimal digits that begin each line of the access log; empty in a lab that has none yet. No
-            option: what a stranger gets into a log must not look like such a line, so he must not know it.
+        log_token: 32 hexadecimal digits at the beginning of each line of the access log; empty until the lab has one.
+            It is random and no option: a client that does not know it cannot forge a line of the access log.
+
+    Raises:
+        SpecError: a value is not valid; the error lists all problems.
     """
 
     name: str = DEFAULT_NAME
@@ -121,7 +124,7 @@ class LabSpec:
             raise SpecError("The lab cannot be made as asked.", problems=problems, hint="mtlslab up --help")
 
     def to_mapping(self) -> dict[str, Any]:
-        """The spec as JSON-ready values, the way lab.json holds it."""
+        """The spec as JSON-ready values, as in lab.json."""
         values = dataclasses.asdict(self)
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
@@ -134,7 +137,7 @@ class LabSpec:
 
 @functools.cache
 def lab_settings() -> tuple[Setting, ...]:
-    """All that users may set, in the order in which the help shows it."""
+    """All settings, in the order of the help."""
     types = typing.get_type_hints(LabSpec)
     return tuple(
         Setting(
@@ -152,7 +155,7 @@ def lab_settings() -> tuple[Setting, ...]:
 
 
 def make_spec(*layers: Mapping[str, Any]) -> LabSpec:
-    """Build a spec from layers of settings, weakest first; ``None`` in a layer means "not set there".
+    """Build a spec from layers of settings (field -> value), weakest first; ``None`` means "not set in this layer".
 
     Raises:
         SpecError: a value is out of range or of the wrong type, or a key is unknown.
@@ -173,12 +176,12 @@ def make_spec(*layers: Mapping[str, Any]) -> LabSpec:
 
 
 def new_log_token() -> str:
-    """A token for the access log that nobody can guess."""
+    """A new random ``log_token`` (128 bits)."""
     return secrets.token_hex(16)
 
 
 def is_ip_address(host: str) -> bool:
-    """Whether a host is written as an IP address, which decides the type of its SAN (RFC 5280 section 4.2.1.6)."""
+    """Whether a host is an IP address, not a DNS name; decides the type of its SAN (RFC 5280 section 4.2.1.6)."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -187,14 +190,14 @@ def is_ip_address(host: str) -> bool:
 
 
 def check_name(name: object) -> str | None:
-    """What is wrong with a lab's name; None when nothing is."""
+    """The problem with a lab's name, in words; None if the name is valid."""
     if isinstance(name, str) and _NAME.fullmatch(name):
         return None
     return f"name {name!r}: use 1 to 40 lower case letters, digits, '-' or '_', the first a letter or digit"
 
 
 def is_image_name(image: object) -> bool:
-    """Whether it can be the name of a container image; the registry and the engine have the last word."""
+    """Whether a value can be the name of a container image; the engine decides whether the image exists."""
     return isinstance(image, str) and _IMAGE.fullmatch(image) is not None
 
 
@@ -217,7 +220,7 @@ def _problems(spec: Any) -> Iterator[str]:
 
 
 def _declared_problems(spec: LabSpec) -> Iterator[str]:
-    """What the declarations of the settings tell of their values; all else is for a rule of its own."""
+    """Problems with values that are not among the declared choices, or no bool; ``_problems`` has all other rules."""
     for declared in lab_settings():
         label, value = declared.field.replace("_", " "), getattr(spec, declared.field)
         if declared.choices and value not in declared.choices:
@@ -250,5 +253,5 @@ def _host_problems(spec: Any) -> Iterator[str]:
 
 
 def reachable_address(listen: str) -> str:
-    """The address to connect to for what listens on ``listen``: "all addresses" are reached over loopback."""
+    """The address to connect to for a service that listens on ``listen``: loopback for the unspecified address."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen, listen)  # noqa: S104  read, not bound

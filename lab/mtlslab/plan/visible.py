@@ -1,8 +1,8 @@
-r"""Makes text of strangers harmless for whoever looks at it: the one border between it and a terminal or a report.
+r"""Makes untrusted text harmless before it reaches a terminal or a report.
 
-Certificates, pages, alerts, log lines and file names hold whatever somebody put there. Characters that steer a
-terminal, begin a new line, turn the reading direction or are not to be seen are shown as escapes, such as ``\x1b`` or
-``\u202e``. All others, umlauts and emoji among them, stay as they are.
+Certificates, pages, alerts, log lines and file names can contain any text. Control characters, line ends,
+bidirectional controls and invisible characters are shown as escapes, such as ``\x1b`` or ``\u202e``. All other
+characters, such as umlauts and emoji, stay as they are.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-# Letters and marks that show nothing although no category says so (Unicode, Default_Ignorable_Code_Point).
+# Letters and marks that are invisible, although their category does not say so (Default_Ignorable_Code_Point).
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0")
 
 
 def visible(text: str) -> str:
-    """The text on one line: what would steer, break or deceive stands in it as an escape of Python's kind."""
+    """The text on one line; harmful characters become escapes in the syntax of Python."""
     return text if text.isascii() and text.isprintable() else text.translate(_ESCAPES)
 
 
 def visible_json(line: str, *, ascii_only: bool = False) -> str:
-    r"""The same for a line of JSON, with escapes that JSON knows (``\u001b``): its meaning stays the same.
+    r"""Like :func:`visible` for a line of JSON, with escapes of JSON (``\u001b``), so the value stays the same.
 
     Args:
         line: JSON on one line.
-        ascii_only: whether all but ASCII is escaped, too.
+        ascii_only: also escape all characters outside ASCII.
     """
     if line.isascii() and line.isprintable():
         return line
@@ -34,7 +34,7 @@ def visible_json(line: str, *, ascii_only: bool = False) -> str:
 
 
 def visible_values(value: Any) -> Any:
-    """A value as it can stand in JSON, with all texts in it made visible."""
+    """A JSON-ready value, with :func:`visible` applied to all strings and keys in it."""
     if isinstance(value, str):
         return visible(value)
     if isinstance(value, Mapping):
@@ -45,8 +45,8 @@ def visible_values(value: Any) -> Any:
 
 
 def json_document(document: object) -> str:
-    """A document as indented JSON in ASCII, without a line end; no character in it can steer a terminal."""
-    # ASCII has one control character that JSON lets through: DEL.
+    """A document as indented JSON in ASCII without control characters; no line end after it."""
+    # JSON leaves one control character of ASCII unescaped: DEL.
     return json.dumps(document, indent=2).replace("\x7f", "\\u007f")
 
 
@@ -55,7 +55,7 @@ def _is_harmless(char: str) -> bool:
 
 
 class _Escapes(dict[int, str]):
-    """Code point -> what stands for it, found out when it first occurs (``str.translate`` asks for each character)."""
+    """Code point -> its replacement, computed at the first lookup (for ``str.translate``)."""
 
     def __missing__(self, code: int) -> str:
         char = chr(code)
@@ -70,7 +70,7 @@ class _Escapes(dict[int, str]):
 class _JsonEscapes(_Escapes):
     @staticmethod
     def escape(char: str) -> str:
-        # RFC 8259 section 7: a character beyond U+FFFF is written as the two halves of its UTF-16 form.
+        # RFC 8259 section 7: a character beyond U+FFFF is escaped as its UTF-16 surrogate pair.
         units = char.encode("utf-16-be", "surrogatepass").hex()
         return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))
 

@@ -1,1 +1,1 @@
-"""What runs nginx: containers, or plain processes."""
+"""Runtimes: they run nginx in Docker containers or as processes of this machine."""

@@ -1,7 +1,7 @@
-"""What every runtime offers: the small interface between the lab's life cycle and whatever runs nginx.
+"""The interface of every runtime, as the use cases in ``lifecycle`` use it.
 
-A runtime keeps no state of its own: what runs is found by label (containers) or by the mark that it carries
-(processes). Every method may be called on a lab that was never started.
+A runtime stores no state: it finds containers by their labels, and processes by their mark
+(:mod:`mtlslab.runtime.embedded.marks`). Every method may be called for a lab that was never started.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mtlslab.plan.services import LabPlan, Service
 
 
 class State(StrEnum):
-    """Whether a service's container or process lives; whether it also answers is another question (see readiness)."""
+    """State of a service's container or process; whether it answers is checked by :mod:`mtlslab.lifecycle.ready`."""
 
     RUNNING = "running"
     EXITED = "exited"
@@ -29,12 +29,12 @@ class ServiceStatus:
 
     Attributes:
         service: service name.
-        state: whether it lives.
+        state: whether it runs.
         identity: short container id, or ``pid N``.
         directory: workspace that it was started from; None when unknown.
-        fingerprint: the plan's fingerprint that it was started with; empty when unknown.
-        exit_code: set when it has ended and the code is known.
-        detail: what else is known, for people ("healthy", "restarting").
+        fingerprint: the service's fingerprint in the plan that it was started with; empty when unknown.
+        exit_code: exit code of an ended container; None when it runs or the code is unknown.
+        detail: more about the state, for messages, such as "healthy" or "restarting".
     """
 
     service: str
@@ -56,7 +56,7 @@ class LogLine:
 
 @dataclasses.dataclass(frozen=True)
 class Started:
-    """What ``start`` did: names of services that were newly started, and of those that already ran as asked."""
+    """The result of ``start``: names of the services that it started, and of those that already matched the plan."""
 
     created: tuple[str, ...]
     kept: tuple[str, ...]
@@ -79,11 +79,11 @@ class Dump:
 
 @dataclasses.dataclass(frozen=True)
 class RuntimeOptions:
-    """What a runtime may want to know when it is opened.
+    """The options with which a runtime is opened.
 
     Attributes:
         directory: workspace of the lab; None when nothing in it may be used.
-        nginx: binary to run; None lets the runtime look for one.
+        nginx: nginx binary to run; None lets the runtime look for one.
         pull: when to ask the registry for the image: missing, always or never.
         say: takes a sentence for the user.
     """
@@ -95,22 +95,22 @@ class RuntimeOptions:
 
 
 class RuntimeModule(Protocol):
-    """What a package offers that a row of :mod:`mtlslab.runtime.table` names. To import it must cost next to nothing.
+    """The interface of each package in :mod:`mtlslab.runtime.table`. Importing it must not load heavy libraries.
 
     Attributes:
-        NEEDS: what must be there to start a lab, as in "Docker cannot be used".
+        NEEDS: what the runtime needs to start a lab, as the subject of a sentence: "Docker" (cannot be used).
     """
 
     NEEDS: str
 
     def meant_by(self, options: RuntimeOptions) -> str:
-        """The option that is for this runtime alone, as in "because --nginx names a binary"; empty if none was set."""
+        """Which option that only this runtime has was set, as in "--nginx names a binary"; empty if none was."""
 
     def open_runtime(self, options: RuntimeOptions) -> Runtime:
-        """The runtime, so that it can tell what runs in it; whether it can start more, its ``describe`` tells.
+        """Open the runtime. It can then list what runs in it; whether it can start services, ``describe`` tells.
 
         Raises:
-            MachineError: it is out of reach.
+            MachineError: the runtime cannot be reached.
         """
 
 
@@ -118,73 +118,80 @@ class Runtime(Protocol):
     """Runs the services of labs.
 
     Attributes:
-        name: that of its row in the table; lab.json remembers it.
+        name: its name in :mod:`mtlslab.runtime.table`, which is also stored in lab.json.
     """
 
     name: str
 
     def describe(self) -> str:
-        """The thing that runs nginx, in a few words with its version and where it is.
+        """Name, version and location of the engine or nginx, for messages.
 
         Raises:
-            LabError: there is none, so that nothing can be started.
+            LabError: there is none, so no service can be started.
         """
 
     def uses_image(self) -> bool:
-        """Whether nginx comes from a container image; where not, the image is only what the Compose file names."""
+        """Whether nginx comes from a container image. If not, the image is only written into the Compose file."""
 
     def copies_files(self) -> bool:
-        """Whether what runs gets copies of the workspace's files, because it cannot use them where they lie."""
+        """Whether services get copies of the workspace's files, because the engine cannot mount them."""
 
     def publishes_here(self) -> bool:
-        """Whether the ports are bound on this machine, as far as one can tell; else they are on the engine's."""
+        """Whether the ports are bound on this machine, and not on another machine where the engine runs."""
 
     def prepare(self, lab: str, image: str) -> str:
-        """Make ready all that does not depend on the lab's files (image, network), and return the image to plan with.
+        """Provide all that does not depend on the lab's files (image, network).
+
+        Args:
+            lab: the lab's name.
+            image: reference of the wanted image.
+
+        Returns:
+            Reference of the image to use, which may be the fallback image.
 
         Raises:
-            MachineError: nginx cannot be had.
+            MachineError: no image or no nginx is available.
         """
 
     def start(self, plan: LabPlan) -> Started:
-        """Make what runs match the plan: start what is missing, replace what differs in its fingerprint, keep the rest.
+        """Make what runs match the plan: start missing services, replace those with another fingerprint, keep the rest.
 
         Returns when every service's container or process exists, not when it answers. If it raises, it has removed what
-        this very call created.
+        this call created.
 
         Raises:
-            MachineError: port taken, permission, engine out of reach.
+            MachineError: a port is taken, a permission is missing, or the engine cannot be reached.
         """
 
     def stop(self, lab: str, services: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        """End and remove what runs of the lab, all of it or only the named services, with the network when all.
+        """Stop and remove the named services; None stands for all services, the volumes and the network.
 
-        Works when the workspace is gone; nothing there is success. Returns the names of what was removed.
+        Works without a workspace. It is no error if nothing exists. Returns the names of what was removed.
         """
 
     def status(self, lab: str) -> tuple[ServiceStatus, ...]:
-        """What exists of the lab, TLS service first; empty when nothing does."""
+        """The containers or processes of the lab, running or ended, TLS service first."""
 
     def labs(self) -> tuple[str, ...]:
-        """Names of the labs of which anything exists here: of all that are labelled as ours, whoever started them.
+        """Names of all labs of which something exists in this runtime.
 
         Raises:
-            MachineError: the engine is out of reach.
+            MachineError: the engine cannot be reached.
         """
 
     def logs(
         self, lab: str, service: str | None = None, *, follow: bool = False, tail: int | None = None
     ) -> Iterator[LogLine]:
-        """The lines that the services wrote, oldest first per service; ``tail`` keeps only the last N of each.
+        """The log lines of the services, oldest first for each service; ``tail`` keeps only the last N of each.
 
-        With ``follow`` it goes on until the services end or the caller stops.
+        With ``follow``, new lines are yielded until the services end or the caller stops.
         """
 
     def reload(self, plan: LabPlan, service: Service) -> None:
-        """Test the configuration with ``nginx -t``, then have the running nginx take it (signal HUP).
+        """Test the configuration with ``nginx -t``, then have the running nginx load it (signal HUP).
 
         Raises:
-            MachineError: nginx refuses the configuration; ``why`` has nginx's own words, the old one keeps running.
+            MachineError: nginx refuses the configuration; ``why`` holds its output, the old one stays in effect.
             LabNotFoundError: the service does not run.
         """
 

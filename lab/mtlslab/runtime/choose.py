@@ -1,4 +1,4 @@
-"""Opens runtimes by their names, and finds the one that is meant; each is opened when it is needed, and once."""
+"""Opens runtimes by name and chooses one for ``up``. Each runtime is opened at first use, and only once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mtlslab.runtime.table import AUTO, RUNTIMES, runtime_choices
 
 
 class Runtimes:
-    """The runtimes that one command may need, those of the table.
+    """The runtimes of the table, for one run of a command.
 
     Args:
         directory: the lab's workspace; None when nothing in it may be used.
@@ -34,11 +34,11 @@ class Runtimes:
         self._opened: dict[str, Runtime | LabError] = {}
 
     def named(self, name: str) -> Runtime:
-        """The runtime of that name, opened.
+        """The opened runtime of that name.
 
         Raises:
-            SpecError: there is none of that name.
-            MachineError: it cannot be reached.
+            SpecError: there is no runtime of that name.
+            MachineError: the runtime cannot be reached.
         """
         if name not in self._opened:
             self._opened[name] = self._open(name)
@@ -48,10 +48,10 @@ class Runtimes:
         return opened
 
     def problem(self, name: str) -> LabError | None:
-        """Why nothing can be started in the runtime of that name; None when it can.
+        """Why a runtime cannot start services; None when it can.
 
         Raises:
-            SpecError: there is none of that name.
+            SpecError: there is no runtime of that name.
         """
         _module(name)
         try:
@@ -61,7 +61,7 @@ class Runtimes:
         return None
 
     def reachable(self) -> Iterator[Runtime]:
-        """Those that can tell what runs in them, in the order of the table; each is opened when it is its turn."""
+        """The runtimes that can be reached, in the order of the table; each is opened when the caller asks for it."""
         for name in RUNTIMES:
             try:
                 yield self.named(name)
@@ -69,13 +69,16 @@ class Runtimes:
                 continue
 
     def all(self, recorded: str) -> Iterator[Runtime]:
-        """The runtimes in which a lab may be, the one recorded in lab.json first (empty: none was).
+        """The runtimes in which a lab may run, beginning with the one that lab.json records.
 
-        Each is opened when it is its turn: whoever finds the lab in the first does not wait for the others.
+        Each is opened when the caller asks for it: a caller that finds the lab in the first does not open the others.
+
+        Args:
+            recorded: name of the runtime in lab.json; empty when there is none.
 
         Raises:
-            SpecError: the recorded one is not known.
-            MachineError: the recorded one cannot be reached, such as Docker when no engine answers.
+            SpecError: the recorded runtime is unknown.
+            MachineError: the recorded runtime cannot be reached, such as Docker when no engine answers.
         """
         if recorded:
             _require_known(recorded)
@@ -84,16 +87,16 @@ class Runtimes:
 
     @property
     def meant(self) -> str:
-        """The runtime that is meant by an option which concerns no other; empty when there is none."""
+        """Name of the runtime for which the user set an option that no other has; empty when there is none."""
         return next((name for name in RUNTIMES if _module(name).meant_by(self._options)), "")
 
     def choose(self, kind: str) -> Runtime:
-        """The runtime for ``up``: the named one; with ``auto`` the one that is meant, else the first that can be used.
+        """The runtime for ``up``: the named one; with ``auto`` the one of ``meant``, else the first that can be used.
 
-        Says which and why when it was not named.
+        With ``auto``, ``say`` is told which runtime was chosen and why.
 
         Raises:
-            SpecError: there is none of that name.
+            SpecError: there is no runtime of that name.
             MachineError: the named runtime cannot be used, or ``auto`` found none.
         """
         if kind != AUTO:
@@ -135,7 +138,7 @@ def _module(name: str) -> RuntimeModule:
 
 
 def _require_known(recorded: str) -> None:
-    """Where a lab was started in something unknown, nobody here can tell what runs of it."""
+    """Refuse a runtime in lab.json that this version does not know: it could not tell what runs there."""
     if recorded not in RUNTIMES:
         raise SpecError(
             f"lab.json names the runtime {recorded!r}, which is not known.",
@@ -145,7 +148,7 @@ def _require_known(recorded: str) -> None:
 
 
 def _reason(name: str, problems: dict[str, LabError]) -> str:
-    """Why ``auto`` takes a runtime, as the end of a sentence."""
+    """Why ``auto`` chose a runtime, as the end of the sentence "Runtime: X, because ..."."""
     if not problems:
         return f"{_module(name).NEEDS} can be used."
     whats = " ".join(error.what for error in problems.values())

@@ -1,4 +1,4 @@
-"""Who may write a file or directory, by its owner and mode."""
+"""Which users may write to a file or directory, by its owner, group and mode."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def others_may_write(info: os.stat_result) -> bool:
-    """Whether its mode lets anybody write it who is neither its owner nor we ourselves."""
+    """Whether the mode lets users write who are neither the owner nor the current user."""
     if info.st_mode & stat.S_IWOTH:
         return True
     return bool(info.st_mode & stat.S_IWGRP) and not _is_our_private_group(info.st_gid)
@@ -18,10 +18,10 @@ def others_may_write(info: os.stat_result) -> bool:
 
 @functools.cache
 def _is_our_private_group(gid: int) -> bool:
-    """Whether a group is that of our user alone, which distributions give to each user together with the umask 002.
+    """Whether a group is the user private group of the current user, as distributions with the umask 002 create it.
 
-    It is called like the user, is its primary group, and has no other member. Root has none: many a system user is in
-    its group.
+    It has the user's name, is the user's primary group, and has no other member. The group of root is never private:
+    system users may be in it.
     """
     import grp
     import pwd

@@ -1,4 +1,4 @@
-"""The ports of a lab: pick free ones, test that asked ones are free, and name who holds a taken one."""
+"""The TCP ports of a lab: picks free ports, checks that chosen ports are free, and names the process that uses one."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ import psutil
 from mtlslab.errors import MachineError
 from mtlslab.plan.spec import LabSpec
 
-# The variable by which an embedded nginx tells in its process title which lab it belongs to.
+# An embedded nginx shows NAME=LAB with this name in its process title.
 PROCESS_LABEL = "MTLSLAB_LAB"
-# Below the ports that systems hand out to outgoing connections (Linux from 32768, others from 49152): one of those may
-# be taken by any client in the moment before nginx listens.
+# Below the ephemeral ports (Linux from 32768, others from 49152): any outgoing connection may take one of those in the
+# moment before nginx listens.
 _FREE_PORTS = range(20000, 32000)
 _TRIES = 50
 _LAB = re.compile(rf"\b{PROCESS_LABEL}=([a-z0-9_-]+);")
 
 
 def free_port(listen: str) -> int:
-    """A TCP port on the address ``listen`` that nobody holds at this moment.
+    """A TCP port on the address ``listen`` on which no process listens at this moment.
 
     Raises:
         MachineError: ``listen`` is not an address of this machine.
@@ -41,13 +41,13 @@ def free_port(listen: str) -> int:
 
 
 def pick_ports(spec: LabSpec) -> LabSpec:
-    """The spec with free ports, two different ones, in place of 0.
+    """The spec with a free port in place of each 0; the two ports differ.
 
     Raises:
         MachineError: the listen address is not one of this machine.
     """
     tls, mtls = spec.tls_port, spec.mtls_port
-    # The kernel may hand out the port that the user named for the other service, or the same one twice.
+    # The free port may be the one that the user chose for the other service, or the same one twice.
     while tls == 0 or tls == spec.mtls_port != 0:
         tls = free_port(spec.listen)
     while mtls in (0, tls):
@@ -56,7 +56,7 @@ def pick_ports(spec: LabSpec) -> LabSpec:
 
 
 def check_ports_free(listen: str, ports: Iterable[int], *, mtls_port: int | None = None) -> None:
-    """Test that nginx could listen on every port.
+    """Check that nginx could listen on every port.
 
     Args:
         listen: IPv4 or IPv6 address of this machine.
@@ -64,7 +64,8 @@ def check_ports_free(listen: str, ports: Iterable[int], *, mtls_port: int | None
         mtls_port: which of them belongs to the mTLS service, so that the hint names the right option.
 
     Raises:
-        MachineError: a port is taken (its holder is named) or not allowed, or ``listen`` is not an address here.
+        MachineError: a port is taken (the process is named) or not allowed, or ``listen`` is not an address of this
+            machine.
     """
     problems: list[tuple[int, str]] = []
     for port in ports:
@@ -82,7 +83,7 @@ def check_ports_free(listen: str, ports: Iterable[int], *, mtls_port: int | None
 
 
 def port_holder(listen: str, port: int) -> str | None:
-    """Who listens on a TCP port of an address, in words; None when nobody can be found who does."""
+    """The process that listens on a TCP port of an address, in words; None when none is found."""
     pids = [pid for pid, address, number in _listeners() if number == port and _meets(address, listen)]
     if not pids:
         return None
@@ -96,7 +97,11 @@ def port_holder(listen: str, port: int) -> str | None:
 
 @contextlib.contextmanager
 def listening(listen: str, port: int) -> Iterator[socket.socket]:
-    """Listen on a port the way nginx does, as long as the ``with`` statement lasts; 0 lets the kernel choose.
+    """Listen on a port the way nginx does, for the length of the ``with`` statement; yields the socket.
+
+    Args:
+        listen: IPv4 or IPv6 address of this machine.
+        port: TCP port; 0 lets the kernel choose.
 
     Raises:
         MachineError: ``listen`` is not an address of this machine.
@@ -106,7 +111,7 @@ def listening(listen: str, port: int) -> Iterator[socket.socket]:
         try:
             family = socket.AF_INET6 if ipaddress.ip_address(listen).version == 6 else socket.AF_INET
             probe = stack.enter_context(socket.socket(family))
-            # nginx sets SO_REUSEADDR (sockets in TIME_WAIT are no hindrance), not SO_REUSEPORT, and "ipv6only=on".
+            # As nginx does: SO_REUSEADDR (so sockets in TIME_WAIT do not matter), no SO_REUSEPORT, "ipv6only=on".
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -121,7 +126,7 @@ def listening(listen: str, port: int) -> Iterator[socket.socket]:
 
 @contextlib.contextmanager
 def _bound(listen: str, port: int) -> Iterator[int]:
-    """Listen on a port for a moment, and give its number; see :func:`listening`."""
+    """Listen on a port for the length of the ``with`` statement; yields its number. See :func:`listening`."""
     with listening(listen, port) as probe:
         yield probe.getsockname()[1]
 
@@ -149,19 +154,19 @@ def _option(port: int, mtls_port: int | None) -> str:
 
 
 def _meets(address: str, listen: str) -> bool:
-    """Whether a socket that listens on ``address`` hinders another one on ``listen``."""
+    """Whether a socket that listens on ``address`` prevents another one on ``listen``, both on the same port."""
     held, asked = ipaddress.ip_address(address), ipaddress.ip_address(listen)
-    # A socket on "::" may hold the IPv4 port too (without IPV6_V6ONLY), so families are not told apart there.
+    # A socket on "::" without IPV6_V6ONLY also takes the IPv4 port, so "::" counts for both families.
     return held == asked or held.is_unspecified or (asked.is_unspecified and held.version == asked.version)
 
 
 def _listeners() -> Iterator[tuple[int | None, str, int]]:
-    """Every listening TCP socket: pid (None when hidden from us), address, port."""
+    """Every listening TCP socket: pid (None when the current user may not see it), address, port."""
     try:
         for item in psutil.net_connections("tcp"):
             if item.status == psutil.CONN_LISTEN and item.laddr:
                 yield item.pid, item.laddr.ip, item.laddr.port
-    except psutil.AccessDenied:  # macOS shows the sockets of all to root only
+    except psutil.AccessDenied:  # macOS shows the sockets of all processes only to root
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 for own in process.net_connections("tcp"):
@@ -172,7 +177,7 @@ def _listeners() -> Iterator[tuple[int | None, str, int]]:
 def _describe(process: psutil.Process) -> str:
     for relative in (process, *process.parents()):
         lab = _LAB.search(" ".join(relative.cmdline()))
-        if lab:  # a worker of nginx: its master says whose it is
+        if lab:  # for a worker, the label is in the title of its master
             return f"nginx of the lab {lab[1]!r} ({_identity(relative)})"
     name = process.name()
     container = ", for a Docker container" if name == "docker-proxy" else ""
@@ -184,7 +189,7 @@ def _identity(process: psutil.Process) -> str:
 
 
 def _docker_proxy(port: int) -> str | None:
-    """The Docker process that holds a port: root's sockets are hidden from others, its command lines are not."""
+    """The docker-proxy process of a port, by its command line: users cannot see which sockets root's processes hold."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             words = process.cmdline()

@@ -1,10 +1,9 @@
-"""The runtimes, each in one row: what it is called and where it is. Light: `--help` and hints need it."""
+"""The table of runtimes: name and package of each. Imports nothing, because `--help` loads this module."""
 
 from __future__ import annotations
 
 AUTO = "auto"
-# Name -> the package that offers it (see :class:`mtlslab.runtime.base.RuntimeModule`), in the order in which `auto`
-# tries them.
+# Name -> package (see :class:`mtlslab.runtime.base.RuntimeModule`), in the order in which `auto` tries them.
 RUNTIMES: dict[str, str] = {
     "docker": "mtlslab.runtime.docker",
     "embedded": "mtlslab.runtime.embedded",
@@ -12,10 +11,10 @@ RUNTIMES: dict[str, str] = {
 
 
 def runtime_choices() -> tuple[str, ...]:
-    """What ``--runtime`` takes."""
+    """The valid values of ``--runtime``."""
     return (AUTO, *RUNTIMES)
 
 
 def other_runtimes(name: str) -> str:
-    """The options by which a hint tells the way to the other runtimes: "--runtime embedded"."""
+    """The options that select the other runtimes, for a hint: "--runtime embedded"."""
     return " or ".join(f"--runtime {other}" for other in RUNTIMES if other != name)

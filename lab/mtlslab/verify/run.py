@@ -47,8 +47,11 @@ def verify(
     context = make_context(target, spec, record.runtime)
 
     with workspace.lock(), issued(workspace) as issue:
-        find = _finder(target, record.runtime)
-        reading = Reading(workspace, spec, asker(target, find), contained=record.runtime == "docker")
+        runtimes = Runtimes(workspace.directory)
+        # Looked at now, and not in the middle of the checks: it may be unknown, or out of reach.
+        contained = bool(record.runtime) and runtimes.named(record.runtime).uses_image()
+        find = _finder(target, runtimes)
+        reading = Reading(workspace, spec, asker(target, find), contained=contained)
         context = dataclasses.replace(context, configuration=reading)
         return run_checks(
             context,
@@ -130,15 +133,8 @@ def asker(target: Target, find: Find) -> Ask:
     return ask
 
 
-def _finder(target: Target, recorded: str) -> Find:
-    """Looks for the runtime when it is first asked for, and keeps what it has found.
-
-    Raises:
-        SpecError, MachineError: the recorded runtime is not known, or out of reach.
-    """
-    runtimes = Runtimes(target.workspace.directory)
-    if recorded:  # not in the middle of the checks
-        runtimes.named(recorded)
+def _finder(target: Target, runtimes: Runtimes) -> Find:
+    """Looks for the runtime when it is first asked for, and keeps what it has found."""
     found: list[Runtime] = []
 
     def find() -> Runtime | None:

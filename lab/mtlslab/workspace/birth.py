@@ -1,4 +1,4 @@
-"""When a file was made: a moment that nobody can set, and that no later change of owner, mode or name moves."""
+"""Birth time of a file. No user can set it, and a change of owner, mode or name does not change it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ _BIRTH_OFFSET = 80  # of stx_btime, see statx(2)
 
 
 def moment_of_birth(name: str, directory: int) -> int | None:
-    """When a file in an open directory was made, in ns since 1970; None where the system or the disk does not tell.
+    """Birth time of a file, in nanoseconds since 1970; None if the system or the file system does not report one.
 
-    Python has this of Linux from 3.15 on.
+    Calls statx(2) of the C library: Python before 3.15 has no wrapper for it on Linux.
+
+    Args:
+        name: of the file, without a path; a symbolic link is not followed.
+        directory: descriptor of its directory.
     """
     buffer = ctypes.create_string_buffer(_SIZE)
     try:
         failed = ctypes.CDLL(None).statx(directory, os.fsencode(name), _NO_FOLLOW, _BIRTH, buffer)
-    except (OSError, AttributeError):  # another system, or a C library without it
+    except (OSError, AttributeError):  # another system, or a C library without statx
         return None
     if failed or not _MASK.unpack_from(buffer)[0] & _BIRTH:
         return None

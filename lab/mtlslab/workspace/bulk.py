@@ -1,7 +1,7 @@
 """Many client credentials at once, such as one for each student of a class: ``certs/NAME-0001.crt`` and so on.
 
-Each certificate is written after its key, both in one step. So a run that was cut short leaves no half credential, and
-the same command completes it: credentials that are there and good are kept.
+The key is written first, then the certificate, each file atomically. So an interrupted run can be repeated: complete
+and valid credentials are kept, the others are issued.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from mtlslab.workspace.directory import Workspace
 from mtlslab.workspace.folder import PRIVATE
 from mtlslab.workspace.issue import check_new_client
 
-MAX_COUNT = 9999  # four digits, whatever the count: a class that grows keeps its names
+MAX_COUNT = 9999  # always four digits: the names stay the same when the count grows
 
 Progress = Callable[[int, int], None]
-"""Is told how many credentials are done, and of how many."""
+"""Is called with the number of credentials issued so far, and the number to issue."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +30,8 @@ class IssuedClients:
     """Numbered client credentials.
 
     Attributes:
-        names: all of them, in order.
-        issued: those that were issued now; the others were there and good.
+        names: all names, in order.
+        issued: the names that were issued now; the other credentials existed and are valid.
     """
 
     names: tuple[str, ...]
@@ -49,20 +49,20 @@ def issue_clients(
     overwrite: bool = False,
     progress: Progress = lambda _done, _of: None,
 ) -> IssuedClients:
-    """Issue ``count`` client credentials of the client CA, called PREFIX-0001 and so on, with keys of mode 0600.
+    """Issue ``count`` client credentials under the client CA: PREFIX-0001 and so on. Private keys have mode 0600.
 
     Args:
-        workspace: that of the lab.
-        prefix: what all names begin with.
-        count: how many there shall be, 1 to ``MAX_COUNT``.
-        now: the time (aware UTC).
-        key_type: one of ``spec.KEY_TYPES``; None for the lab's own.
-        days: validity, cut off at the end of the CA's; None for the lab's own.
-        overwrite: issue also those anew that are there and good.
-        progress: is told after each credential.
+        workspace: of the lab; the caller holds its lock.
+        prefix: beginning of all names.
+        count: number of credentials, 1 to ``MAX_COUNT``.
+        now: current time (aware UTC).
+        key_type: one of ``spec.KEY_TYPES``; None for the lab's setting.
+        days: validity in days, at most until the CA expires; None for the lab's setting.
+        overwrite: also replace credentials that exist and are valid.
+        progress: is called after each credential.
 
     Raises:
-        SpecError: a name, the count, key type or days are not possible, or the client CA is damaged.
+        SpecError: a name, the count, the key type or the days are not valid, or the client CA is missing or damaged.
     """
     if not 1 <= count <= MAX_COUNT:
         raise SpecError(f"--count {count} is not possible.", hint=f"Take 1 to {MAX_COUNT}.")
@@ -72,7 +72,7 @@ def issue_clients(
     ca = load_client_ca(workspace)
     good = frozenset[str]() if overwrite else _good(workspace, names, ca, now)
     missing = tuple(name for name in names if name not in good)
-    # Closed at once when it ends early: keys that nobody will take are not made.
+    # Closing the stream stops the generation of keys when the loop ends early.
     keys = contextlib.closing(pki.key_stream(spec.key_type, len(missing)))
     with keys as stream, workspace.folder(DIRECTORY) as folder:
         for done, (name, key) in enumerate(zip(missing, stream, strict=True), start=1):
@@ -89,7 +89,7 @@ def _good(workspace: Workspace, names: Sequence[str], ca: pki.Credential, now: d
 
 
 def _is_good(workspace: Workspace, name: str, ca: pki.Credential, now: datetime.datetime) -> bool:
-    """Whether a credential is complete, of the present client CA, and has not expired."""
+    """Whether a credential is complete, was issued by the current client CA, and has not expired."""
     certificate, key = files_of(name)
     try:
         leaf = pki.load_credential(workspace.read(certificate) or b"", workspace.read_key(key) or b"").certificate

@@ -1,4 +1,4 @@
-"""Credentials as they lie in the workspace: found by name, read, judged. Nothing is written here."""
+"""Finds and loads the credentials of a workspace by name, and checks names. Writes nothing."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from mtlslab.plan.paths import CLIENT_CA, CLIENT_CA_KEY, SERVER_CERT, SERVER_KEY
 from mtlslab.workspace.directory import Workspace
 
 DIRECTORY = "certs"
-# Those of the lab itself; a further client can have none of these names.
+# Names of the lab's own credentials; a further client cannot have one of them.
 OWN_NAMES = ("server-ca", "client-ca", "server", "client")
-# A plain file name on every platform, that no shell and no option parser mistakes for something else. Room for a DNS
-# name or a mail address; a common name ends at 64 characters (RFC 5280 appendix A.1).
+# A plain file name on every platform, without meaning for a shell or an option parser. DNS names and mail addresses
+# fit. A common name has at most 64 characters (RFC 5280 appendix A.1).
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 _SUFFIXES = (".crt", ".key", ".p12", ".pem")
 
@@ -28,10 +28,10 @@ def files_of(name: str) -> tuple[str, str]:
 
 
 def check_new_name(name: str) -> None:
-    """Refuse what cannot be the name of a further client.
+    """Check that a further client can have this name.
 
     Raises:
-        SpecError: it is no plain file name, or it belongs to the lab itself.
+        SpecError: the name is no plain file name, or the lab itself uses it.
     """
     hint = "Example: mtlslab certs issue alice"
     if not _NAME.fullmatch(name) or name.endswith("."):
@@ -46,17 +46,17 @@ def check_new_name(name: str) -> None:
 
 
 def client_names(workspace: Workspace) -> tuple[str, ...]:
-    """Names of all client credentials: the lab's own one, then the further ones."""
+    """Names of all client credentials: first ``client``, the lab's own, then the further clients."""
     names = [path.removeprefix(f"{DIRECTORY}/").removesuffix(".crt") for path in workspace.certificates()]
     own = [name for name in names if name == "client"]
     return (*own, *(name for name in names if name not in OWN_NAMES))
 
 
 def require_client(workspace: Workspace, name: str) -> None:
-    """Refuse what is not the name of a client credential in the workspace.
+    """Check that the workspace has a client credential of this name.
 
     Raises:
-        SpecError: there is none of that name; the hint names the nearest ones.
+        SpecError: there is none; the hint suggests similar names.
     """
     known = client_names(workspace)
     if name not in known:
@@ -64,7 +64,14 @@ def require_client(workspace: Workspace, name: str) -> None:
 
 
 def unknown(kind: str, name: str, known: Iterable[str], *, see: str) -> SpecError:
-    """The error about a name that is not known, with those that look like it."""
+    """The error about an unknown name; its hint suggests similar known names.
+
+    Args:
+        kind: what the name should be, such as ``fault``.
+        name: the unknown name.
+        known: all known names.
+        see: the command that lists them.
+    """
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     meant = f"Did you mean {' or '.join(near)}? " if near else ""
     return SpecError(f"There is no {kind} {name!r}.", hint=f"{meant}All of them: {see}")
@@ -80,7 +87,7 @@ def load_client_ca(workspace: Workspace) -> pki.Credential:
 
 
 def load_server(workspace: Workspace) -> pki.Credential:
-    """The server's own credential; a key that is open to others is read all the same: that is for a check to say.
+    """The server's credential. A key that others may read is accepted here, because ``verify`` has a check for that.
 
     Raises:
         SpecError: it is missing or damaged.
@@ -89,10 +96,10 @@ def load_server(workspace: Workspace) -> pki.Credential:
 
 
 def load(workspace: Workspace, certificate: str, key: str) -> pki.Credential:
-    """A credential from its two files.
+    """Load a credential from the paths of its certificate and its private key.
 
     Raises:
-        SpecError: one is missing or damaged, they do not belong together, or the key is open to others.
+        SpecError: a file is missing or damaged, the key does not match the certificate, or others may read the key.
     """
     return _load(workspace, certificate, key, workspace.read_key)
 
@@ -105,7 +112,7 @@ def _load(workspace: Workspace, certificate: str, key: str, read_key: Callable[[
 
 
 def load_certificates(workspace: Workspace, path: str) -> list[x509.Certificate]:
-    """The certificates of a file, leaf first.
+    """Load the certificates of a PEM file, leaf first.
 
     Raises:
         SpecError: it is missing or damaged.

@@ -1,8 +1,8 @@
-"""The workspace: one directory per lab, and the only place that the program writes to.
+"""The workspace: one directory per lab. The program writes the files of a lab here and nowhere else.
 
-Every write is atomic (a new file, then a rename), private keys are born with mode 0600, and nothing is ever written or
-removed through a symbolic link. Nothing is read that somebody else made or may change (:mod:`.ownership`). A
-lock keeps a second program away while one is at work.
+Every write is atomic (a new file, then a rename). Private keys are created with mode 0600. Symbolic links in it
+are not followed. Files that another user owns or may write are refused (:mod:`.ownership`). A lock admits one writer at
+a time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["LabRecord", "Workspace"]
 LAB_FILE = "lab.json"
 LOCK_FILE = ".lock"
 TWINS_DIRECTORY = "twins"
-# All that a lab puts into its directory; `down --purge` removes these and nothing else.
+# Everything that a lab writes into its directory; `down --purge` removes these entries and no others.
 ENTRIES = (
     "certs",
     CRL_DIRECTORY,
@@ -49,40 +49,44 @@ class Workspace:
     """The directory of one lab.
 
     Args:
-        directory: where it is; need not exist yet.
+        directory: its path; it need not exist yet.
+
+    Raises:
+        SpecError: the path is a loop of symbolic links.
     """
 
     def __init__(self, directory: Path) -> None:
         try:
             self.directory = directory.resolve()
-        except RuntimeError as error:  # Python before 3.13 says so that links lead round in a circle
+        except RuntimeError as error:  # Python before 3.13, at a loop of symbolic links
             raise SpecError(f"{directory} leads nowhere.", why=str(error), hint="Choose another --dir.") from error
 
     def __repr__(self) -> str:
         return f"Workspace({str(self.directory)!r})"
 
-    # --- what is there
+    # --- reading
 
     def exists(self) -> bool:
-        """Whether there is a lab in this directory, whoever made it."""
+        """Whether there is a lab in this directory, whoever owns it."""
         with contextlib.suppress(OSError):
             return stat.S_ISREG(os.lstat(self.directory / LAB_FILE).st_mode)
         return False
 
     def check(self) -> None:
-        """Refuse a lab of which somebody else made something, or may change it.
+        """Check that no other user owns or may write a part of the lab.
 
         Raises:
-            NotOursError: says what it is, whose, and what to do.
+            NotOursError: another user does; the error names the file and its owner.
         """
         check_lab(self.directory)
 
     def read(self, path: str) -> bytes | None:
-        """Content of a regular file of the workspace, None when there is none.
+        """Content of a regular file of the workspace; None if the file does not exist.
 
         Raises:
-            NotOursError: somebody else made it, or may change it.
-            MachineError: it is no regular file (a link, a FIFO), is larger than 4 MiB, or cannot be read.
+            NotOursError: another user owns the file or may write it.
+            MachineError: it is no regular file (a link, a FIFO), or is larger than 4 MiB.
+            LabError: it cannot be read.
         """
         return read_file(self.directory, path)
 
@@ -90,19 +94,20 @@ class Workspace:
         """Like :meth:`read`, for a private key.
 
         Raises:
-            SpecError: others than its owner may read or write it.
+            SpecError: users other than its owner may read or write it.
         """
         return read_file(self.directory, path, key=True)
 
     def record(self) -> LabRecord | None:
-        """What lab.json holds; None when there is no lab here.
+        """Content of lab.json; None if there is no lab here.
 
         Raises:
-            SpecError: lab.json is damaged or not ours.
+            SpecError: lab.json is damaged.
+            NotOursError: another user owns lab.json or may write it.
         """
         try:
             os.lstat(self.directory / LAB_FILE)
-        except FileNotFoundError:  # whosever the directory is, there is nothing in it to be used
+        except FileNotFoundError:  # no lab: the owner of the directory does not matter
             return None
         except OSError as error:
             raise refused("read", self.directory / LAB_FILE, error) from error
@@ -110,10 +115,11 @@ class Workspace:
         return None if content is None else parse_record(content, self.directory / LAB_FILE)
 
     def require(self) -> LabRecord:
-        """What lab.json holds.
+        """Content of lab.json.
 
         Raises:
             LabNotFoundError: there is no lab in this directory.
+            SpecError: as :meth:`record`.
         """
         record = self.record()
         if record is None:
@@ -121,12 +127,12 @@ class Workspace:
         return record
 
     def certificates(self) -> tuple[str, ...]:
-        """Paths of the certificates in ``certs/``, CAs first; empty when there are none."""
+        """Paths of the certificates in ``certs/``, CAs first; empty if there are none."""
         names = [name for name in self.names("certs") if name.endswith(".crt")]
         return tuple(f"certs/{name}" for name in sorted(names, key=lambda name: ("-ca." not in name, name)))
 
     def names(self, path: str) -> tuple[str, ...]:
-        """What lies in a directory of the workspace, sorted; empty when there is no such directory."""
+        """Sorted names of the entries of a directory of the workspace; empty if the directory does not exist."""
         try:
             with open_inside(self.directory, parts_of(path)) as folder:
                 return folder.names()
@@ -136,9 +142,9 @@ class Workspace:
             raise refused("read", self.directory / path, error) from error
 
     def key_owner(self) -> int:
-        """The uid that owns private keys which a service must read: ours, or an unprivileged one when we are root.
+        """The uid that owns the private keys which nginx must read.
 
-        That is the user who typed ``sudo``, else :data:`UNPRIVILEGED_ID`.
+        It is the effective uid. For root it is the user who typed ``sudo``, else :data:`UNPRIVILEGED_ID`.
         """
         user = sudo_user()
         return os.geteuid() or (user[0] if user else UNPRIVILEGED_ID)
@@ -146,12 +152,12 @@ class Workspace:
     # --- writing
 
     def create(self) -> None:
-        """Make the directory, or accept the one that is there.
+        """Create the directory if it does not exist.
 
         Raises:
-            SpecError: the directory holds other things and no lab, so that writing into it would mix them; it is
-                somebody else's; or its disk keeps no modes.
-            MachineError: it cannot be made.
+            SpecError: the directory is not empty and holds no lab, belongs to another user, or lies on a file system
+                without file modes.
+            MachineError: it cannot be created.
         """
         if self.exists():
             return
@@ -170,7 +176,7 @@ class Workspace:
 
     def _refuse_others(self, folder: Folder) -> None:
         others = [name for name in folder.names() if name not in (LOCK_FILE, ".gitignore")]
-        # Asked once more: another program may have made its lab here meanwhile.
+        # exists() again: another program may have created its lab here in the meantime.
         if others and not self.exists() and not all(name.startswith(TEMPORARY) for name in others):
             raise SpecError(
                 f"{self.directory} is not empty and holds no lab.",
@@ -180,10 +186,11 @@ class Workspace:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the workspace for one writer.
+        """Hold the exclusive lock of the workspace; does not wait for it.
 
         Raises:
-            MachineError: another mtlslab is at work here, or the disk knows no locks.
+            MachineError: another program holds it, or the file system supports no locks.
+            NotOursError: another user owns the lock file or may write it.
         """
         descriptor = self._open_lock()
         try:
@@ -197,7 +204,7 @@ class Workspace:
             try:
                 with open_inside(self.directory) as folder:
                     descriptor = folder.open_lock(LOCK_FILE)
-            except FileNotFoundError:  # somebody removed the directory meanwhile
+            except FileNotFoundError:  # the directory was removed in the meantime
                 self.create()
                 continue
             except OSError as error:
@@ -207,26 +214,26 @@ class Workspace:
             self.create()
 
     def moments_of_lock(self) -> tuple[int, tuple[int, ...]]:
-        """Inode of the directory, and when its lock file was made, in ns; to be asked by who holds the lock.
+        """Inode of the directory, and timestamps of its lock file in ns since 1970. The caller holds the lock.
 
-        Nobody can set these moments: a copy of the directory has others. The first that the disk tells is the best. The
-        last is the ctime, which a chmod moves, too.
+        The timestamps are the birth time, where the file system reports one, and then the ctime. No user can set them,
+        so a copy of the directory has other ones. The birth time identifies better: a chmod changes the ctime.
         """
         with open_inside(self.directory) as folder:
             born, changed = folder.moment_of_birth(LOCK_FILE), folder.info_of(LOCK_FILE).st_ctime_ns
             return folder.info().st_ino, (changed,) if born is None else (born, changed)
 
     def write(self, path: str, content: bytes) -> None:
-        """Write a file that everybody may read (mode 0644)."""
+        """Write a file with mode 0644."""
         self._write(path, content, PUBLIC, None)
 
     def write_key(self, path: str, pem: bytes, *, owner: int | None = None) -> None:
-        """Write a private key: mode 0600 from birth, owned by ``owner`` (uid and gid) where we may give files away."""
+        """Write a private key, created with mode 0600; if we are root, ``owner`` (a uid) and its group get it."""
         self._write(path, pem, PRIVATE, owner)
 
     @contextlib.contextmanager
     def folder(self, path: str) -> Iterator[Folder]:
-        """A directory of the workspace, made if it is missing, to write many files into."""
+        """Open a directory of the workspace to write many files; it is created if it is missing."""
         try:
             with open_inside(self.directory, parts_of(path), make=True) as folder:
                 yield folder
@@ -238,14 +245,17 @@ class Workspace:
         self.write(LAB_FILE, record.to_json())
 
     def edited(self, path: str, record: LabRecord) -> bool:
-        """Whether a person changed a rendered file: it is neither what was rendered last nor what was before."""
+        """Whether a user edited a rendered file: its hash is that of neither of the last two renderings."""
         content = self.read(path)
         return content is not None and _sha256(content) not in record.files.get(path, ())
 
     def write_rendered(self, files: Mapping[str, str], *, overwrite: bool = False) -> tuple[str, ...]:
-        """Write rendered files, but keep those that a person edited. lab.json must be there.
+        """Write rendered files (path -> text), but keep files that a user edited. lab.json must exist.
 
         Returns the paths of the edited files that were kept (empty with ``overwrite``).
+
+        Raises:
+            LabNotFoundError: there is no lab.json.
         """
         record = self.require()
         kept = [path for path in files if not overwrite and self._edited_otherwise(path, files[path], record)]
@@ -254,7 +264,7 @@ class Workspace:
             new = _sha256(text.encode())
             old = [item for item in hashes.get(path, ()) if item != new]
             hashes[path] = (new, *old[:1]) if path not in kept else hashes.get(path, ())
-        # First the record, then the files: whoever is killed in between leaves no file that looks edited.
+        # Record first, files second: if the program is killed in between, no file looks edited.
         if hashes != dict(record.files):
             self.save(dataclasses.replace(record, files=hashes))
         for path in files:
@@ -268,18 +278,18 @@ class Workspace:
     # --- removing
 
     def remove(self, paths: Iterable[str]) -> None:
-        """Remove files or directories of the workspace; a missing one is no error; links are removed, not followed."""
+        """Remove files or directories of the workspace. Missing ones are ignored; links are removed, not followed."""
         for path in paths:
-            *way, name = parts_of(path)
+            *above, name = parts_of(path)
             try:
-                with contextlib.suppress(FileNotFoundError), open_inside(self.directory, way) as folder:
+                with contextlib.suppress(FileNotFoundError), open_inside(self.directory, above) as folder:
                     folder.remove(name)
             except OSError as error:
                 raise refused("remove", self.directory / path, error) from error
 
     def purge(self) -> tuple[str, ...]:
-        """Remove all that the lab put here, and the directory when that leaves it empty; returns what stayed."""
-        # The lock goes last: as long as it lies there, another program waits its turn.
+        """Remove everything that the lab wrote, and then the directory if it is empty; returns the names that stay."""
+        # The lock file last: until then it keeps other programs out.
         self.remove(entry for entry in ENTRIES if entry != LOCK_FILE)
         self.remove(name for name in os.listdir(self.directory) if name.startswith(TEMPORARY))
         self.remove([LOCK_FILE])
@@ -288,12 +298,10 @@ class Workspace:
             self.directory.rmdir()
         return others
 
-    # --- paths
-
     def _write(self, path: str, content: bytes, mode: int, owner: int | None) -> None:
-        *way, name = parts_of(path)
+        *above, name = parts_of(path)
         try:
-            with open_inside(self.directory, way, make=True) as folder:
+            with open_inside(self.directory, above, make=True) as folder:
                 folder.write(name, content, mode=mode, owner=owner)
         except OSError as error:
             raise refused("write", self.directory / path, error) from error

@@ -1,4 +1,4 @@
-"""A client credential as one PKCS #12 file (RFC 7292), which browsers, Java and key chains import."""
+"""Exports a client credential as a PKCS #12 file (RFC 7292), which browsers, Java and key chains import."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from mtlslab.plan.paths import CLIENT_CA
 from mtlslab.workspace.credentials import DIRECTORY, files_of, load, load_certificates, require_client
 from mtlslab.workspace.directory import Workspace
 
-_MAX_PASSWORD = 512  # bytes; far more than any program's dialogue takes
+_MAX_PASSWORD = 512  # bytes; more than any import dialogue accepts
 
 
 def new_password() -> str:
-    """A random password: 120 bits, in letters and digits that can be typed and need no quoting."""
+    """A random password of 120 bits: hexadecimal digits, which need no quoting."""
     return secrets.token_hex(15)
 
 
 def export_p12(workspace: Workspace, name: str, password: str, *, legacy: bool = False) -> str:
-    """Write ``certs/NAME.p12`` (mode 0600): certificate, private key, client CA; returns its path.
+    """Write ``certs/NAME.p12`` (mode 0600) with certificate, private key and client CA; returns its path.
 
     Args:
-        workspace: that of the lab.
-        name: of a client credential: ``client``, or a further one.
-        password: protects the file.
-        legacy: encrypt as old programs want it (triple DES, SHA-1), instead of AES-256 and SHA-256.
+        workspace: of the lab; the caller holds its lock.
+        name: of a client credential: ``client`` or a further client.
+        password: encrypts the file; 1 to 512 bytes on one line.
+        legacy: use triple DES and SHA-1, for old programs, instead of AES-256 and SHA-256.
 
     Raises:
         SpecError: there is no such credential, its files are damaged, or the password cannot be used.
@@ -49,16 +49,16 @@ def export_p12(workspace: Workspace, name: str, password: str, *, legacy: bool =
 
 
 def friendly_name(workspace: Workspace, name: str) -> str:
-    """What a credential is called in a key store: with the lab's name, so that those of two labs can be told apart."""
+    """Name of a credential in a key store. It contains the lab's name, to tell the credentials of two labs apart."""
     return f"{workspace.require().spec.get('name', '')} {name}".strip()
 
 
 def _encryption(password: str, *, legacy: bool) -> KeySerializationEncryption:
     builder = PrivateFormat.PKCS12.encryption_builder()
     if legacy:
-        # RFC 7292 appendix C: the last schemes before AES, which older key chains of macOS and Windows insist on.
+        # RFC 7292 appendix C: older key chains of macOS and Windows accept only these schemes, which came before AES.
         builder = builder.key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
-        builder = builder.hmac_hash(hashes.SHA1())  # noqa: S303 - what such programs want
+        builder = builder.hmac_hash(hashes.SHA1())  # noqa: S303 - required by such programs
     else:
         builder = builder.key_cert_algorithm(pkcs12.PBES.PBESv2SHA256AndAES256CBC).hmac_hash(hashes.SHA256())
     return builder.build(password.encode())

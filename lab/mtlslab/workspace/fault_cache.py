@@ -1,7 +1,7 @@
-"""The credentials of the zoo in a workspace: used again while they are right, and issued when they are not.
+"""Issues the faults that ``verify`` needs, and uses them again as long as they are valid for their purpose.
 
-What was issued last is noted beside them, with the certificates that it depends on. A note that is missing or does not
-fit costs a moment, never a wrong answer.
+A note beside them (``certs/faults/issued.json``) says when each was issued, with hashes of its files and of the
+certificates that it depends on. If the note is missing or does not match, the faults are issued again.
 """
 
 from __future__ import annotations
@@ -14,44 +14,58 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from mtlslab.errors import LabError
-from mtlslab.plan.paths import CLIENT_CA, CRL, FAULTS_DIRECTORY, SERVER_CERT
+from mtlslab.errors import LabError, MachineError
+from mtlslab.plan.paths import CLIENT_CA, CLIENT_CERT, CRL, FAULTS_DIRECTORY, SERVER_CERT
 from mtlslab.workspace.directory import Workspace
 from mtlslab.workspace.issue import IssuedFault, issue_faults
-from mtlslab.workspace.revocation import SPECIMEN, is_revoked, serial_of
+from mtlslab.workspace.revocation import REVOKED_FAULT, is_revoked, serial_of
 
 NOTE = f"{FAULTS_DIRECTORY}/issued.json"
-# Far below the validity of 30 days, and of the day after which "not valid yet" is no longer true.
+# Far below the faults' validity of 30 days. A fault that is "not valid yet" becomes valid after a day.
 KEPT = datetime.timedelta(hours=12)
 OF_THE_MOMENT = ("expired-a-second-ago",)
-SLOW = ("rsa-4096",)  # half a second, or three: making a large key is a matter of luck
+# Faults that need an RSA key, each group issued in one go: impostors share a key of the client CA's type. A key of 4096
+# bits takes 0.5 to 3 seconds: the search for two large primes is random.
+SLOW = (
+    ("other-ca", "other-ca-with-root", "other-ca-same-name", "other-ca-same-name-without-aki",
+     "forged-authority-key-identifier", "look-alike"),
+    ("md5-signature",),
+    ("rsa-4096",),
+)  # fmt: skip
 
 Ready = Callable[[str], None]
-"""Returns when the credential of that name is there."""
+"""Waits until the fault of that name is issued; raises MachineError if this machine cannot make it."""
 
 
 @contextlib.contextmanager
 def issued(workspace: Workspace) -> Iterator[Callable[[Sequence[str]], Ready]]:
-    """Yields a function that sees to it that credentials are there; it returns while slow ones are still being made.
+    """Yields issue(names). Slow keys continue in the background; call ready(name), which issue returns, before use.
+
+    At the end, waits for the background and writes the note. The caller holds the workspace's lock.
 
     Raises:
-        SpecError: when the function is called: the client CA, the server's credential or the list is damaged.
+        SpecError: from issue and ready: the client CA, the server's credential or the revocation list is missing or
+            damaged.
     """
     with ThreadPoolExecutor(1) as pool:
         pending: dict[str, Future[tuple[IssuedFault, ...]]] = {}
+        failures: dict[str, MachineError] = {}
 
         def ready(name: str) -> None:
             if name in pending:
                 pending[name].result()
+            if name in failures:
+                raise failures[name]
 
         def issue(names: Sequence[str]) -> Ready:
             note = _Note(workspace)
             needed = [name for name in names if not note.fits(name)]
-            slow = [name for name in needed if name in SLOW]
-            if slow:
-                later = pool.submit(issue_faults, workspace, slow)
+            for group in SLOW:
+                slow = [name for name in group if name in needed]
+                later = pool.submit(issue_faults, workspace, slow, failed=failures.__setitem__)
                 pending.update(dict.fromkeys(slow, later))
-            issue_faults(workspace, [name for name in needed if name not in slow])
+            at_once = [name for name in needed if name not in pending]
+            issue_faults(workspace, at_once, failed=failures.__setitem__)
             made.extend(needed)
             return ready
 
@@ -60,21 +74,22 @@ def issued(workspace: Workspace) -> Iterator[Callable[[Sequence[str]], Ready]]:
         for future in pending.values():
             future.result()
         if made:
-            _Note(workspace).enter(made)
+            _Note(workspace).enter([name for name in made if name not in failures])
 
 
 class _Note:
-    """What was issued last: for which CAs, and when."""
+    """The note about the faults that were issued last."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._now = datetime.datetime.now(datetime.UTC)
-        # The server's certificate is itself one of the zoo.
-        self._base = _hash((workspace.read(CLIENT_CA) or b"") + (workspace.read(SERVER_CERT) or b""))
+        # The server's certificate is itself the credential of one of the faults; the client's is imitated by one.
+        base = (CLIENT_CA, SERVER_CERT, CLIENT_CERT)
+        self._base = _hash(b"".join(workspace.read(path) or b"" for path in base))
         self._entries = self._read()
 
     def fits(self, name: str) -> bool:
-        """Whether the files of a credential are those that were issued, and still say what they are meant to say."""
+        """Whether the files of a fault are those that were issued, recent enough, and revoked where needed."""
         entry = self._entries.get(name)
         if not isinstance(entry, dict) or name in OF_THE_MOMENT:
             return False
@@ -86,7 +101,7 @@ class _Note:
         return right and self._is_listed(name)
 
     def enter(self, names: Sequence[str]) -> None:
-        """Note that these were issued just now."""
+        """Note that these faults were issued just now."""
         moment = self._now.isoformat(timespec="seconds")
         new = {name: {"time": moment, "files": files} for name in names if (files := self._files(name))}
         document = {"base": self._base, "credentials": {**self._entries, **new}}
@@ -95,10 +110,11 @@ class _Note:
     def _files(self, name: str) -> str:
         certificate = self._workspace.read(f"{FAULTS_DIRECTORY}/{name}.crt")
         key = self._workspace.read_key(f"{FAULTS_DIRECTORY}/{name}.key")
-        return _hash(certificate + key) if certificate and key else ""
+        crl = self._workspace.read(f"{FAULTS_DIRECTORY}/{name}.crl") or b""
+        return _hash(certificate + key + crl) if certificate and key else ""
 
     def _is_listed(self, name: str) -> bool:
-        if name != SPECIMEN or self._workspace.read(CRL) is None:
+        if name != REVOKED_FAULT or self._workspace.read(CRL) is None:
             return True
         return is_revoked(self._workspace, serial_of(self._workspace, name))
 

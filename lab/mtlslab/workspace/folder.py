@@ -1,6 +1,6 @@
-"""An open directory: files are read, written and removed by its descriptor, each write in one step.
+"""An open directory. Files are read, written and removed relative to its descriptor; each write is atomic.
 
-The descriptor makes many files cheap, and whoever swaps the directory for a link meanwhile diverts nothing.
+Relative to a descriptor many files are fast, and replacing the directory by a link in the meantime has no effect.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from mtlslab.workspace.birth import moment_of_birth
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-# Neither follows a link nor waits for the other end of a FIFO.
+# Opening follows no link, and does not wait for the other end of a FIFO.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 PUBLIC = 0o644
 PRIVATE = 0o600
-DIRECTORY_MODE = 0o755  # containers with another uid must pass; who is to be kept out is kept out by the files' modes
+DIRECTORY_MODE = 0o755  # containers with another uid must pass; the modes of the files protect secrets
 TEMPORARY = ".tmp-"
 _OF_OTHERS = 0o077
 
 
 class Folder:
-    """An open directory; made by :func:`open_folder`.
+    """An open directory; see :func:`open_folder`.
 
     Attributes:
-        path: where it was when it was opened, for messages.
+        path: its path when it was opened, for messages.
     """
 
     def __init__(self, descriptor: int, path: Path) -> None:
@@ -40,31 +40,31 @@ class Folder:
         self.path = path
 
     def info(self) -> os.stat_result:
-        """Owner, mode and inode of the directory."""
+        """The stat of the directory: owner, mode, inode."""
         return os.fstat(self._descriptor)
 
     def names(self) -> tuple[str, ...]:
-        """What lies in it, sorted."""
+        """Sorted names of its entries."""
         return tuple(sorted(os.listdir(self._descriptor)))
 
     def info_of(self, name: str) -> os.stat_result:
-        """Owner and mode of what has that name; of a link itself.
+        """The stat of an entry; a symbolic link is not followed.
 
         Raises:
-            OSError: there is no such thing.
+            OSError: there is no such entry.
         """
         return os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
 
     def moment_of_birth(self, name: str) -> int | None:
-        """When a file was made; see :mod:`mtlslab.workspace.birth`."""
+        """Birth time of a file in ns; see :mod:`mtlslab.workspace.birth`."""
         return moment_of_birth(name, self._descriptor)
 
     @contextlib.contextmanager
     def inner(self, name: str, *, make: bool = False) -> Iterator[Folder]:
-        """A directory in this one; with ``make`` it is made if it is missing, with mode 0755.
+        """Open a directory in this one; with ``make`` it is created with mode 0755 if it is missing.
 
         Raises:
-            OSError: there is none, or a link or a file stands in its place.
+            OSError: there is none, or it is a link or a file.
         """
         if make:
             _make_directory(name, DIRECTORY_MODE, dir_fd=self._descriptor)
@@ -76,10 +76,10 @@ class Folder:
 
     @contextlib.contextmanager
     def reading(self, name: str) -> Iterator[int]:
-        """A descriptor to read a file; what it is (a FIFO, say) is for the caller to ask.
+        """Open a file for reading and yield its descriptor; the caller checks its type (it may be a FIFO).
 
         Raises:
-            OSError: there is none, it is a link, or it may not be read.
+            OSError: there is no such file, it is a link, or reading it is not permitted.
         """
         descriptor = os.open(name, _READ, dir_fd=self._descriptor)
         try:
@@ -88,10 +88,10 @@ class Folder:
             os.close(descriptor)
 
     def open_lock(self, name: str) -> int:
-        """A descriptor of a file to be locked, made if it is missing; neither follows a link nor waits for a FIFO.
+        """Open a lock file, which is created if it is missing; returns its descriptor. Does not wait for a FIFO.
 
         Raises:
-            OSError: it is a link or a directory, or may not be opened.
+            OSError: it is a link or a directory, or opening it is not permitted.
         """
         flags = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         try:
@@ -99,33 +99,33 @@ class Folder:
         except OSError as error:
             if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
                 raise
-            # On a disk that has become read-only, what runs must still be seen and stopped: a lock needs no writing.
+            # A lock needs no writing: `status` and `down` must work on a file system that became read-only.
             with contextlib.suppress(OSError):
                 return os.open(name, os.O_RDONLY | flags, dir_fd=self._descriptor)
             raise
 
     def write(self, name: str, content: bytes, *, mode: int = PUBLIC, owner: int | None = None) -> None:
-        """Write a file: a new one under another name first, which then takes the place of what was there.
+        """Write a file atomically: a temporary file is written first and then renamed.
 
         Args:
             name: of the file, without a path; a link of that name is replaced, not followed.
             content: all of it.
-            mode: permissions; until they are set it is 0600, so that a private key is never open to others.
-            owner: uid that it is given to, with the gid that goes with it, where we may give files away.
+            mode: permissions; the file is created with 0600, so a private key is never open to others.
+            owner: uid of the new owner, whose group gets the file too; used only if we are root.
 
         Raises:
-            OSError: the disk refuses it, or a directory has that name; nothing is left behind. ENOTSUP: the file was to
-                be private, and the disk keeps no modes.
+            OSError: the file cannot be written, or a directory has that name; no temporary file is left. ENOTSUP: the
+                mode is 0600, and the file system does not support file modes.
         """
         with self._temporary() as temporary:
             self._create(temporary, content, mode, owner)
             os.replace(temporary, name, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
 
     def check_modes(self) -> None:
-        """Find out with an empty file whether this disk keeps modes.
+        """Check with an empty temporary file that the file system supports file modes.
 
         Raises:
-            OSError: no file can be made here. ENOTSUP: the disk keeps no modes.
+            OSError: no file can be created here. ENOTSUP: the file system does not support file modes.
         """
         with self._temporary() as temporary:
             self._create(temporary, b"", PRIVATE, None)
@@ -134,7 +134,7 @@ class Folder:
             os.unlink(temporary, dir_fd=self._descriptor)
 
     def remove(self, name: str) -> None:
-        """Remove a file, or a directory with all that is in it; a missing one is no error; no link is followed.
+        """Remove a file, or a directory with its content. A missing one is ignored; no link is followed.
 
         Raises:
             OSError: it cannot be removed.
@@ -149,7 +149,7 @@ class Folder:
 
     @contextlib.contextmanager
     def _temporary(self) -> Iterator[str]:
-        """A name for a new file, of which nothing is left when the body fails."""
+        """Yield a name for a new file; the file is removed if the body fails."""
         name = f"{TEMPORARY}{secrets.token_hex(8)}"
         try:
             yield name
@@ -164,21 +164,21 @@ class Folder:
             if mode == PRIVATE:
                 _set_mode(descriptor, mode)
             else:  # whatever the umask: a container with another uid must read it
-                with contextlib.suppress(PermissionError):  # a report may go to a disk without modes
+                with contextlib.suppress(PermissionError):  # a report may be written to a file system without modes
                     os.fchmod(descriptor, mode)
             if owner is not None and os.geteuid() == 0:
                 os.fchown(descriptor, owner, group_of(owner))
             written = 0
-            while written < len(content):  # a disk that fills up takes a part first, and refuses the rest
+            while written < len(content):  # a full disk accepts a part first, and refuses the rest
                 written += file.write(content[written:])
 
 
 @contextlib.contextmanager
 def open_folder(directory: Path) -> Iterator[Folder]:
-    """Hold a directory open.
+    """Open a directory for the time of the body.
 
     Raises:
-        OSError: there is none, or a link stands in its place.
+        OSError: there is none, or it is a link or a file.
     """
     descriptor = os.open(directory, _DIRECTORY)
     try:
@@ -188,12 +188,13 @@ def open_folder(directory: Path) -> Iterator[Folder]:
 
 
 def make_directories(directory: Path, mode: int = DIRECTORY_MODE) -> tuple[Path, ...]:
-    """Make a directory and those above it that are missing, with that mode whatever the umask.
+    """Create a directory and its missing parents with this mode, regardless of the umask.
 
-    Returns what was made, from the top to the bottom.
+    Returns the directories that were created, parents first.
 
     Raises:
-        OSError: one cannot be made; nothing that was made is left. ENOTSUP: the disk keeps no modes.
+        OSError: one cannot be created; those created before are removed. ENOTSUP: the file system does not support
+            file modes.
     """
     missing = [directory, *directory.parents]
     missing = missing[: next((count for count, path in enumerate(missing) if os.path.lexists(path)), len(missing))]
@@ -207,14 +208,14 @@ def make_directories(directory: Path, mode: int = DIRECTORY_MODE) -> tuple[Path,
 
 
 def remove_empty(directories: tuple[Path, ...] | list[Path]) -> None:
-    """Remove what :func:`make_directories` made; what is not empty any more stays."""
+    """Remove directories that :func:`make_directories` created; one that is not empty stays."""
     for path in reversed(directories):
         with contextlib.suppress(OSError):
             path.rmdir()
 
 
 def _make_directory(path: str | Path, mode: int, *, dir_fd: int | None = None) -> bool:
-    """Make a directory, or accept what is there; returns whether it was made."""
+    """Create a directory unless the path exists; returns whether it was created."""
     try:
         os.mkdir(path, 0o700, dir_fd=dir_fd)
     except FileExistsError:
@@ -233,15 +234,15 @@ def _make_directory(path: str | Path, mode: int, *, dir_fd: int | None = None) -
 
 
 def _set_mode(descriptor: int, mode: int) -> None:
-    """Set the mode of a file or directory that we made just now.
+    """Set the mode of a file or directory that this program created just now.
 
     Raises:
-        OSError: ENOTSUP: the disk keeps no modes, and more is open to others than was asked.
+        OSError: ENOTSUP: the file system does not support file modes, and gives others more rights than ``mode``.
     """
     refused = OSError(errno.ENOTSUP, "the disk keeps no file modes")
     try:
         os.fchmod(descriptor, mode)
-    except PermissionError:  # on our own file: a disk without owners
+    except PermissionError:  # on a file of ours: a file system without owners
         raise refused from None
     if stat.S_IMODE(os.fstat(descriptor).st_mode) & _OF_OTHERS & ~mode:
         raise refused

@@ -1,6 +1,6 @@
-"""Opens what lies inside a workspace: directories one below the other, each looked at by its descriptor.
+"""Opens files and directories inside a workspace: each directory relative to its parent's descriptor.
 
-So nobody can put another thing in its place between the look and the use.
+Owner and mode are checked on the opened descriptor, so nothing can be exchanged between check and use.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from mtlslab.workspace.refusals import no_modes, not_a_directory, not_a_file, re
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 LOG_DIRECTORY = "logs"
-# Directories of which owner and mode are asked before anything of the lab is used.
+# Owner and mode of these directories are checked before the lab is used.
 _DIRECTORIES = ("certs", "certs/faults", CRL_DIRECTORY, RUN_DIRECTORY, LOG_DIRECTORY, *SERVICES)
-# And the files in them that nginx or an engine reads without us: some, or all.
+# And of these files in them, which nginx or the engine reads itself: named files, or all files of a directory.
 _ROLES = ("server-ca", "client-ca", "server", "client")
 _FILES = {"": (COMPOSE_FILE,), "certs": tuple(f"{role}.{kind}" for role in _ROLES for kind in ("crt", "key"))}
 _READ_BY_NGINX = (CRL_DIRECTORY, *SERVICES)
@@ -32,11 +32,16 @@ _READ_BY_NGINX = (CRL_DIRECTORY, *SERVICES)
 
 @contextlib.contextmanager
 def open_inside(directory: Path, parts: Sequence[str] = (), *, make: bool = False) -> Iterator[Folder]:
-    """A directory of a workspace, by the parts of its path; all on the way to it must be real directories of ours.
+    """Open a directory of a workspace; it and its parents in the workspace must be real directories of ours.
+
+    Args:
+        directory: the workspace.
+        parts: parts of the path in it; empty for the workspace itself.
+        make: create missing directories.
 
     Raises:
-        NotOursError: one is somebody else's.
-        MachineError: a link or a file stands in place of one.
+        NotOursError: another user owns one of the directories or may write it.
+        MachineError: one is a link or a file.
         OSError: one is missing (without ``make``) or cannot be opened.
     """
     with contextlib.ExitStack() as stack:
@@ -54,11 +59,11 @@ def open_inside(directory: Path, parts: Sequence[str] = (), *, make: bool = Fals
 
 
 def check_root(folder: Folder, *, made: bool = False) -> None:
-    """Refuse a workspace that is somebody else's; ``made`` says that it was made just now.
+    """Check that no other user owns or may write a workspace; ``made``: this program created it just now.
 
     Raises:
-        NotOursError: it is.
-        SpecError: its disk keeps no owners or modes, so that no chmod would help.
+        NotOursError: another user does.
+        SpecError: the file system does not support owners or modes, so a chmod would not help.
     """
     info = folder.info()
     try:
@@ -78,11 +83,11 @@ def _keeps_modes(folder: Folder) -> bool:
 
 
 def read_file(directory: Path, path: str, *, key: bool = False) -> bytes | None:
-    """Content of a regular file of a workspace, None when there is none; see ``Workspace.read`` and ``read_key``."""
-    *way, name = parts_of(path)
+    """Content of a regular file of a workspace, None if it does not exist; see ``Workspace.read`` and ``read_key``."""
+    *above, name = parts_of(path)
     target = directory / path
     try:
-        with open_inside(directory, way) as folder, folder.reading(name) as descriptor:
+        with open_inside(directory, above) as folder, folder.reading(name) as descriptor:
             info = os.fstat(descriptor)
             if not stat.S_ISREG(info.st_mode) or info.st_size > MAX_FILE_BYTES:
                 raise not_a_file(target)
@@ -97,13 +102,13 @@ def read_file(directory: Path, path: str, *, key: bool = False) -> bytes | None:
 
 
 def check_lab(directory: Path) -> None:
-    """Refuse a lab of which somebody else made something, or may change it.
+    """Check that no other user owns or may write a part of a lab.
 
-    Asked are all directories, and the files that nginx reads without us. A link or a file in place of a directory is
-    refused where it would be used.
+    All directories are checked, and the files that nginx or the engine reads itself. A link or a file in place of a
+    directory is refused where the directory is used.
 
     Raises:
-        NotOursError: says what it is, whose, and what to do.
+        NotOursError: another user does; the error names the file and its owner.
     """
     for path in ("", *_DIRECTORIES):
         with contextlib.suppress(OSError, MachineError), open_inside(directory, parts_of(path)) as folder:
@@ -113,12 +118,12 @@ def check_lab(directory: Path) -> None:
 def _check_below(folder: Folder, names: Sequence[str]) -> None:
     for name in names:
         try:
-            info = folder.info_of(name)  # by name: nobody else can put another thing there
+            info = folder.info_of(name)  # by name: nobody else can write this directory
         except FileNotFoundError:
             continue
-        if stat.S_ISLNK(info.st_mode):  # ours, as nobody else writes here; its mode says nothing
+        if stat.S_ISLNK(info.st_mode):  # ours, because nobody else can write here; a link has no mode of its own
             continue
-        if name.endswith(".key"):  # its mode is for who reads it
+        if name.endswith(".key"):  # its mode is checked when it is read
             check_owner(info, folder.path / name, also=_also(SERVER_KEY))
             continue
         check_ours(info, folder.path / name)
@@ -131,7 +136,7 @@ def parts_of(path: str) -> tuple[str, ...]:
     """The parts of a path inside a workspace.
 
     Raises:
-        ValueError: it leads out of it.
+        ValueError: the path is absolute or contains "..".
     """
     parts = Path(path).parts
     if Path(path).is_absolute() or ".." in parts:
@@ -140,7 +145,7 @@ def parts_of(path: str) -> tuple[str, ...]:
 
 
 def _also(path: str) -> Collection[int]:
-    """Who beside us may own a part of the workspace: where root made the lab, nginx runs as somebody else."""
+    """Further uids that may own a path of the workspace: for root, those that nginx may run as."""
     if path not in (SERVER_KEY, RUN_DIRECTORY, LOG_DIRECTORY):
         return ()
     user = sudo_user() if os.geteuid() == 0 else None

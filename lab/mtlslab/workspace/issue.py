@@ -1,4 +1,4 @@
-"""The use cases behind ``mtlslab certs issue``: further client credentials, and those of the zoo."""
+"""The use cases behind ``mtlslab certs issue``: further clients and faults."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import datetime
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from cryptography import x509
+
 from mtlslab import pki
-from mtlslab.errors import SpecError
-from mtlslab.pki.faults import FAULTS, Fault, build
-from mtlslab.plan.paths import CLIENT_CA_KEY, CRL, FAULTS_DIRECTORY, SERVER_CA
+from mtlslab.errors import MachineError, SpecError
+from mtlslab.pki.faults import FAULTS, Fault, FaultFiles, build
+from mtlslab.plan.paths import CLIENT_CA_KEY, CLIENT_CERT, CRL, FAULTS_DIRECTORY, SERVER_CA, WEAK_CLIENT
 from mtlslab.plan.spec import LabSpec, make_spec, reachable_address
 from mtlslab.probe.curl import curl_command
 from mtlslab.probe.model import Attempt, KeyFiles
@@ -25,14 +27,13 @@ from mtlslab.workspace.credentials import (
 )
 from mtlslab.workspace.directory import Workspace
 from mtlslab.workspace.renewal import RENEW_BEFORE
-from mtlslab.workspace.revocation import SPECIMEN, is_revoked, revoke
+from mtlslab.workspace.revocation import REVOKED_FAULT, is_revoked, revoke
 
 Say = Callable[[str], None]
 
 ALL = "all"
-# For a client whose OpenSSL has security level 1 or more and does not load a weak credential otherwise. curl's
-# --ciphers comes too late: curl loads the certificate first.
-WEAK_CLIENT = f"{FAULTS_DIRECTORY}/weak-client.cnf"
+# For a client whose OpenSSL has security level 1 or more: it refuses to load a weak credential. curl's --ciphers is no
+# help, because curl loads the certificate before it applies that option.
 _WEAK_CLIENT_CONF = b"""\
 # OpenSSL configuration of a client that loads what is too weak: OPENSSL_CONF=THIS_FILE curl ...
 openssl_conf = init
@@ -47,13 +48,13 @@ CipherString = DEFAULT@SECLEVEL=0
 
 @dataclasses.dataclass(frozen=True)
 class IssuedClient:
-    """A further good client.
+    """A further client that was issued.
 
     Attributes:
         certificate: path in the workspace.
         key: path of its private key, mode 0600.
         not_after: last moment of its validity (aware UTC).
-        replaced: serial number of the certificate that lay there before; None if there was none that can be read.
+        replaced: serial number of the certificate that was replaced; None if there was none, or it cannot be read.
     """
 
     certificate: str
@@ -64,17 +65,19 @@ class IssuedClient:
 
 @dataclasses.dataclass(frozen=True)
 class IssuedFault:
-    """A credential of the zoo.
+    """A fault that was issued.
 
     Attributes:
-        fault: its entry.
-        files: paths of certificate and private key; empty for the client that has none.
-        revoked: whether its serial number is on the client CA's list.
+        fault: its definition.
+        files: paths of certificate and private key; empty for the client without a certificate.
+        revoked: whether its serial number is on the client CA's revocation list.
+        crl: path of a further CA's revocation list that belongs to it; empty for most faults.
     """
 
     fault: Fault
     files: tuple[str, ...]
     revoked: bool
+    crl: str = ""
 
 
 def issue_client(
@@ -86,18 +89,19 @@ def issue_client(
     days: int | None = None,
     overwrite: bool = False,
 ) -> IssuedClient:
-    """Issue a further client credential of the client CA into ``certs/NAME.crt`` and ``certs/NAME.key``.
+    """Issue a further client under the client CA: ``certs/NAME.crt`` and ``certs/NAME.key``.
 
     Args:
-        workspace: that of the lab.
-        name: becomes the files' name, the common name and the SAN (DNS name or mail address by its shape).
-        now: the time (aware UTC).
-        key_type: one of ``spec.KEY_TYPES``; None for the lab's own.
-        days: validity, cut off at the end of the CA's; None for the lab's own.
-        overwrite: replace the one of that name.
+        workspace: of the lab; the caller holds its lock.
+        name: of the files; also the common name and the SAN (a mail address if it looks like one, else a DNS name).
+        now: current time (aware UTC).
+        key_type: one of ``spec.KEY_TYPES``; None for the lab's setting.
+        days: validity in days, at most until the CA expires; None for the lab's setting.
+        overwrite: replace an existing client of that name.
 
     Raises:
-        SpecError: name, key type or days are not possible, files are in the way, or the client CA is damaged.
+        SpecError: name, key type or days are not valid, the client exists already, or the client CA is missing or
+            damaged.
     """
     check_new_client(workspace, [name])
     settings = {"key_type": key_type, "days": days}
@@ -119,16 +123,17 @@ def issue_client(
 
 
 def check_new_client(workspace: Workspace, names: Sequence[str]) -> None:
-    """Refuse names that further clients cannot have.
+    """Check that further clients can have these names.
 
     Raises:
-        SpecError: one is no plain file name, belongs to the lab or to the zoo, or is there in another case.
+        SpecError: one is no plain file name, is used by the lab, is the name of a fault, or differs from the name of an
+            existing client by case only.
     """
     there = {one.lower(): one for one in client_names(workspace)}
     for name in names:
         if name in FAULTS or name == ALL:
             hint = f"Issue it with: mtlslab certs issue --fault {name}"
-            raise SpecError(f"{name!r} is a name of the zoo.", hint=hint)
+            raise SpecError(f"{name!r} is the name of a fault.", hint=hint)
         check_new_name(name)
         # On a file system that ignores case, Alice.crt would be written over alice.crt.
         other = there.get(name.lower(), name)
@@ -137,10 +142,10 @@ def check_new_client(workspace: Workspace, names: Sequence[str]) -> None:
 
 
 def fault_names(asked: Iterable[str]) -> tuple[str, ...]:
-    """The names in the zoo that are meant, without repeats; ``all`` stands for the whole zoo.
+    """The faults that the user asked for, without repeats; ``all`` stands for every fault.
 
     Raises:
-        SpecError: a name is not in the zoo.
+        SpecError: there is no fault of that name.
     """
     names: dict[str, None] = {}
     for name in asked:
@@ -150,71 +155,89 @@ def fault_names(asked: Iterable[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def issue_faults(workspace: Workspace, names: Sequence[str]) -> tuple[IssuedFault, ...]:
-    """Issue credentials of the zoo into ``certs/faults``, new ones each time: some are only right for a moment.
+def _raise(_name: str, error: MachineError) -> None:
+    raise error
 
-    The ``revoked`` one belongs on the client CA's list. If there is a list, it is entered there, and then kept as long
-    as it is valid: a running server has read that list, and would not know of a new one.
+
+def issue_faults(
+    workspace: Workspace, names: Sequence[str], *, failed: Callable[[str, MachineError], None] = _raise
+) -> tuple[IssuedFault, ...]:
+    """Issue faults into ``certs/faults``. They are new each time, because some show their fault for a moment only.
+
+    If there is a revocation list, the fault ``revoked`` is entered into it, and then kept as long as it is valid: a
+    running server has read that list, and would not know a new serial number. The caller holds the workspace's lock.
+
+    Args:
+        workspace: that of the lab.
+        names: ids of the zoo.
+        failed: is told which one this machine cannot make, and why; raises the error unless given.
 
     Raises:
-        SpecError: the client CA, the server's credential or the list is missing or damaged.
-        KeyError: a name is not in the zoo.
+        SpecError: the client CA or the server's credential is missing or damaged, or the revocation list is damaged.
+        MachineError: this machine's OpenSSL cannot make one of them.
+        KeyError: there is no fault of that name.
     """
     if not names:
         return ()
-    client_ca, server = load_client_ca(workspace), load_server(workspace)
+    client_ca, server, client = load_client_ca(workspace), load_server(workspace), _client(workspace)
     now = datetime.datetime.now(datetime.UTC)
     issued = []
     for name in names:
-        if name == SPECIMEN and _specimen_is_good(workspace, now):
+        if name == REVOKED_FAULT and _revoked_fault_is_good(workspace, now):
             issued.append(IssuedFault(FAULTS[name], _fault_paths(name), revoked=True))
             continue
-        files = build(name, client_ca=client_ca, server=server, now=now)
-        paths = _write_fault(workspace, name, files.certificate, files.key)
+        try:
+            files = build(name, client_ca=client_ca, server=server, now=now, client=client)
+        except MachineError as error:
+            failed(name, error)
+            continue
+        paths = _write_fault(workspace, name, files)
         if FAULTS[name].weak:
             workspace.write(WEAK_CLIENT, _WEAK_CLIENT_CONF)
         on_list = files.revoke is not None and workspace.read(CRL) is not None
         if files.revoke is not None and on_list:
             revoke(workspace, files.revoke, now=now)
-        issued.append(IssuedFault(FAULTS[name], paths, revoked=on_list))
+        crl = _fault_crl(name) if files.crl else ""
+        issued.append(IssuedFault(FAULTS[name], paths, revoked=on_list, crl=crl))
     return tuple(issued)
 
 
-def keep_specimen(workspace: Workspace) -> None:
-    """Have one certificate on the list that nobody needs, so that ``verify`` sees whether the server heeds the list.
+def keep_revoked_fault(workspace: Workspace) -> None:
+    """Issue the fault ``revoked`` and enter it into the revocation list, unless that is done.
 
-    Nothing is done where the client CA's private key is kept elsewhere.
+    ``verify`` needs a revoked certificate to see whether the server checks the list. Does nothing if the client CA's
+    private key is not in the workspace.
 
     Raises:
         SpecError: as :func:`issue_faults`.
     """
     if workspace.read_key(CLIENT_CA_KEY) is not None:
-        issue_faults(workspace, [SPECIMEN])
+        issue_faults(workspace, [REVOKED_FAULT])
 
 
 def retire(workspace: Workspace, *, own: Iterable[str], say: Say) -> None:
-    """When a new client CA takes over: remove the old one's list and faults, and name what else is of it.
+    """Remove the revocation list and the faults of the old client CA, because a new client CA replaces it.
 
     Args:
-        workspace: that of the lab.
-        own: paths of the certificates that are issued anew.
-        say: is told what stays although no server accepts it any more.
+        workspace: of the lab; the caller holds its lock.
+        own: paths of the certificates that are issued again.
+        say: gets a message about further clients of the old CA: their files stay, but servers refuse them.
     """
     workspace.remove([CRL, FAULTS_DIRECTORY])
     found = [name for name in workspace.names(DIRECTORY) if name.endswith((".crt", ".p12"))]
-    orphans = [f"{DIRECTORY}/{name}" for name in found if f"{DIRECTORY}/{name}" not in set(own)]
-    if orphans:
-        say(f"Of the old client CA, and refused from now on: {', '.join(orphans)} (kept; issue or export them anew).")
+    old = [f"{DIRECTORY}/{name}" for name in found if f"{DIRECTORY}/{name}" not in set(own)]
+    if old:
+        say(f"Of the old client CA, and refused from now on: {', '.join(old)} (kept; issue or export them anew).")
 
 
 def try_command(workspace: Workspace, spec: LabSpec, files: Sequence[str], *, weak: bool = False) -> list[str]:
-    """The curl command that shows a credential to the mTLS service, to be typed inside the workspace.
+    """The curl command, as arguments, that presents a credential to the mTLS service; to be run in the workspace.
 
     Args:
-        workspace: that of the lab.
-        spec: the lab's, with settled ports.
-        files: paths of certificate and private key; empty for a client without.
-        weak: whether the client's OpenSSL must be told to load a weak credential.
+        workspace: of the lab.
+        spec: of the lab, with the ports that are in use (not 0).
+        files: paths of certificate and private key; empty for a client without a certificate.
+        weak: whether OpenSSL refuses to load the credential unless its security level is lowered.
     """
     credential = KeyFiles(*(workspace.directory / Path(path) for path in files)) if files else None
     attempt = Attempt(
@@ -234,9 +257,9 @@ def _serial_if_readable(workspace: Workspace, path: str) -> int | None:
         return None
 
 
-def _specimen_is_good(workspace: Workspace, now: datetime.datetime) -> bool:
-    """Whether the zoo's revoked credential is complete, on the list, and valid but for that."""
-    certificate, key = _fault_paths(SPECIMEN)
+def _revoked_fault_is_good(workspace: Workspace, now: datetime.datetime) -> bool:
+    """Whether the fault ``revoked`` is complete, on the revocation list, and will not expire soon."""
+    certificate, key = _fault_paths(REVOKED_FAULT)
     try:
         leaf = pki.load_credential(workspace.read(certificate) or b"", workspace.read_key(key) or b"").certificate
     except ValueError:
@@ -244,14 +267,28 @@ def _specimen_is_good(workspace: Workspace, now: datetime.datetime) -> bool:
     return leaf.not_valid_after_utc - now > RENEW_BEFORE and is_revoked(workspace, leaf.serial_number)
 
 
-def _write_fault(workspace: Workspace, name: str, certificate: bytes | None, key: bytes | None) -> tuple[str, ...]:
-    if certificate is None or key is None:
+def _client(workspace: Workspace) -> x509.Certificate | None:
+    """The certificate of the lab's client; None if it cannot be read, which other checks tell."""
+    try:
+        return pki.load_certificates(workspace.read(CLIENT_CERT) or b"")[0]
+    except ValueError:
+        return None
+
+
+def _write_fault(workspace: Workspace, name: str, files: FaultFiles) -> tuple[str, ...]:
+    if files.certificate is None or files.key is None:
         return ()
     certificate_path, key_path = _fault_paths(name)
-    workspace.write_key(key_path, key)
-    workspace.write(certificate_path, certificate)
+    workspace.write_key(key_path, files.key)
+    workspace.write(certificate_path, files.certificate)
+    if files.crl is not None:
+        workspace.write(_fault_crl(name), files.crl)
     return certificate_path, key_path
 
 
 def _fault_paths(name: str) -> tuple[str, str]:
     return f"{FAULTS_DIRECTORY}/{name}.crt", f"{FAULTS_DIRECTORY}/{name}.key"
+
+
+def _fault_crl(name: str) -> str:
+    return f"{FAULTS_DIRECTORY}/{name}.crl"

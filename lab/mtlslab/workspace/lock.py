@@ -1,4 +1,4 @@
-"""Locks the lock file of a workspace."""
+"""Locks the lock file of a workspace (flock(2))."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from mtlslab.workspace.refusals import at_work, not_locked
 def take_lock(descriptor: int, path: Path) -> bool:
     """Lock an opened lock file, without waiting.
 
-    False, and it is closed, when the one before us removed the file together with its directory.
+    Returns False if the previous holder removed the file together with its directory. The descriptor is closed then,
+    and when an error is raised.
 
     Raises:
-        MachineError: another program holds it, or the disk knows no locks.
-        NotOursError: somebody else made it, and could hold it forever.
+        MachineError: another program holds the lock, or the file system supports no locks.
+        NotOursError: another user owns the file or may write it, and could hold the lock forever.
     """
     taken = False
     try:

@@ -1,7 +1,7 @@
-"""The labs that were made by this account, or trusted by it: a register in the user's state directory.
+"""The register of the labs that this account created or trusted; it lies in the user's state directory.
 
-A lab is a program: its nginx.conf can load code and write files. One that came from elsewhere (cloned, unpacked,
-copied) is told from our own by the register, because what lies in the lab itself could not say so: it is copied too.
+A lab is a program: its nginx.conf can load code and write files. The register tells our own labs from labs that came
+from elsewhere (cloned, unpacked, copied). A mark inside the lab could not, because it would be copied too.
 """
 
 from __future__ import annotations
@@ -27,21 +27,22 @@ SCHEMA = "mtlslab.labs/1"
 _LOCK_FILE = ".lock"
 _DIRECTORY_MODE = 0o700
 _MAX_BYTES = 4 * 1024 * 1024
-# A lab that was moved is not where the register says, and known all the same: so the youngest of those that have
-# vanished are kept.
+# A lab that was moved is not at its registered path, but must stay known. So the newest entries whose path has no lab
+# are kept.
 _VANISHED_KEPT = 20
-_LOCK_TRIES, _LOCK_PAUSE = 100, 0.02  # two seconds: nobody holds the register for longer than a moment
+# Two seconds in all: the lock is only held while the register is written.
+_LOCK_TRIES, _LOCK_PAUSE = 100, 0.02  # number, seconds
 
 
 @dataclasses.dataclass(frozen=True)
 class OwnLab:
-    """What tells a lab from its copies.
+    """The identity of a lab, which its copies do not share.
 
     Attributes:
         id: from its lab.json.
         inode: of its directory.
-        born: when its lock file was made (in ns), which nobody can set.
-        directory: where it was when it was last seen; does not tell it from others, because a lab may be moved.
+        born: birth time of its lock file, or its ctime (ns since 1970); no user can set them.
+        directory: path when it was last seen; no part of the identity, because a lab may be moved.
     """
 
     id: str
@@ -50,12 +51,12 @@ class OwnLab:
     directory: str
 
     def is_same(self, other: OwnLab) -> bool:
-        """Whether the other is the same lab, wherever it lies now."""
+        """Whether the other is the same lab, whatever its path."""
         return (self.id, self.inode, self.born) == (other.id, other.inode, other.born)
 
 
 def is_own(lab: OwnLab) -> bool:
-    """Whether a lab is in the register; a register that is damaged or missing holds none."""
+    """Whether a lab is in the register; a damaged or missing register counts as empty."""
     return any(known.is_same(lab) for place in _places() for known in _read_in(place))
 
 
@@ -63,25 +64,25 @@ def enter(lab: OwnLab) -> None:
     """Enter a lab into the register.
 
     Raises:
-        OSError: no register can be written; why, for the last place that was tried.
+        OSError: the register cannot be written in any place; the error is that of the last place.
     """
     _change(lambda known: [*(item for item in known if not item.is_same(lab)), lab])
 
 
 def strike_out(lab: OwnLab) -> None:
-    """Take a lab out of the register, because it is removed; what cannot be written stays."""
+    """Remove a lab from the register; a register that cannot be written stays as it is."""
     if is_own(lab):
         with contextlib.suppress(OSError):
             _change(lambda known: [item for item in known if not item.is_same(lab)])
 
 
 def _places() -> tuple[Path, ...]:
-    """Where the register may lie, the best place first (XDG Base Directory Specification, ``XDG_STATE_HOME``)."""
+    """Directories for the register, in order of preference (XDG Base Directory Specification, ``XDG_STATE_HOME``)."""
     state, runtime = os.environ.get("XDG_STATE_HOME", ""), os.environ.get("XDG_RUNTIME_DIR", "")
     places = [Path(state)] if os.path.isabs(state) else []
     places += [Path(home, ".local/state") for home in _homes()]
     places += [Path(runtime)] if os.path.isabs(runtime) else []
-    # Without a home there is at least a place until the next start of the machine. It is never the current directory.
+    # Without a home directory: a place that lasts until the next boot. It is never the current directory.
     temporary = (os.environ.get("TMPDIR", ""), "/tmp")  # noqa: S108  the directory in it is looked at before it is used
     there = [path for path in temporary if os.path.isabs(path) and os.path.isdir(path)][:1]
     return (*(place / "mtlslab" for place in places), *(Path(path, f"mtlslab-{os.geteuid()}") for path in there))
@@ -95,10 +96,10 @@ def _homes() -> Iterator[str]:
 
 
 def _change(edit: Callable[[Sequence[OwnLab]], Sequence[OwnLab]]) -> None:
-    """Change the register in the first place where one can be written.
+    """Change the register in the first place where it can be written.
 
     Raises:
-        OSError: there is none; why, for the last place that was tried.
+        OSError: there is no such place; the error is that of the last place.
     """
     problem = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
     for place in _places():
@@ -115,7 +116,7 @@ def _change(edit: Callable[[Sequence[OwnLab]], Sequence[OwnLab]]) -> None:
 
 @contextlib.contextmanager
 def _open_place(place: Path) -> Iterator[Folder]:
-    # With sudo, HOME may still be the other user's: nothing of root's is left there.
+    # With sudo, HOME may still be that of the other user: root must not leave files there.
     above = next(path for path in (place, *place.parents) if path.exists())
     if above.stat().st_uid not in (os.geteuid(), 0):
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(above))
@@ -136,7 +137,7 @@ def _locked(folder: Folder) -> Iterator[None]:
                 break
             except BlockingIOError:
                 time.sleep(_LOCK_PAUSE)
-            except OSError:  # a disk that knows no locks: an entry may be lost, and costs a question
+            except OSError:  # the file system supports no locks: an entry may be lost, then the user is asked once more
                 break
         else:
             raise TimeoutError(errno.ETIMEDOUT, "the register is locked", str(folder.path))
@@ -154,7 +155,7 @@ def _read_in(place: Path) -> tuple[OwnLab, ...]:
 
 
 def _read(folder: Folder) -> tuple[OwnLab, ...]:
-    """What the register in a directory holds; nothing when it is missing, damaged, or not ours."""
+    """Entries of the register in a directory; none if it is missing, damaged, or not ours."""
     try:
         with folder.reading(REGISTER) as descriptor:
             info = os.fstat(descriptor)
@@ -185,7 +186,7 @@ def _is_where_it_was(lab: OwnLab) -> bool:
 
 
 def _remove_rests(folder: Folder) -> None:
-    """Remove what a program that was killed left half-written; to be called under the lock."""
+    """Remove temporary files of a program that was killed. The caller holds the lock."""
     for name in folder.names():
         if name.startswith(TEMPORARY):
             folder.remove(name)

@@ -1,7 +1,7 @@
-"""Whose is it, and who else may change it? Asked of everything in a workspace before it is used.
+"""Checks owner and mode of every file and directory of a workspace before it is used.
 
-Whoever prepared a lab knows its private keys, and its nginx.conf can load any code. So what is used belongs to the
-user who runs the program, or to root, and nobody else may write it.
+The creator of a lab knows its private keys, and its nginx.conf can load any code. So a file is used only if the user
+who runs the program, or root, owns it, and no other user may write it.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from mtlslab.runtime.sudo import sudo_user
 
 
 def check_ours(info: os.stat_result, path: Path, *, also: Collection[int] = ()) -> None:
-    """Refuse what belongs to somebody else, or what others may write.
+    """Check that no other user owns or may write a file or directory.
 
     Args:
-        info: of the opened file or directory.
+        info: stat of the opened file or directory.
         path: its absolute path, for the message.
         also: further uids that may own it.
 
     Raises:
-        NotOursError: says whose it is, and what to type to use it all the same.
+        NotOursError: another user does; the error names the owner and the command that changes it.
     """
     check_owner(info, path, also=also)
     if others_may_write(info):
@@ -35,8 +35,8 @@ def check_ours(info: os.stat_result, path: Path, *, also: Collection[int] = ()) 
 
 
 def check_owner(info: os.stat_result, path: Path, *, also: Collection[int] = ()) -> None:
-    """Refuse what belongs to somebody else; see :func:`check_ours`."""
-    # Root is no stranger: it can change everything anyway.
+    """Check that no other user owns a file or directory; arguments and errors as for :func:`check_ours`."""
+    # Root may own it: root can change everything anyway.
     if info.st_uid in (os.geteuid(), 0, *also):
         return
     sudo = "" if os.geteuid() == 0 else "sudo "
@@ -49,10 +49,11 @@ def check_owner(info: os.stat_result, path: Path, *, also: Collection[int] = ())
 
 
 def check_key(info: os.stat_result, path: Path, *, also: Collection[int] = ()) -> None:
-    """Refuse a private key that belongs to somebody else, or that others may read or write.
+    """Check a private key; arguments as for :func:`check_ours`.
 
     Raises:
-        NotOursError, SpecError: see :func:`check_ours`.
+        NotOursError: another user owns it.
+        SpecError: users other than its owner have rights on it.
     """
     check_owner(info, path, also=also)
     mode = stat.S_IMODE(info.st_mode)
@@ -66,19 +67,21 @@ def check_key(info: os.stat_result, path: Path, *, also: Collection[int] = ()) -
 
 
 def check_links(path: Path) -> None:
-    """Refuse a path with a link that somebody else put where others may write, such as into /tmp.
+    """Check that no part of a path is another user's symbolic link in a directory that others may write, such as /tmp.
 
-    The kernel follows none of these either, where ``fs.protected_symlinks`` is on, but whoever resolves a path by hand
-    does.
+    With ``fs.protected_symlinks`` the Linux kernel refuses such links, but ``Path.resolve`` follows them.
+
+    Args:
+        path: absolute path, not resolved.
 
     Raises:
-        NotOursError: names the link.
+        NotOursError: there is such a link; the error names it.
     """
     user = sudo_user() if os.geteuid() == 0 else None
     for part in (*reversed(path.parents), path):
         try:
             link, above = part.lstat(), part.parent.stat()
-        except (OSError, ValueError):  # there is nothing to follow
+        except (OSError, ValueError):  # the rest of the path does not exist
             return
         trusted = (os.geteuid(), 0, above.st_uid, *(user or ())[:1])
         if stat.S_ISLNK(link.st_mode) and others_may_write(above) and link.st_uid not in trusted:
@@ -90,7 +93,7 @@ def check_links(path: Path) -> None:
 
 
 def user_name(uid: int) -> str:
-    """A user in words, such as ``mallory (uid 1001)``."""
+    """A user for messages, such as ``mallory (uid 1001)``."""
     try:
         return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
     except KeyError:
@@ -102,7 +105,7 @@ def _open_to_others(info: os.stat_result, path: Path) -> NotOursError:
     who = "everybody" if mode & stat.S_IWOTH else "its group"
     close = shell_line(["chmod", *(["-R"] if stat.S_ISDIR(info.st_mode) else []), "go-w", path])
     hint = f"Look at what is in it, then close it: {close}"
-    # Such as /tmp: meant for everybody. Or of somebody else, such as a disk that is mounted into a container.
+    # A directory such as /tmp is meant for everybody. Another user's, such as a volume of a container, we cannot chmod.
     if info.st_mode & stat.S_ISVTX or os.geteuid() not in (0, info.st_uid):
         hint = "Choose a directory of your own: --dir DIRECTORY (one that is made below it will do)"
     return NotOursError(

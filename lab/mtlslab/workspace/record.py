@@ -1,4 +1,4 @@
-"""What ``lab.json`` holds, and how it is written down."""
+"""The content of ``lab.json``, read and written."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ LAB_SCHEMA = "mtlslab.lab/1"
 
 @dataclasses.dataclass(frozen=True)
 class LabRecord:
-    """What lab.json holds.
+    """Content of lab.json.
 
     Attributes:
         spec: the settings as JSON-ready values, not yet validated.
         runtime: name of the runtime that the lab was last started with; empty when it was only rendered.
         image: container image that was last used; empty when unknown.
-        files: path of each rendered file -> SHA-256 (hex) of what was rendered last, and before that.
-        id: random, made with the lab; empty in labs of earlier versions. See :mod:`mtlslab.workspace.own_labs`.
+        files: path of each rendered file -> SHA-256 (hex) of its last rendering, and of the one before.
+        id: random, from the creation of the lab; empty in labs of earlier versions; see :mod:`.own_labs`.
     """
 
     spec: Mapping[str, Any]
@@ -45,10 +45,10 @@ def new_lab_id() -> str:
 
 
 def parse_record(content: bytes, path: Path) -> LabRecord:
-    """What the content of a ``lab.json`` says; ``path`` is where it lies, for messages.
+    """Parse the content of a ``lab.json``; ``path`` is its path, for messages.
 
     Raises:
-        SpecError: it is damaged or not ours.
+        SpecError: the content is damaged, or has another schema.
     """
     try:
         document = json.loads(content)

@@ -1,4 +1,4 @@
-"""What the disk refused, in words: from an OSError to the error that a user can act on."""
+"""Turns an OSError about a file into an error that says what the user can do."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 from mtlslab.errors import LabError, MachineError, SpecError
 from mtlslab.plan.shell import shell_line
 
-# Exit status 2, not 3, where the path that the user named (or the rights on it) is what must change.
+# Exit status 2, not 3, if the user must choose another path or change the rights on it.
 _USER_ERRNOS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTSUP)
 _ELSEWHERE = "Choose a directory on another disk: --dir ~/mtls-lab"
 
 
 def refused(verb: str, path: Path, error: OSError) -> LabError:
-    """The error for what could not be done (``verb``) with a path."""
+    """The error for a path that the system refused to ``verb``, such as "read" or "write into"."""
     if error.errno in (errno.ELOOP, errno.EISDIR):
         return not_a_file(path)
     if error.errno == errno.ENOTSUP:
@@ -34,7 +34,7 @@ def refused(verb: str, path: Path, error: OSError) -> LabError:
 
 
 def not_a_file(path: Path) -> MachineError:
-    """The error for what stands where a regular file belongs."""
+    """The error for a path that must be a regular file and is not."""
     return MachineError(
         f"{path} is not a file that mtlslab can use.",
         why="it is a link, a directory, a FIFO, or larger than 4 MiB",
@@ -43,7 +43,7 @@ def not_a_file(path: Path) -> MachineError:
 
 
 def not_a_directory(path: Path) -> MachineError:
-    """The error for what stands where a directory belongs."""
+    """The error for a path that must be a directory and is not."""
     return MachineError(
         f"{path} is not a directory of its own.",
         why="a link or a file stands in its place, and nothing is written through it",
@@ -52,21 +52,21 @@ def not_a_directory(path: Path) -> MachineError:
 
 
 def no_modes(path: Path) -> SpecError:
-    """The error for a disk without owners and modes, on which no file can be closed to others."""
+    """The error for a file system without owners and modes, on which other users could read private keys."""
     return SpecError(
-        f"The disk of {path} does not keep whose a file is and who may read it.",
+        f"The disk of {path} does not keep owners and modes of files.",
         why="others could read the private keys there (a Windows disk, a memory stick, a network share?)",
         hint=_ELSEWHERE,
     )
 
 
 def not_locked(path: Path, error: OSError) -> MachineError:
-    """The error for a disk that cannot lock a file."""
+    """The error for a file system that does not support locks."""
     return MachineError(f"Cannot lock {path}.", why=os.strerror(error.errno or 0), hint=_ELSEWHERE)
 
 
 def at_work(why: str) -> MachineError:
-    """The error for a lab that another program is changing at this moment."""
+    """The error for a lab that another program is changing; ``why`` says how that was noticed."""
     return MachineError(
         "Another mtlslab is at work on this lab.",
         why=why,

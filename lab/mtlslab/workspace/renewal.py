@@ -1,13 +1,13 @@
-"""Which certificate files an `up` has to write, given those that lie in the workspace. Pure: no file is touched.
+"""Decides which certificate files `up` must write, given the existing ones. Pure: reads and writes no file.
 
-- Nothing is replaced while chain, key, names and validity hold.
-- A leaf is re-issued, and it is said why, when it is missing, damaged, expired or about to expire, or does not fit the
-  spec any more. Its private key is kept; only a changed key type makes a new one.
-- A CA is never replaced, and neither is a leaf of somebody else's CA nor an unreadable private key: that is for a
-  person to decide, with ``--rotate-certs``.
+- A leaf stays as long as chain, key, names and validity are right.
+- A leaf is issued again, with a message why, when it is missing, damaged, expired or about to expire, or does not match
+  the spec. Its private key is kept, unless the key type changed.
+- A CA is never replaced, and neither is a leaf of another CA nor an unreadable private key. The user decides about
+  them with ``--rotate-certs``.
 
-Files are written in the order of ``PkiUpdate.files``, each key before its certificate and each CA before its leaf.
-Wherever that is cut short, the next renewal completes it: a key without a certificate gets one.
+Files are written in the order of ``PkiUpdate.files``: each key before its certificate, each CA before its leaf. If
+writing is interrupted, the next renewal completes it: a key without a certificate gets one.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ ROTATE_HINT = "Put the right file there, or issue everything anew: mtlslab up --
 
 @dataclasses.dataclass(frozen=True)
 class PkiUpdate:
-    """What has to be written.
+    """The files that must be written.
 
     Attributes:
-        files: path in the workspace -> PEM, in the order in which to write; only what changed.
-        messages: what was done and why, one sentence each, for the person at the terminal.
+        files: path in the workspace -> PEM, in the order of writing; only new or changed files.
+        messages: what was issued and why, one sentence each, for the user.
     """
 
     files: Mapping[str, bytes]
@@ -64,7 +64,7 @@ class _Side:
 
 @dataclasses.dataclass(frozen=True)
 class _Authority:
-    """A CA as it lies in the workspace; its private key may be kept elsewhere as long as nothing is to be issued."""
+    """A CA of the workspace; its private key may be absent as long as nothing must be issued."""
 
     certificates: tuple[x509.Certificate, ...]
     key: pki.PrivateKey | None
@@ -76,7 +76,7 @@ class _Authority:
 
 @dataclasses.dataclass(frozen=True)
 class _Reissue:
-    """A leaf must be issued: why (empty when there is nothing to say), and whether with a new key."""
+    """A leaf must be issued: the reason (empty in a new lab), and whether it gets a new key."""
 
     reason: str
     new_key: bool = False
@@ -95,13 +95,13 @@ def renew_pki(
     """Bring the certificates of a lab up to date.
 
     Args:
-        spec: what the lab should be.
-        existing: path -> content of those of ``PKI_FILES`` that exist; empty issues everything.
-        now: the time (aware UTC).
-        keys: where new keys are taken from, see :func:`begin_keys`; None makes them now.
+        spec: settings of the lab.
+        existing: path -> content (PEM) of those ``PKI_FILES`` that exist; with none, everything is issued.
+        now: current time (aware UTC).
+        keys: source of new keys, see :func:`begin_keys`; None generates them when needed.
 
     Raises:
-        SpecError: a file is damaged, foreign or expired in a way that only a person can decide about.
+        SpecError: a CA or a private key is damaged or expired, or a leaf is of another CA; the user must decide.
     """
     renewal = _Renewal(spec, existing, now, keys or pki.KeyPool(spec.key_type))
     for side in _SIDES:
@@ -110,12 +110,12 @@ def renew_pki(
 
 
 def begin_keys(spec: LabSpec) -> pki.KeyPool:
-    """Begin to make the keys that a lab without any will need; returns at once."""
+    """Start to generate the keys of a new lab in the background; returns at once."""
     return pki.KeyPool(spec.key_type, len(PKI_FILES) // 2)
 
 
 class _Renewal:
-    """The state of one run: what will be written, what will be said, and keys that were made in advance."""
+    """The state of one renewal: files to write, messages, and keys that were generated in advance."""
 
     def __init__(self, spec: LabSpec, existing: Mapping[str, bytes], now: datetime.datetime, keys: pki.KeyPool) -> None:
         self.spec = spec
@@ -129,7 +129,7 @@ class _Renewal:
     # --- the CA
 
     def settle_ca(self, side: _Side) -> _Authority:
-        """The CA that is there, after a close look; a new one if there was none."""
+        """The existing CA, after it was checked; a new one if there is none."""
         if side.ca not in self.existing:
             return self._issue_ca(side)
         try:
@@ -174,7 +174,7 @@ class _Renewal:
     # --- the leaf
 
     def settle_leaf(self, side: _Side, ca: _Authority) -> None:
-        """Leave a leaf alone that is good, issue one otherwise."""
+        """Keep a leaf that is right; issue one otherwise."""
         key = self._existing_key(side.leaf_key)
         reissue = self._judge(side, ca, key)
         if reissue is None:
@@ -208,7 +208,7 @@ class _Renewal:
         if key.public_key() != leaf.public_key():
             return _Reissue(f"{side.leaf_key} did not belong to the old one")
         reason = self._validity_problem((leaf, *chain), ca.certificate)
-        # What the lab issued has to fit the spec. What a person put there is theirs to shape.
+        # A leaf that the lab issued must match the spec. A leaf of the user may differ.
         ours = self._is_ours(side, leaf, ca.certificate)
         reason = reason or (self._name_problem(leaf, ours=ours) if side.role == "server" else "")
         if ours and pki.key_type_of(key) != self.spec.key_type:
@@ -217,7 +217,7 @@ class _Renewal:
         return _Reissue(reason) if reason else None
 
     def _is_ours(self, side: _Side, leaf: x509.Certificate, ca: x509.Certificate) -> bool:
-        """Whether names say that the lab issued both the CA and the leaf."""
+        """Whether the lab issued both the CA and the leaf, according to their subjects."""
         lab = pki.organization_of(ca)
         common_name = CLIENT_NAME if side.role == "client" else self.spec.server_names[0]
         return ca.subject == pki.lab_ca_name(side.role, lab) and leaf.subject == pki.distinguished_name(
@@ -231,14 +231,14 @@ class _Renewal:
             return f"the old one expired at {_time(end)}"
         if max(one.not_valid_before_utc for one in certificates) > self.now:
             return "the old one was not valid yet"
-        # A leaf made for a day is not "about to expire" all day long, and none can be prolonged past its CA's end.
+        # A leaf with a validity of one day is not "about to expire" all day. No leaf can be valid longer than its CA.
         margin = min(RENEW_BEFORE, (end - first.not_valid_before_utc) / 3)
         if end - self.now < margin and end < ca.not_valid_after_utc:
             return f"the old one would expire at {_time(end)}"
         return ""
 
     def _name_problem(self, leaf: x509.Certificate, *, ours: bool) -> str:
-        # A server certificate that a person made need not name every loopback address; what was asked for, it must.
+        # A server certificate of the user's need not have every loopback address, but it needs the names of --host.
         wanted = self.spec.server_names if ours else ("localhost", *self.spec.hosts)
         missing = [name for name in wanted if not _covers(leaf, name)]
         return f"the old one was not valid for {', '.join(missing)}" if missing else ""
@@ -260,7 +260,7 @@ class _Renewal:
 
 
 def _leads_to(leaf: x509.Certificate, chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate]) -> bool:
-    """Whether signatures lead from the leaf over the chain to one of the anchors."""
+    """Whether the signatures lead from the leaf through the chain to a trust anchor."""
     current, rest = leaf, list(chain)
     while not any(pki.issued_by(current, anchor) for anchor in anchors):
         parent = next((one for one in rest if pki.issued_by(current, one)), None)

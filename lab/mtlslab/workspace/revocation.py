@@ -1,7 +1,7 @@
-"""Revocation in the workspace: the client CA's list ``crl/client-ca.crl``, written, renewed, looked at.
+"""The client CA's certificate revocation list (CRL), ``crl/client-ca.crl``: read, written, renewed.
 
-A certificate cannot be taken off the list again: RFC 5280 section 5.3.1 knows removeFromCRL on delta CRLs only, and for
-certificates on hold. Whoever was revoked by mistake is issued a new certificate.
+A revocation is final: RFC 5280 section 5.3.1 has removeFromCRL for delta CRLs only, and for certificates on hold. A
+client that was revoked by mistake needs a new certificate.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from mtlslab.workspace.renewal import RENEW_BEFORE
 
 Say = Callable[[str], None]
 
-SPECIMEN = "revoked"
-"""The credential of the zoo that is there to be revoked."""
+REVOKED_FAULT = "revoked"
+"""The fault whose certificate is revoked."""
 
 
 class Condition(StrEnum):
-    """How it stands with the list."""
+    """Condition of the list."""
 
     ABSENT = "absent"
     GOOD = "good"
@@ -49,9 +49,9 @@ class CrlState:
     """The list of a lab.
 
     Attributes:
-        condition: how it stands.
-        configured: whether the mTLS service was last set up to check it (``ssl_crl``).
-        info: what it says; None when there is none.
+        condition: of the list.
+        configured: whether the last rendered configuration checks it (``ssl_crl``).
+        info: its content; None if there is no list.
     """
 
     condition: Condition
@@ -61,13 +61,13 @@ class CrlState:
 
 @dataclasses.dataclass(frozen=True)
 class Revocation:
-    """What became of a wish to revoke.
+    """Result of :func:`revoke`.
 
     Attributes:
         serial: the certificate's serial number.
-        moment: when it was revoked (aware UTC); in the past if it already was.
+        moment: revocation date (aware UTC); in the past if it was revoked before.
         already: whether it was on the list before.
-        state: the list as it is now.
+        state: of the list after the revocation.
     """
 
     serial: int
@@ -77,14 +77,14 @@ class Revocation:
 
 
 def crl_state(workspace: Workspace, now: datetime.datetime) -> CrlState:
-    """How it stands with the list of a lab.
+    """Read the list of a lab.
 
     Args:
-        workspace: that of the lab.
-        now: the time (aware UTC).
+        workspace: of the lab.
+        now: current time (aware UTC).
 
     Raises:
-        SpecError: the list is damaged, or not of the lab's client CA.
+        SpecError: the list is damaged, or another CA issued it.
     """
     record = workspace.record()
     configured = bool(record and record.spec.get("crl"))
@@ -93,16 +93,16 @@ def crl_state(workspace: Workspace, now: datetime.datetime) -> CrlState:
 
 
 def revoke(workspace: Workspace, serial: int, *, now: datetime.datetime, days: int | None = None) -> Revocation:
-    """Enter a certificate into the list, which is made if there was none; earlier entries stay.
+    """Enter a certificate into the list; earlier entries stay. A missing list is created.
 
     Args:
-        workspace: that of the lab.
+        workspace: of the lab; the caller holds its lock.
         serial: the certificate's serial number.
-        now: the time (aware UTC).
-        days: until the list's next update; None for as many as before, or 30.
+        now: current time (aware UTC).
+        days: from now to nextUpdate; None for as many as before, at first 30.
 
     Raises:
-        SpecError: the list or the client CA is damaged, or the CA's key is missing.
+        SpecError: the list is damaged or another CA issued it, or the client CA or its key is missing or damaged.
     """
     before = _read(workspace)
     already = before is not None and serial in before.revoked
@@ -114,10 +114,15 @@ def revoke(workspace: Workspace, serial: int, *, now: datetime.datetime, days: i
 
 
 def keep_crl(workspace: Workspace, *, now: datetime.datetime, say: Say) -> None:
-    """Have a list that can be used: one that revokes nothing if there is none, a new one before the old one expires.
+    """Create an empty list if there is none, and renew a list that has expired or expires soon.
+
+    Args:
+        workspace: of the lab; the caller holds its lock.
+        now: current time (aware UTC).
+        say: gets a message when the list is renewed, or cannot be.
 
     Raises:
-        SpecError: the list is damaged or foreign, or it must be signed and the client CA's key is missing.
+        SpecError: the list is damaged or another CA issued it, or it must be signed and the client CA's key is missing.
     """
     info = _read(workspace)
     condition = _condition(info, now)
@@ -132,37 +137,37 @@ def keep_crl(workspace: Workspace, *, now: datetime.datetime, say: Say) -> None:
 
 
 def serial_of(workspace: Workspace, name: str) -> int:
-    """Serial number of a client credential: the lab's client, a further one, or ``revoked`` of the zoo.
+    """Serial number of a client certificate: ``client``, a further client, or the fault ``revoked``.
 
     Raises:
-        SpecError: there is none of that name, or another CA issued it, so that the list says nothing about it.
+        SpecError: there is no client of that name, or another CA issued its certificate.
     """
     path, _ = files_of(name)
     if name in OWN_NAMES and name != "client":
         raise SpecError(
             f"{name!r} is no client credential.",
-            why="the list is the client CA's, and speaks of clients only",
+            why="the client CA's list can revoke client certificates only",
             hint="Everything anew, CAs too: mtlslab up --rotate-certs",
         )
-    if name == SPECIMEN:
-        path = f"{FAULTS_DIRECTORY}/{SPECIMEN}.crt"
+    if name == REVOKED_FAULT:
+        path = f"{FAULTS_DIRECTORY}/{REVOKED_FAULT}.crt"
         if workspace.read(path) is None:
-            raise SpecError(f"There is no {path} yet.", hint=f"Issue it: mtlslab certs issue --fault {SPECIMEN}")
+            raise SpecError(f"There is no {path} yet.", hint=f"Issue it: mtlslab certs issue --fault {REVOKED_FAULT}")
     else:
         require_client(workspace, name)
     return _serial_in(workspace, path)
 
 
 def names_by_serial(workspace: Workspace) -> dict[int, str]:
-    """Serial number -> path of the certificate, for all that the workspace holds and that can be read."""
+    """Serial number -> path, for every readable client certificate of the workspace."""
     paths = [f"{DIRECTORY}/{name}.crt" for name in client_names(workspace)]
-    paths.append(f"{FAULTS_DIRECTORY}/{SPECIMEN}.crt")
+    paths.append(f"{FAULTS_DIRECTORY}/{REVOKED_FAULT}.crt")
     found: dict[int, str] = {}
     for path in paths:
         try:
             found[pki.load_certificates(workspace.read(path) or b"")[0].serial_number] = path
         except (ValueError, LabError):
-            continue  # what is missing or damaged, or no file at all, has no name to show
+            continue  # the file is missing, damaged, or no regular file
     return found
 
 
@@ -170,7 +175,7 @@ def is_revoked(workspace: Workspace, serial: int) -> bool:
     """Whether a serial number is on the list.
 
     Raises:
-        SpecError: the list is damaged or foreign.
+        SpecError: the list is damaged, or another CA issued it.
     """
     info = _read(workspace)
     return info is not None and serial in info.revoked
@@ -215,7 +220,7 @@ def _condition(info: CrlInfo | None, now: datetime.datetime) -> Condition:
         return Condition.EXPIRED
     if info.next_update is None:
         return Condition.GOOD
-    # A list made for a day is not "about to expire" all day long.
+    # A list with a validity of one day does not "expire soon" all day.
     margin = min(RENEW_BEFORE, (info.next_update - info.this_update) / 3)
     return Condition.EXPIRES_SOON if info.next_update - now < margin else Condition.GOOD
 
@@ -233,7 +238,7 @@ def _write(
 def _usual_days(before: CrlInfo | None) -> int:
     if before is None or before.next_update is None:
         return DAYS
-    # Backdating makes a list of 30 days some minutes longer.
+    # thisUpdate is backdated: a list of 30 days spans some minutes more.
     return max(1, math.floor((before.next_update - before.this_update) / datetime.timedelta(days=1)))
 
 

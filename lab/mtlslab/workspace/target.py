@@ -1,4 +1,4 @@
-"""Which lab does a command mean: from ``--name``, ``--dir`` and the current directory."""
+"""Finds the lab of a command, by ``--name``, ``--dir`` and the current directory."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Target:
 
     Attributes:
         name: of the lab.
-        workspace: its own.
-        record: what lab.json says; None when there is none.
-        not_ours: why nothing of the workspace may be used; None when it may. Only for who takes a lab away.
+        workspace: of the lab.
+        record: content of lab.json; None if there is none.
+        not_ours: why the workspace must not be used; None if it may be. Set for `down` only (``forgive``).
     """
 
     name: str
@@ -32,15 +32,20 @@ class Target:
 
 
 def locate(name: str | None, directory: Path | None, *, here: Path, forgive: bool = False) -> Target:
-    """The lab that is meant.
+    """Find the lab of a command.
 
-    A named lab lies in ``./NAME``, an unnamed one in ``./mtls-lab``, or in the current directory when that is a lab.
-    A lab in a given directory is called what its lab.json says, else after the directory. With ``forgive`` a damaged
-    lab.json counts as none, and so does the lab of somebody else: whoever wants to take away what runs must be able to.
+    A lab with a name lies in ``./NAME``, one without in the current directory if that is a lab, else in ``./mtls-lab``.
+    A lab in a given directory has the name in its lab.json, else that of the directory.
+
+    Args:
+        name: value of ``--name``.
+        directory: value of ``--dir``; relative to ``here``.
+        here: the current directory.
+        forgive: treat a damaged lab.json, and a lab of another user, as no lab: `down` must be able to stop what runs.
 
     Raises:
-        SpecError: the name is not one, or contradicts lab.json, or that is damaged.
-        NotOursError: somebody else made the lab, or may change it.
+        SpecError: the name is not valid or differs from that in lab.json, or lab.json is damaged.
+        NotOursError: another user owns the lab or may write it.
     """
     problem = check_name(name) if name is not None else None
     if problem:
@@ -65,11 +70,11 @@ def locate(name: str | None, directory: Path | None, *, here: Path, forgive: boo
 
 
 def look_again(target: Target) -> Target:
-    """The same lab with what lab.json says now; to be called under the lock, before which others may have been at work.
+    """Read lab.json again. The caller holds the lock: before it, another program may have changed the lab.
 
     Raises:
-        SpecError: another lab has been made there meanwhile.
-        NotOursError: somebody else made something of it, or may change it.
+        SpecError: the directory holds a lab of another name now, or lab.json is damaged.
+        NotOursError: another user owns a part of the lab or may write it.
     """
     record = _read(target.workspace)
     recorded = _recorded_name(target.workspace, record)
@@ -86,7 +91,7 @@ def _read(workspace: Workspace) -> LabRecord | None:
 
 
 def _recorded_name(workspace: Workspace, record: LabRecord | None) -> str:
-    """The name in lab.json; empty where there is none. It becomes part of labels and paths, so it must be a name."""
+    """The name in lab.json, empty if there is none. It is checked, because it becomes part of labels and paths."""
     recorded = record.spec.get("name", "") if record else ""
     problem = check_name(recorded) if recorded else None
     if problem:
@@ -104,7 +109,7 @@ def _called_otherwise(workspace: Workspace, recorded: str, name: str) -> SpecErr
 def _directory(name: str | None, directory: Path | None, here: Path) -> Path:
     if directory is not None:
         return directory
-    # A lab.json that somebody put into /tmp makes that no lab.
+    # A directory such as /tmp is no lab, even if another user put a lab.json there.
     if name is None and Workspace(here).exists() and not here.stat().st_mode & stat.S_ISVTX:
         return Path()
     return Path(name or DEFAULT_NAME)

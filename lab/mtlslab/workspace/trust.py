@@ -1,4 +1,4 @@
-"""Whether a lab may be run: our own, without a word; one that came from elsewhere, after a yes to it, once."""
+"""Decides whether a lab may run: our own always; one that came from elsewhere after the user agreed once."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from mtlslab.plan.render import render
 from mtlslab.plan.services import SERVICES, make_plan
 from mtlslab.plan.shell import shell_line
 from mtlslab.plan.spec import LabSpec, make_spec
-from mtlslab.workspace import own_labs as ownlabs
+from mtlslab.workspace import own_labs
 from mtlslab.workspace.directory import Workspace
 from mtlslab.workspace.own_labs import OwnLab
 from mtlslab.workspace.record import LabRecord, new_lab_id
 
 Say = Callable[[str], None]
 Trusts = Callable[[SpecError], None]
-"""Is given the refusal of a lab that came from elsewhere: raises it, or returns to say yes."""
+"""Is called with the refusal of a lab that came from elsewhere: raises it, or returns if the user agrees."""
 
 _MAX_DIFFERENCES = 40
 _MAX_WIDTH = 160
@@ -27,14 +27,14 @@ _MAX_COMPARED = 64 * 1024  # bytes; ours have 3 KiB
 
 
 def refuse(refusal: SpecError) -> None:
-    """Say no."""
+    """Refuse every lab that came from elsewhere; see ``Trusts``."""
     raise refusal
 
 
 def register_new(workspace: Workspace, say: Say) -> LabRecord:
-    """The first record of a lab that is made now, under the lock of its workspace; the lab is known from now on.
+    """Enter a new lab into the register, and return its first record. The caller holds the workspace's lock.
 
-    It is entered before its lab.json is written: whoever is killed in between leaves no lab of unknown origin.
+    The entry is written before lab.json: a program that is killed in between leaves no lab of unknown origin.
     """
     record = LabRecord(spec={}, id=new_lab_id())
     _enter(workspace, record.id, say)
@@ -42,19 +42,19 @@ def register_new(workspace: Workspace, say: Say) -> LabRecord:
 
 
 def require_trust(workspace: Workspace, record: LabRecord, trusts: Trusts, say: Say, *, command: str) -> None:
-    """Return when a lab may be run; to be called under the lock of its workspace.
+    """Check that a lab may run; a lab that the user agrees to is entered into the register.
 
     Args:
-        workspace: that of the lab.
-        record: its lab.json, read under the lock.
-        trusts: is asked where the lab was not made by this account.
-        say: is told when the yes cannot be noted.
-        command: what the user typed, such as ``up``; for the hint.
+        workspace: of the lab; the caller holds its lock.
+        record: content of its lab.json, read under the lock.
+        trusts: is called if this account did not create the lab.
+        say: gets a message if the register cannot be written.
+        command: name of the command, such as ``up``, for the hint.
 
     Raises:
-        SpecError: ``trusts`` said no.
+        SpecError: ``trusts`` refused.
     """
-    if any(ownlabs.is_own(lab) for lab in _identities(workspace, record.id)):
+    if any(own_labs.is_own(lab) for lab in _identities(workspace, record.id)):
         return
     again = shell_line(["mtlslab", command, "--dir", workspace.directory, "--trust"])
     trusts(
@@ -68,20 +68,20 @@ def require_trust(workspace: Workspace, record: LabRecord, trusts: Trusts, say: 
 
 
 def forget(workspace: Workspace, record: LabRecord) -> None:
-    """Strike a lab out of the register, before it is removed; to be called under the lock of its workspace."""
+    """Remove a lab from the register before its files are removed. The caller holds the workspace's lock."""
     for lab in _identities(workspace, record.id):
-        ownlabs.strike_out(lab)
+        own_labs.strike_out(lab)
 
 
 def _identities(workspace: Workspace, lab_id: str) -> tuple[OwnLab, ...]:
-    """What the register may know the lab by, the best first."""
+    """Identities under which the lab may be registered, the most reliable first."""
     inode, moments = workspace.moments_of_lock()
     return tuple(OwnLab(lab_id, inode, born, str(workspace.directory)) for born in moments)
 
 
 def _enter(workspace: Workspace, lab_id: str, say: Say) -> None:
     try:
-        ownlabs.enter(_identities(workspace, lab_id)[0])
+        own_labs.enter(_identities(workspace, lab_id)[0])
     except OSError as error:
         why = f"{error.filename or 'no state directory'}: {os.strerror(error.errno or 0)}"
         say(f"It cannot be noted that this lab is yours ({why}): up and reload will want --trust.")
@@ -91,7 +91,7 @@ def _enter(workspace: Workspace, lab_id: str, say: Say) -> None:
 
 
 def _description(workspace: Workspace, record: LabRecord) -> Iterator[str]:
-    """What would run, in words; all that is quoted from the lab is made printable."""
+    """Lines that describe what would run; text from the lab is made printable."""
     yield "nginx would run these files as you:"
     yield from (f"  {_printable(path)}" for path in _files(workspace))
     spec = make_spec(record.spec)
@@ -119,7 +119,7 @@ def differences(workspace: Workspace, spec: LabSpec) -> Iterator[str]:
     """
     rendered = render(make_plan(spec, workspace.directory, image="", user=""), spec)
     for path in _files(workspace):
-        if path.startswith(f"{CRL_DIRECTORY}/"):  # signed by a CA, and checked where it is used
+        if path.startswith(f"{CRL_DIRECTORY}/"):  # a CRL is signed by the CA, and checked where it is used
             continue
         for line in _compared(workspace, path, rendered.get(path)):
             yield f"{path}: {line}"
@@ -136,7 +136,7 @@ def _compared(workspace: Workspace, path: str, expected: str | None) -> Iterator
         return
     found = content.decode(errors="backslashreplace").split("\n")
     lines = list(difflib.unified_diff(expected.split("\n"), found, n=0, lineterm=""))
-    yield from (line for line in lines[2:] if not line.startswith("@@"))  # after two lines with the names
+    yield from (line for line in lines[2:] if not line.startswith("@@"))  # without the two lines of file names
 
 
 def _limited(found: list[str]) -> Iterator[str]:
@@ -152,5 +152,5 @@ def _limited(found: list[str]) -> Iterator[str]:
 
 
 def _printable(text: str) -> str:
-    """Text without characters that steer a terminal or turn the direction of writing."""
+    """Text in which terminal control and bidirectional characters are shown as escapes."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)

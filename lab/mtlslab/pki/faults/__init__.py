@@ -9,7 +9,11 @@ from __future__ import annotations
 import datetime
 from types import MappingProxyType
 
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+
 from mtlslab import pki
+from mtlslab.errors import MachineError
 from mtlslab.pki.faults import chains, identity, keys, trust, usage, validity
 from mtlslab.pki.faults.model import LIFETIME, Fault, FaultFiles, Parts, in_order
 from mtlslab.pki.faults.outcome import Outcome, Severity
@@ -29,6 +33,7 @@ def build(
     server: pki.Credential,
     now: datetime.datetime,
     lifetime: datetime.timedelta = LIFETIME,
+    client: x509.Certificate | None = None,
 ) -> FaultFiles:
     """Issue one credential of the zoo.
 
@@ -38,11 +43,16 @@ def build(
         server: the server's own credential.
         now: the time (aware UTC).
         lifetime: how long its certificates live at most.
+        client: the certificate of the server's right client, which one fault imitates; without it, any client's.
 
     Raises:
         KeyError: there is no such fault.
+        MachineError: this machine's OpenSSL has no such curve or digest, by the policy of whoever built it.
     """
-    made = FAULTS[name].build(Parts(client_ca, server, now, name, lifetime))
+    try:
+        made = FAULTS[name].build(Parts(client_ca, server, now, name, lifetime, client))
+    except UnsupportedAlgorithm as error:
+        raise MachineError(f"The fault {name!r} cannot be made on this machine", why=str(error)) from error
     if isinstance(made, FaultFiles):
         return made
     return FaultFiles(made.certificate_pem(), made.key_pem())

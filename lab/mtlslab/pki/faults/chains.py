@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mtlslab import pki
 from mtlslab.pki.faults.model import DAY, Parts, fault, send_along
@@ -24,6 +25,20 @@ def intermediate_sent(parts: Parts) -> pki.Credential:
     """
     middle = parts.intermediate()
     return send_along(parts.leaf(issuer=middle), middle)
+
+
+@fault(
+    "intermediate CA sent after the root", rfc="RFC 8446 section 4.4.2", outcome=Outcome.SERVED, reason="SUCCESS",
+    outcome_with_crl=Outcome.REFUSED_CERTIFICATE, reason_with_crl=_NO_CRL,
+)  # fmt: skip
+def intermediates_in_wrong_order(parts: Parts) -> pki.Credential:
+    """The CAs come in the wrong order: the root first, then the intermediate CA that issued the leaf.
+
+    Each certificate should certify the one before it. OpenSSL looks for each issuer in all that was sent, so the
+    order makes no difference to it; TLS 1.2 calls it an error, and a stricter server refuses it.
+    """
+    middle = parts.intermediate()
+    return send_along(parts.leaf(issuer=middle), parts.client_ca, middle)
 
 
 @fault("intermediate CA not sent", rfc="RFC 8446 section 4.4.2", reason="unable to")
@@ -64,6 +79,31 @@ def intermediate_not_a_ca(parts: Parts) -> pki.Credential:
         (pki.key_usage("key_cert_sign", "crl_sign"), True),
     ]
     middle = parts.leaf(subject=pki.distinguished_name(f"{parts.name} CA"), extensions=extensions)
+    return send_along(parts.leaf(issuer=middle), middle)
+
+
+@fault(
+    "intermediate CA without basicConstraints", rfc="RFC 5280 section 4.2.1.9", reason="invalid CA|purpose|key usage"
+)
+def intermediate_without_basic_constraints(parts: Parts) -> pki.Credential:
+    """The CA between leaf and client CA may sign certificates by its key usage, but nowhere says that it is a CA.
+
+    A certificate without basicConstraints is no CA's. Old tools make such CAs with `openssl x509 -req` and no
+    extension file.
+    """
+    middle = parts.intermediate(extensions=[(pki.key_usage("key_cert_sign", "crl_sign"), True)])
+    return send_along(parts.leaf(issuer=middle), middle)
+
+
+@fault("intermediate CA for servers only", rfc="RFC 5280 section 4.2.1.12", reason="unsuitable certificate purpose")
+def intermediate_eku_server_auth(parts: Parts) -> pki.Credential:
+    """The leaf is for clients, but the CA between it and the client CA is for servers only (EKU serverAuth).
+
+    OpenSSL reads the extended key usage of a CA as a limit for all that it issues, as browsers do. The RFC says
+    nothing of it, so other verifiers may look at the leaf only.
+    """
+    usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+    middle = parts.intermediate(extensions=[*pki.ca_extensions(0), (usage, False)])
     return send_along(parts.leaf(issuer=middle), middle)
 
 
@@ -135,6 +175,18 @@ def name_constraints_violated(parts: Parts) -> pki.Credential:
     return _constrained(parts, "client.example.org")
 
 
+@fault("name constraints violated by the common name", rfc="RFC 5280 section 4.2.1.10", reason="permitted subtree")
+def name_constraints_violated_by_common_name(parts: Parts) -> pki.Credential:
+    """A CA that may issue for example.com only issued a certificate that names example.org in the common name only.
+
+    The RFC binds the names in the SAN. Because programs take a common name for a DNS name where there is no SAN,
+    OpenSSL then holds the common name against the constraints too; other verifiers do not.
+    """
+    subject = pki.distinguished_name("client.example.org")
+    extensions = parts.extensions_without(x509.SubjectAlternativeName)
+    return _below_constrained(parts, subject, extensions)
+
+
 @fault(
     "a CA that may sign handshakes", rfc="RFC 5280 section 4.2.1.3", outcome=Outcome.SERVED, reason="SUCCESS",
     severity=Severity.ADVISORY,
@@ -153,9 +205,13 @@ def ca_with_digital_signature(parts: Parts) -> pki.Credential:
 
 
 def _constrained(parts: Parts, name: str) -> pki.Credential:
-    constraints = x509.NameConstraints(permitted_subtrees=[x509.DNSName("example.com")], excluded_subtrees=None)
-    extensions = [*pki.ca_extensions(0), (constraints, True)]
-    middle = parts.leaf(subject=pki.distinguished_name(f"{parts.name} CA"), extensions=extensions)
-    # A common name that looks like a DNS name is held against the constraints too (OpenSSL): this one has a space.
+    # A common name that looks like a DNS name may be held against the constraints too: this one has a space.
     subject = pki.distinguished_name(parts.name.replace("-", " "))
-    return send_along(parts.leaf(issuer=middle, subject=subject, extensions=pki.client_extensions([name])), middle)
+    return _below_constrained(parts, subject, pki.client_extensions([name]))
+
+
+def _below_constrained(parts: Parts, subject: x509.Name, extensions: pki.Extensions) -> pki.Credential:
+    """A leaf of a CA that may issue for example.com only."""
+    constraints = x509.NameConstraints(permitted_subtrees=[x509.DNSName("example.com")], excluded_subtrees=None)
+    middle = parts.intermediate(extensions=[*pki.ca_extensions(0), (constraints, True)])
+    return send_along(parts.leaf(issuer=middle, subject=subject, extensions=extensions), middle)

@@ -15,8 +15,10 @@ from mtlslab.pki.faults.model import FaultFiles, Parts, fault
 from mtlslab.pki.faults.outcome import Outcome, Severity
 from mtlslab.pki.names import der_element
 
-# DER of the AlgorithmIdentifiers sha1WithRSAEncryption (RFC 3279 section 2.2.1) and ecdsa-with-SHA1 (section 2.2.3).
+# DER of the AlgorithmIdentifiers sha1WithRSAEncryption and md5WithRSAEncryption (RFC 3279 section 2.2.1), and of
+# ecdsa-with-SHA1 (section 2.2.3).
 _SHA1_WITH_RSA = bytes.fromhex("300d06092a864886f70d0101050500")
+_MD5_WITH_RSA = bytes.fromhex("300d06092a864886f70d0101040500")
 _SHA1_WITH_ECDSA = bytes.fromhex("300906072a8648ce3d0401")
 
 
@@ -43,7 +45,25 @@ def sha1_signature(parts: Parts) -> pki.Credential:
     ca = parts.hashing_ca()
     good = parts.leaf(issuer=ca)
     chain = () if ca is parts.client_ca else (ca.certificate,)
-    return dataclasses.replace(good, certificate=_resign_with_sha1(good.certificate, ca.key), chain=chain)
+    algorithm = _SHA1_WITH_RSA if isinstance(ca.key, rsa.RSAPrivateKey) else _SHA1_WITH_ECDSA
+    digest = hashes.SHA1()  # noqa: S303 - weakness is the point
+    return dataclasses.replace(good, certificate=_resigned(good.certificate, ca.key, algorithm, digest), chain=chain)
+
+
+@fault("MD5 signature", rfc="RFC 6151 section 2", reason="too weak", weak=True)
+def md5_signature(parts: Parts) -> pki.Credential:
+    """The CA signed with MD5, which let researchers make a CA certificate of their own in 2008.
+
+    Refused by OpenSSL at any security level but 0, and a client above level 0 does not even load it. Only RSA keys
+    were ever used with MD5: where the client CA has another key, an RSA CA below it signs.
+    """
+    ca = parts.client_ca
+    if not isinstance(ca.key, rsa.RSAPrivateKey):
+        ca = parts.intermediate(key=pki.new_key("rsa-2048"))
+    good = parts.leaf(issuer=ca)
+    chain = () if ca is parts.client_ca else (ca.certificate,)
+    certificate = _resigned(good.certificate, ca.key, _MD5_WITH_RSA, hashes.MD5())  # noqa: S303
+    return dataclasses.replace(good, certificate=certificate, chain=chain)
 
 
 @fault("EC P-384 key", rfc="RFC 8422 section 5.1.1", outcome=Outcome.SERVED, reason="SUCCESS")
@@ -103,7 +123,7 @@ def mismatched_key(parts: Parts) -> FaultFiles:
 
 @fault(
     "key on a curve that TLS does not know", rfc="RFC 8446 section 4.2.3", outcome=Outcome.REFUSED_NO_CERTIFICATE,
-    reason="NONE", outcome_tls12=Outcome.REFUSED_BY_ALERT, alert="illegal_parameter", also=Outcome.REFUSED_BY_ALERT,
+    reason="NONE", outcome_tls12=Outcome.REFUSED_BY_ALERT, alert="illegal_parameter", also=(Outcome.REFUSED_BY_ALERT,),
 )  # fmt: skip
 def ec_secp256k1(parts: Parts) -> pki.Credential:
     """The key lies on secp256k1, the curve of Bitcoin, which is a good curve and not one of TLS.
@@ -114,21 +134,36 @@ def ec_secp256k1(parts: Parts) -> pki.Credential:
     return parts.leaf(key=ec.generate_private_key(ec.SECP256K1()))
 
 
+@fault(
+    "key on a Brainpool curve", rfc="RFC 8734 section 2", outcome=Outcome.REFUSED_NO_CERTIFICATE, reason="NONE|SUCCESS",
+    outcome_tls12=Outcome.REFUSED_BY_ALERT, alert="illegal_parameter", also=(Outcome.SERVED, Outcome.REFUSED_BY_ALERT),
+    severity=Severity.ADVISORY,
+)  # fmt: skip
+def ec_brainpool(parts: Parts) -> pki.Credential:
+    """The key lies on brainpoolP256r1, a curve that TLS knows and that few servers and clients offer.
+
+    Served in TLS 1.3 if both sides have OpenSSL 3.2 or later. An older client has no signature scheme for the curve
+    and sends no certificate. In TLS 1.2 the curve has to stand in the server's `ssl_ecdh_curve` too; where it does
+    not, the server ends the handshake with an alert.
+    """
+    return parts.leaf(key=ec.generate_private_key(ec.BrainpoolP256R1()))
+
+
 # --- by hand, because pyca/cryptography rightly refuses to make such things
 
 
-def _resign_with_sha1(certificate: x509.Certificate, ca_key: pki.PrivateKey) -> x509.Certificate:
-    """The same certificate, signed with SHA-1: the algorithm is named in two places (RFC 5280 section 4.1)."""
-    algorithm = _SHA1_WITH_RSA if isinstance(ca_key, rsa.RSAPrivateKey) else _SHA1_WITH_ECDSA
+def _resigned(
+    certificate: x509.Certificate, ca_key: pki.PrivateKey, algorithm: bytes, digest: hashes.HashAlgorithm
+) -> x509.Certificate:
+    """The same certificate, signed with another digest; the algorithm is named in two places (RFC 5280 section 4.1)."""
     fields = _fields(certificate.tbs_certificate_bytes)
     fields[2] = algorithm  # version, serial number, signature algorithm, ...
     to_be_signed = der_element(0x30, b"".join(fields))
-    signature = der_element(0x03, b"\0" + _sign_with_sha1(ca_key, to_be_signed))
+    signature = der_element(0x03, b"\0" + _signature(ca_key, to_be_signed, digest))
     return x509.load_der_x509_certificate(der_element(0x30, to_be_signed + algorithm + signature))
 
 
-def _sign_with_sha1(key: pki.PrivateKey, data: bytes) -> bytes:
-    digest = hashes.SHA1()  # noqa: S303 - weakness is the point
+def _signature(key: pki.PrivateKey, data: bytes, digest: hashes.HashAlgorithm) -> bytes:
     if isinstance(key, rsa.RSAPrivateKey):
         return key.sign(data, padding.PKCS1v15(), digest)
     if isinstance(key, ec.EllipticCurvePrivateKey):

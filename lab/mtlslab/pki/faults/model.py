@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import inspect
 from collections.abc import Callable
 from types import ModuleType
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from mtlslab import pki
 from mtlslab.pki.faults.outcome import Outcome, Severity
+from mtlslab.plan.spec import KEY_TYPES
 
 DAY = datetime.timedelta(days=1)
 LIFETIME = 30 * DAY
@@ -40,11 +43,13 @@ class FaultFiles:
         certificate: PEM of the leaf and the chain to send along; None to send no certificate.
         key: PEM of the private key; None with no certificate.
         revoke: serial number that belongs on the client CA's CRL; None for all faults but the revoked one.
+        crl: PEM of a further CA's revocation list, to be given to the server by hand; None for most faults.
     """
 
     certificate: bytes | None
     key: bytes | None = dataclasses.field(repr=False)
     revoke: int | None = None
+    crl: bytes | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +62,7 @@ class Parts:
         now: the time (aware UTC).
         name: id of the fault; becomes the common name, so that the server's log tells which one it met.
         lifetime: how long a certificate lives at most.
+        client: the certificate of the server's right client; None where it is not known.
     """
 
     client_ca: pki.Credential
@@ -64,6 +70,7 @@ class Parts:
     now: datetime.datetime
     name: str
     lifetime: datetime.timedelta = LIFETIME
+    client: x509.Certificate | None = None
 
     @property
     def end(self) -> datetime.datetime:
@@ -96,20 +103,34 @@ class Parts:
             not_after=min(not_after or last, self.end),
         )
 
-    def intermediate(self, *, issuer: pki.Credential | None = None, path_length: int | None = 0) -> pki.Credential:
-        """A good CA below the client CA (or below ``issuer``)."""
-        key = pki.new_key("ec-p256")
+    def intermediate(
+        self,
+        *,
+        issuer: pki.Credential | None = None,
+        path_length: int | None = 0,
+        key: pki.PrivateKey | None = None,
+        extensions: pki.Extensions | None = None,
+    ) -> pki.Credential:
+        """A good CA below the client CA (or below ``issuer``), but for what is given."""
+        key = key or pki.new_key("ec-p256")
         issuer = issuer or self.client_ca
         name = f"{self.name} intermediate" + (" 2" if issuer is not self.client_ca else "")
         first, last = self.period(issuer)
-        extensions = pki.ca_extensions(path_length)
+        extensions = pki.ca_extensions(path_length) if extensions is None else extensions
         subject = pki.distinguished_name(name)
         return pki.issue(subject, key, extensions, issuer=issuer, not_before=first, not_after=last)
 
+    def impostor_key(self) -> pki.PrivateKey:
+        """A key of the client CA's type that the server does not know.
+
+        OpenSSL looks at a signature only if its algorithm fits the key of the issuer that was found.
+        """
+        return _impostor_key(_likeness(self.client_ca.certificate.public_key()))
+
     def other_ca(self, subject: x509.Name) -> pki.Credential:
-        """A CA that the server does not know."""
+        """A CA that the server does not know, with a key of the client CA's type."""
         first, last = self.period()
-        key = pki.new_key("ec-p256")
+        key = self.impostor_key()
         return pki.issue(subject, key, pki.ca_extensions(1), issuer=None, not_before=first, not_after=last)
 
     def subject(self) -> x509.Name:
@@ -121,9 +142,54 @@ class Parts:
         usual = pki.client_extensions([self.name])
         return [(replaced if type(one) is type(replaced) else one, critical) for one, critical in usual]
 
+    def extensions_without(self, left_out: type[x509.ExtensionType]) -> pki.Extensions:
+        """The extensions of a good client leaf, but for one of them."""
+        return [one for one in pki.client_extensions([self.name]) if not isinstance(one[0], left_out)]
+
     def hashing_ca(self) -> pki.Credential:
         """The client CA, or an EC CA below it where its key (Ed25519) takes no choice of a hash."""
         return self.intermediate() if isinstance(self.client_ca.key, ed25519.Ed25519PrivateKey) else self.client_ca
+
+
+@functools.lru_cache
+def _impostor_key(key_type: str) -> pki.PrivateKey:
+    """The same key for all impostors: making an RSA key takes longer than making all other faults."""
+    return pki.new_key(key_type)
+
+
+def _likeness(key: CertificatePublicKeyTypes) -> str:
+    """The key type, as ``pki.new_key`` takes it, whose signatures look like those of ``key``.
+
+    OpenSSL compares the algorithm only, so that an unusual RSA key may be met by one that is made in less time.
+    """
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"rsa-{min(max(key.key_size, 2048), 3072)}"
+    name = pki.key_type_of(key)
+    return name if name in KEY_TYPES else "ec-p256"
+
+
+def changed(
+    credential: pki.Credential,
+    signing_key: pki.PrivateKey,
+    *,
+    serial_number: int | None = None,
+    without: type[x509.ExtensionType] | None = None,
+) -> pki.Credential:
+    """The same credential with another serial number or without one of its extensions, signed anew."""
+    old = credential.certificate
+    builder = x509.CertificateBuilder(
+        issuer_name=old.issuer,
+        subject_name=old.subject,
+        public_key=old.public_key(),
+        serial_number=old.serial_number if serial_number is None else serial_number,
+        not_valid_before=old.not_valid_before_utc,
+        not_valid_after=old.not_valid_after_utc,
+    )
+    for extension in old.extensions:
+        if without is None or not isinstance(extension.value, without):
+            builder = builder.add_extension(extension.value, extension.critical)
+    certificate = builder.sign(signing_key, pki.signature_hash(signing_key))
+    return dataclasses.replace(credential, certificate=certificate)
 
 
 def send_along(leaf: pki.Credential, *chain: pki.Credential) -> pki.Credential:
@@ -152,7 +218,8 @@ class Fault:
         alert: name of the TLS alert where that is the outcome.
         severity: whether another outcome makes a lab wrong.
         weak: only a client at OpenSSL's security level 0 can use it, others refuse to load it.
-        also: another outcome that is right too, for servers whose OpenSSL has another security level.
+        also: other outcomes that are right too: releases and security levels of OpenSSL differ, the client's and the
+            server's.
         needs_client_ca: whether it needs the client CA's private key.
         build: makes the credential.
     """
@@ -170,26 +237,33 @@ class Fault:
     reason_with_crl: str | None
     alert: str
     weak: bool
-    also: Outcome | None
+    also: tuple[Outcome, ...]
     needs_client_ca: bool
     build: Builder = dataclasses.field(repr=False)
 
     @property
     def verdict(self) -> str:
-        """Whether a client with it gets in: ``served`` or ``refused``."""
+        """Whether a client with it gets in: ``served`` or ``refused``, or ``either`` where both are right."""
+        if self.may_be_served and self.outcome is not Outcome.SERVED:
+            return "either"
         return "served" if self.outcome is Outcome.SERVED else "refused"
+
+    @property
+    def may_be_served(self) -> bool:
+        """Whether it is right without a CRL that a client with it gets in."""
+        return Outcome.SERVED in (self.outcome, *self.also)
 
     @property
     def load_fails_locally(self) -> bool:
         """Whether the client itself refuses it, so that the server never gives a verdict."""
         return self.outcome is Outcome.LOCAL
 
-    def expected(self, tls_version: str, *, crl: bool = False) -> frozenset[Outcome]:
-        """The outcomes that are right; ``tls_version`` is "TLSv1.2" or "TLSv1.3"."""
+    def expected(self, tls_version: str, *, crl: bool = False) -> tuple[Outcome, ...]:
+        """The outcomes that are right, the commonest first; ``tls_version`` is "TLSv1.2" or "TLSv1.3"."""
         if crl and self.outcome_with_crl:
-            return frozenset({self.outcome_with_crl})
+            return (self.outcome_with_crl,)
         outcome = self.outcome_tls12 if tls_version == "TLSv1.2" and self.outcome_tls12 else self.outcome
-        return frozenset({outcome, self.also} if self.also else {outcome})
+        return (outcome, *(other for other in self.also if other is not outcome))
 
     def answers(self, tls_version: str, *, crl: bool = False) -> tuple[str, ...]:
         """The same as ``expected``, in the words of ``NGINX_ANSWERS``."""
@@ -223,7 +297,7 @@ def fault(
     reason_with_crl: str | None = None,
     alert: str = "",
     weak: bool = False,
-    also: Outcome | None = None,
+    also: tuple[Outcome, ...] = (),
     needs_client_ca: bool = True,
 ) -> Callable[[Builder], Builder]:
     """Enter a function into the zoo; what the arguments mean is said at :class:`Fault`."""

@@ -8,8 +8,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mtlslab import pki
-from mtlslab.pki.faults.model import FaultFiles, Parts, fault
+from mtlslab.pki.faults.model import FaultFiles, Parts, changed, fault, send_along
 from mtlslab.pki.faults.outcome import Outcome
+
+_SIGNATURE = "certificate signature failure"
 
 
 @fault(
@@ -44,7 +46,21 @@ def other_ca(parts: Parts) -> pki.Credential:
     A valid certificate is valid only in the eyes of somebody who trusts its CA. OpenSSL clients send it all the
     same; Java and GnuTLS see that the server named another CA and send none.
     """
-    return parts.leaf(issuer=parts.other_ca(pki.distinguished_name("somebody else's CA")))
+    return parts.leaf(issuer=_somebody_elses_ca(parts))
+
+
+@fault(
+    "another CA, its root sent along", rfc="RFC 5280 section 6.1.1", reason="self.signed certificate",
+    needs_client_ca=False,
+)  # fmt: skip
+def other_ca_with_root(parts: Parts) -> pki.Credential:
+    """A CA that the server does not know issued the certificate, and the client sends that CA's root along.
+
+    The chain is complete, and every signature in it is right. A root is trusted because the server's own file
+    (`ssl_client_certificate`) holds it, never because somebody sends it.
+    """
+    ca = _somebody_elses_ca(parts)
+    return send_along(parts.leaf(issuer=ca), ca)
 
 
 @fault("another CA with the same name", rfc="RFC 5280 section 4.2.1.1", reason="unable to|signature failure")
@@ -57,15 +73,42 @@ def other_ca_same_name(parts: Parts) -> pki.Credential:
     return parts.leaf(issuer=parts.other_ca(parts.client_ca.certificate.subject))
 
 
-@fault("forged authority key identifier", rfc="RFC 5280 section 4.2.1.1", reason="signature failure|unable to")
+@fault(
+    "another CA with the same name, no key identifier", rfc="RFC 5280 section 4.2.1.1", reason=_SIGNATURE,
+    reason_with_crl=_SIGNATURE,
+)  # fmt: skip
+def other_ca_same_name_without_aki(parts: Parts) -> pki.Credential:
+    """The issuing CA bears the name of the client CA, and the certificate does not say which key signed it (no AKI).
+
+    By the names alone, the client CA is the issuer. So the server tries its key on the signature, and that fails.
+    """
+    ca = parts.other_ca(parts.client_ca.certificate.subject)
+    return changed(parts.leaf(issuer=ca), ca.key, without=x509.AuthorityKeyIdentifier)
+
+
+@fault("forged authority key identifier", rfc="RFC 5280 section 4.2.1.1", reason=_SIGNATURE, reason_with_crl=_SIGNATURE)
 def forged_authority_key_identifier(parts: Parts) -> pki.Credential:
     """The issuing CA bears the client CA's name and claims its key identifier too; only the signature is its own.
 
     The AKI is a hint for finding the issuer, not a proof. What counts is the signature.
     """
-    impostor = parts.other_ca(parts.client_ca.certificate.subject)
     # Signing with the impostor's key in the name of the real CA's certificate copies its SKI into the AKI.
-    return parts.leaf(issuer=pki.Credential(parts.client_ca.certificate, impostor.key))
+    return parts.leaf(issuer=pki.Credential(parts.client_ca.certificate, parts.impostor_key()))
+
+
+@fault(
+    "same subject and serial number as the client's", rfc="RFC 5280 section 4.1.2.2", reason="unable to",
+    needs_client_ca=False,
+)  # fmt: skip
+def look_alike(parts: Parts) -> pki.Credential:
+    """Another CA issued it, with the subject and the serial number of the lab's own client, for another key.
+
+    Subject and serial number are what the issuer writes, and any CA can write them: only together with the issuer
+    do they name one certificate. A list of known clients had better hold fingerprints of certificates or keys.
+    """
+    client = parts.client or parts.leaf().certificate
+    ca = _somebody_elses_ca(parts)
+    return changed(parts.leaf(issuer=ca, subject=client.subject), ca.key, serial_number=client.serial_number)
 
 
 @fault("corrupt signature", rfc="RFC 5280 section 4.1.1.3", reason="signature failure")
@@ -101,3 +144,7 @@ def client_ca_certificate(parts: Parts) -> pki.Credential:
     only.
     """
     return parts.client_ca
+
+
+def _somebody_elses_ca(parts: Parts) -> pki.Credential:
+    return parts.other_ca(pki.distinguished_name("somebody else's CA"))

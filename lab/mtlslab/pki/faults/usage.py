@@ -50,8 +50,27 @@ def eku_none(parts: Parts) -> pki.Credential:
     Without the extension every purpose is allowed, so the server's or the mail signer's certificate logs in as a
     client too. Have the CA always write one.
     """
-    usual = pki.client_extensions([parts.name])
-    return parts.leaf(extensions=[one for one in usual if not isinstance(one[0], x509.ExtendedKeyUsage)])
+    return parts.leaf(extensions=parts.extensions_without(x509.ExtendedKeyUsage))
+
+
+@fault("no key usage", rfc="RFC 5280 section 4.2.1.3", outcome=Outcome.SERVED, reason="SUCCESS")
+def key_usage_none(parts: Parts) -> pki.Credential:
+    """The certificate has no key usage, so its key may be used for anything.
+
+    Valid for a leaf: the RFC asks for the extension in certificates of CAs. A CA that writes digitalSignature keeps
+    the key from other uses.
+    """
+    return parts.leaf(extensions=parts.extensions_without(x509.KeyUsage))
+
+
+@fault("no basicConstraints", rfc="RFC 5280 section 4.2.1.9", outcome=Outcome.SERVED, reason="SUCCESS")
+def basic_constraints_none(parts: Parts) -> pki.Credential:
+    """The certificate does not say whether it is a CA's.
+
+    Valid for a leaf: without basicConstraints it is no CA's. Older CAs and `openssl x509 -req` without an extension
+    file issue such certificates.
+    """
+    return parts.leaf(extensions=parts.extensions_without(x509.BasicConstraints))
 
 
 @fault("key usage without digitalSignature", rfc="RFC 5280 section 4.2.1.3", reason=_PURPOSE)

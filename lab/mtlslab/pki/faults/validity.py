@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 
 from mtlslab import pki
-from mtlslab.pki.faults.model import DAY, FaultFiles, Parts, fault
+from mtlslab.pki.crl import issue_crl
+from mtlslab.pki.faults.model import DAY, FaultFiles, Parts, fault, send_along
 from mtlslab.pki.faults.outcome import Outcome, Severity
 
 
@@ -49,3 +50,21 @@ def revoked(parts: Parts) -> FaultFiles:
     """
     leaf = parts.leaf()
     return FaultFiles(leaf.certificate_pem(), leaf.key_pem(), revoke=leaf.certificate.serial_number)
+
+
+@fault(
+    "revoked by an intermediate CA", rfc="RFC 5280 section 5", outcome=Outcome.SERVED, reason="SUCCESS",
+    severity=Severity.ADVISORY, outcome_with_crl=Outcome.REFUSED_CERTIFICATE,
+    reason_with_crl="unable to get certificate CRL|revoked",
+)  # fmt: skip
+def revoked_by_intermediate(parts: Parts) -> FaultFiles:
+    """The intermediate CA that issued this certificate has revoked it; the CA's list lies beside the certificate.
+
+    The server cannot know: clients do not send lists, and nginx fetches none. With `ssl_crl`, it refuses the
+    certificate because the file holds no list of the intermediate CA; with that list appended to the file, it
+    refuses it as revoked.
+    """
+    middle = parts.intermediate()
+    leaf = send_along(parts.leaf(issuer=middle), middle)
+    crl = issue_crl(middle, {leaf.certificate.serial_number: parts.now}, now=parts.now, number=1)
+    return FaultFiles(leaf.certificate_pem(), leaf.key_pem(), crl=crl)

@@ -9,7 +9,7 @@ NEEDS = "Docker"
 
 
 def meant_by(options: RuntimeOptions) -> str:  # noqa: ARG001  see RuntimeModule
-    """No option is for containers alone; see ``RuntimeModule.meant_by``."""
+    """Always empty: no option is for containers only. See ``RuntimeModule.meant_by``."""
     return ""
 
 
@@ -17,9 +17,9 @@ def open_runtime(options: RuntimeOptions) -> Runtime:
     """Connect to the engine; see ``RuntimeModule.open_runtime``.
 
     Raises:
-        MachineError: it cannot be reached, or what answers is no engine; the words tell why.
+        MachineError: the engine cannot be reached, or another kind of server answers; the message tells why.
     """
-    # First a knock without the Docker SDK, which takes long to load: no machine without an engine pays for it.
+    # knock() needs no Docker SDK, which takes long to load: a machine without an engine does not load it.
     knock(find_endpoint())
     from mtlslab.runtime.docker.runtime import DockerRuntime
 

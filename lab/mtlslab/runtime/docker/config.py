@@ -1,6 +1,6 @@
-"""The plan in the words of the Docker Engine API: the body of "create a container", and all labels. Calls nothing.
+"""Turns the plan into request bodies and labels of the Docker Engine API. Makes no call.
 
-The Compose file is rendered from the same plan; a test compares what both of them start.
+The Compose file is rendered from the same plan; a test compares the containers that both start.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COMPOSE = "com.docker.compose"
 LABEL_WORKING_DIR = f"{COMPOSE}.project.working_dir"
 LABEL_ONE_OFF = f"{COMPOSE}.oneoff"
 LABEL_VERSION = f"{COMPOSE}.version"
-_COMPOSE_VERSION = "2.0.0"  # the first of the Compose versions that go by these labels
+_COMPOSE_VERSION = "2.0.0"  # the first version of Compose that uses these labels
 _NANOSECONDS = 1_000_000_000
 
 
@@ -53,7 +53,7 @@ def container_config(plan: LabPlan, service: Service) -> dict[str, Any]:
             "ReadonlyRootfs": True,
             "CapDrop": ["ALL"],
             "SecurityOpt": ["no-new-privileges:true"],
-            # An engine that cannot limit one of these (rootless without cgroups) says so in a warning and goes on.
+            # An engine that cannot enforce a limit (rootless without cgroups) warns and creates the container anyway.
             "Memory": plan.limits.memory,
             "PidsLimit": plan.limits.processes,
             "LogConfig": {"Type": plan.limits.log_driver, "Config": plan.limits.log_options},
@@ -74,7 +74,7 @@ def container_labels(plan: LabPlan, service: Service) -> dict[str, str]:
         f"{COMPOSE}.service": service.name,
         f"{COMPOSE}.container-number": "1",
         LABEL_ONE_OFF: "False",
-        # Compose's own hash is its own affair: any other value makes `docker compose up` re-create the container.
+        # Compose compares this with a hash of its own, so `docker compose up` re-creates the container.
         f"{COMPOSE}.config-hash": service.fingerprint,
         LABEL_VERSION: _COMPOSE_VERSION,
     }
@@ -104,7 +104,7 @@ def volume_labels(lab: str, service: str) -> dict[str, str]:
 def copier_config(plan: LabPlan, service: Service) -> dict[str, Any]:
     """Body of ``POST /containers/create`` for the container through which files are copied; it is never started.
 
-    The labels let ``mtlslab down`` and ``docker compose down`` find what an interrupt has left of it.
+    The labels let ``mtlslab down`` and ``docker compose down`` find it if an interrupt has left it behind.
     """
     return {
         "Image": plan.image,
@@ -135,5 +135,5 @@ def _volume(plan: LabPlan, service: Service) -> dict[str, Any]:
 
 
 def _bind(plan: LabPlan, mount: Mount) -> dict[str, Any]:
-    # A mount of type "bind" fails where its source is missing; the older "Binds" would create a directory in its place.
+    # A mount of type "bind" fails if its source is missing; the older "Binds" would create a directory there.
     return {"Type": "bind", "Source": str(plan.directory / mount.source), "Target": mount.target, "ReadOnly": True}

@@ -21,7 +21,7 @@ from mtlslab.runtime.docker.ownership import Summary, is_own_container, label_fi
 from mtlslab.runtime.engine.connection import Engine, engine_errors, status_code, words
 from mtlslab.runtime.engine.endpoint import WITHOUT_DOCKER
 
-STOP_SECONDS = 2  # a server that has not ended this long after its stop signal is killed
+STOP_SECONDS = 2  # from the stop signal (SIGQUIT) to SIGKILL
 _RELOAD_SECONDS = 10
 _CONFLICT = 409  # the name is taken, or the container is already being removed
 _STATES = {"running": State.RUNNING, "restarting": State.RUNNING, "paused": State.PAUSED}
@@ -29,7 +29,7 @@ _PORT_TAKEN = re.compile(r"port is already allocated|address already in use|Port
 
 
 def find(api: APIClient, lab: str, say: Callable[[str], None] | None = None) -> list[Summary]:
-    """The lab's own containers in every state, TLS service first; ``say`` is told of others that bear its label."""
+    """The lab's own containers in every state, TLS service first; ``say`` is told of others that have its label."""
     with engine_errors("Cannot list the containers."):
         found = []
         for container in api.containers(all=True, filters=label_filter(lab)):
@@ -42,12 +42,19 @@ def find(api: APIClient, lab: str, say: Callable[[str], None] | None = None) -> 
 
 
 def service_of(container: Summary) -> str:
-    """The service that a container runs; empty when its label is gone."""
+    """The service that a container runs; empty if it has no such label."""
     return str(container["Labels"].get(LABEL_SERVICE, ""))
 
 
 def is_as_asked(plan: LabPlan, service: Service, container: Summary, image_id: str | None) -> bool:
-    """Whether a container runs just what the plan asks for; ``image_id`` None: any image of that name will do."""
+    """Whether a running container matches the plan.
+
+    Args:
+        plan: the plan.
+        service: the service of the container.
+        container: entry of the engine's list of containers.
+        image_id: id that its image must have; None accepts any.
+    """
     labels = container["Labels"]
     return (
         container["State"] == "running"
@@ -63,7 +70,7 @@ def start(engine: Engine, plan: LabPlan, service: Service, created: list[str]) -
     """Create and start a service's container; its id is added to ``created`` as soon as it exists.
 
     Raises:
-        MachineError: name or port taken, image gone, or whatever else the engine says.
+        MachineError: a name or port is taken, the image is gone, or the engine refuses for another reason.
     """
     name = plan.container_name(service)
     with engine_errors(f"Cannot start {name}."):
@@ -77,14 +84,15 @@ def start(engine: Engine, plan: LabPlan, service: Service, created: list[str]) -
 
 
 def stop_and_remove(api: APIClient, identity: str) -> None:
-    """Let a container end by itself, kill it if it does not, and remove it. Gone already is success."""
-    with engine_errors("Cannot stop a container."), contextlib.suppress(APIError):  # whatever it is, removing tells
+    """Stop a container with its stop signal, kill it after STOP_SECONDS, and remove it; no error if it is gone."""
+    # An error that matters comes again when the container is removed.
+    with engine_errors("Cannot stop a container."), contextlib.suppress(APIError):
         api.stop(identity, timeout=STOP_SECONDS)
     remove(api, identity)
 
 
 def remove(api: APIClient, identity: str) -> None:
-    """Kill and remove a container. Gone already, or somebody else at it, is success."""
+    """Kill and remove a container; no error if it is gone, or is already being removed."""
     with engine_errors("Cannot remove a container."), contextlib.suppress(NotFound):
         try:
             api.remove_container(identity, force=True, v=True)
@@ -95,7 +103,7 @@ def remove(api: APIClient, identity: str) -> None:
 
 
 def status(api: APIClient, container: Summary) -> ServiceStatus:
-    """What a person wants to know of a container; one that has ended is asked for its exit code."""
+    """The status of a container; an ended one is inspected for its exit code."""
     labels = container["Labels"]
     state = _STATES.get(container["State"], State.EXITED)
     exit_code, detail = _end(api, container) if state is State.EXITED else (None, _health(container["Status"]))
@@ -127,7 +135,7 @@ def _health(text: str) -> str:
 
 
 def _explained(engine: Engine, plan: LabPlan, service: Service, error: APIError) -> Exception:
-    """The same error in words that help, for the usual causes."""
+    """A MachineError with cause and hint for common errors of the engine, else the same error."""
     said, name = words(error), plan.container_name(service)
     if status_code(error) == _CONFLICT:
         return MachineError(
@@ -151,7 +159,7 @@ def _explained(engine: Engine, plan: LabPlan, service: Service, error: APIError)
 
 
 def _holder(api: APIClient, port: int) -> str:
-    """Who holds a port, as far as the engine knows."""
+    """The container that publishes a port, or "a process outside of Docker"."""
     with contextlib.suppress(MachineError), engine_errors("Cannot list the containers."):
         for container in api.containers(filters={"publish": str(port)}):  # only those that run
             return f"the container {name_of(container)}"
@@ -159,34 +167,35 @@ def _holder(api: APIClient, port: int) -> str:
 
 
 def serving_workers(engine: Engine, container: str) -> frozenset[str]:
-    """What tells the nginx workers that take connections from those of another configuration: their pids.
+    """Identifies the nginx workers that accept connections, by their pids.
 
-    Where the engine cannot list processes (rootless without cgroups), it is how many workers have gone before them.
+    Where the engine cannot list processes (rootless without cgroups), the number of workers that have shut down so far
+    stands for their pids: it changes when new workers replace the old ones.
     """
     try:
-        # Docker runs ps on its machine. Podman runs the container's own ps, which our image does not have, unless it is
-        # asked in its own words; without arguments it answers with nothing.
+        # Docker runs ps on its machine. Podman lists the processes itself if the arguments are its own descriptors.
+        # With other arguments it runs ps in the container, where our image has none; without any, its list is empty.
         table = engine.api.top(container, ps_args="pid,args" if engine.is_podman else None)
     except APIError:
         return frozenset({f"after {_workers_gone(engine.api, container)}"})
     pid, title = table["Titles"].index("PID"), -1
-    # Those that shut down say so in their title.
+    # A worker that shuts down has another title: "nginx: worker process is shutting down".
     return frozenset(row[pid] for row in table["Processes"] if row[title].strip() == "nginx: worker process")
 
 
 def _workers_gone(api: APIClient, container: str) -> int:
-    """How many workers have stopped to take connections: nginx writes a line for each."""
+    """How many workers have stopped accepting connections: nginx logs a line for each."""
     return count_lines_with(api, container, b"gracefully shutting down")
 
 
 def await_new_workers(engine: Engine, container: str, old: frozenset[str]) -> None:
-    """Return when no worker of before takes connections any more.
+    """Return when none of the ``old`` workers accepts connections any more.
 
-    After HUP nginx lets the old workers go on beside the new ones for about 100 ms: whoever connects too early still
-    meets the old configuration.
+    After HUP, old and new workers accept connections side by side for about 100 ms: a client that connects in that time
+    may still get the old configuration.
 
     Raises:
-        MachineError: nginx has kept the old workers; ``why`` tells what to look at.
+        MachineError: nginx has kept the old workers.
     """
     deadline = time.monotonic() + _RELOAD_SECONDS
     while not (now := serving_workers(engine, container)) or now & old:

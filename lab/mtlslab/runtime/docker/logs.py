@@ -1,4 +1,4 @@
-"""What containers wrote, as lines; of several containers at once while following. Memory does not grow with the log."""
+"""Reads and follows the log lines of containers. The memory used does not depend on the size of the log."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from docker.errors import NotFound
 
 from mtlslab.runtime.base import LogLine
 
-MAX_LINE = 1024 * 1024  # bytes; nginx writes far shorter lines, and what is longer comes in pieces
-_WAITING = 1000  # lines that wait for a slow reader; after that the engine waits, too
+MAX_LINE = 1024 * 1024  # bytes; longer lines are split (those of nginx are far shorter)
+_WAITING = 1000  # lines that are buffered for a slow reader; after that, reading from the engine pauses
 
 
 def read_logs(api: APIClient, containers: dict[str, str], tail: int | None) -> Iterator[LogLine]:
@@ -24,7 +24,7 @@ def read_logs(api: APIClient, containers: dict[str, str], tail: int | None) -> I
 
 
 def follow_logs(api: APIClient, containers: dict[str, str], tail: int | None) -> Iterator[LogLine]:
-    """The lines of all containers (service -> container id) as they come, until all have ended or the caller stops."""
+    """The lines of all containers (service -> container id) as they arrive, until all end or the caller stops."""
     streams = {service: _stream(api, identity, follow=True, tail=tail) for service, identity in containers.items()}
     lines: queue.Queue[LogLine | Exception | None] = queue.Queue(_WAITING)
     stopped = threading.Event()
@@ -34,7 +34,7 @@ def follow_logs(api: APIClient, containers: dict[str, str], tail: int | None) ->
             for line in _lines(service, streams[service]):
                 _put(lines, line, stopped)
             _put(lines, None, stopped)
-        except Exception as error:  # noqa: BLE001  raised again below, where somebody waits for it
+        except Exception as error:  # noqa: BLE001  raised again below, in the caller's thread
             _put(lines, error, stopped)
 
     for service in streams:
@@ -57,13 +57,13 @@ def follow_logs(api: APIClient, containers: dict[str, str], tail: int | None) ->
 
 
 def count_lines_with(api: APIClient, container: str, words: bytes) -> int:
-    """How many lines of what a container wrote to standard error hold these words."""
+    """The number of lines on a container's standard error that contain ``words``."""
     chunks = api.logs(container, stdout=False, stderr=True, stream=True, follow=False)
     return sum(words in line for line in _split(chunks))
 
 
 def _put(lines: queue.Queue[Any], item: object, stopped: threading.Event) -> None:
-    """Wait for room; nobody takes anything any more once ``stopped`` is set."""
+    """Put an item into the queue; wait for space until ``stopped`` is set, when nothing reads the queue any more."""
     while not stopped.is_set():
         with contextlib.suppress(queue.Full):
             lines.put(item, timeout=1)
@@ -82,7 +82,7 @@ def _lines(service: str, chunks: Iterable[bytes]) -> Iterator[LogLine]:
 
 
 def _split(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Split what the engine sends into lines: its chunks are usually lines, but a long line comes in several."""
+    """Split the engine's chunks into lines: a chunk usually is a line, but a long line comes in several chunks."""
     rest = bytearray()
     for chunk in chunks:
         rest += chunk

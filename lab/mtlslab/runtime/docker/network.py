@@ -1,4 +1,4 @@
-"""The network of a lab."""
+"""Creates and removes the network of a lab."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mtlslab.runtime.engine.connection import engine_errors, words
 
 
 def ensure_network(api: APIClient, lab: str) -> bool:
-    """Make the lab's network unless it is there; whether it was made.
+    """Create the lab's network unless it exists; returns whether it was created.
 
     Raises:
         MachineError: the engine refuses, or the name is taken by a network that is not of this lab.
@@ -24,7 +24,7 @@ def ensure_network(api: APIClient, lab: str) -> bool:
     name = network_name(lab)
     with engine_errors(f"Cannot make the network {name}."):
         try:
-            # Made first, asked about afterwards: the usual first start needs one call only.
+            # Created without looking first: the usual first start then needs only one call.
             api.create_network(name, driver="bridge", check_duplicate=True, labels=network_labels(lab))
         except APIError as error:
             try:
@@ -38,16 +38,16 @@ def ensure_network(api: APIClient, lab: str) -> bool:
 
 
 def remove_networks(api: APIClient, lab: str) -> tuple[str, ...]:
-    """Remove the lab's own network; the names of what was removed.
+    """Remove the lab's own network; returns the names of the removed networks.
 
     Raises:
-        MachineError: the engine refuses, for example because a container of somebody else is attached.
+        MachineError: the engine refuses, for example because another container is attached.
     """
     with engine_errors(f"Cannot remove the network of the lab {lab!r}."):
         labelled = api.networks(filters=label_filter(lab))
         found = [network for network in labelled if is_own_network(lab, network)]
         for network in found:
-            with contextlib.suppress(NotFound):  # somebody else was faster
+            with contextlib.suppress(NotFound):  # removed meanwhile
                 api.remove_network(network["Id"])
         return tuple(network["Name"] for network in found)
 

@@ -1,8 +1,8 @@
-"""Which containers, volumes and networks of an engine are a lab's own. Calls the engine only to look.
+"""Decides which containers, volumes and networks of an engine are a lab's own. Changes nothing in the engine.
 
-A label alone does not tell: anybody may put it on anything, and what bears it may be precious. A thing is the lab's own
-when it bears all the labels that the lab's things get, and has what a label cannot claim: a volume or a network has the
-name that the plan gives it; a container, which may have been renamed, has the service's files mounted as in the plan.
+A label alone does not prove it: any user of the engine may put it on any object. An object is the lab's own if it has
+all the labels that the lab sets, and one more property: a volume or network has the name from the plan; a container,
+which may have been renamed, has the service's files mounted as in the plan.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from mtlslab.plan.services import (
 from mtlslab.runtime.docker.config import LABEL_ONE_OFF, LABEL_VERSION, network_labels, volume_labels
 from mtlslab.runtime.engine.connection import engine_errors
 
-Summary = dict[str, Any]  # a container, volume or network as the lists of the Engine API describe it
+Summary = dict[str, Any]  # a container, volume or network, as in the lists of the Docker Engine API
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 
 def label_filter(lab: str) -> dict[str, Any]:
-    """The filter of the engine's lists for all that bears a lab's label, the lab's own or not."""
+    """The filter of the engine's lists for all objects with a lab's label, the lab's own or not."""
     return {"label": [f"{LABEL_LAB}={lab}"]}
 
 
 def is_own_container(api: APIClient, lab: str, container: Summary) -> bool:
-    """Whether a container is a service of the lab, or one through which files are copied.
+    """Whether a container is a service of the lab, or the container through which files are copied.
 
     Raises:
-        docker.errors.APIError: the engine was asked for the mounts, which not every engine lists, and refused.
+        docker.errors.APIError: the list has no mounts (Podman), and the engine refused to inspect the container.
     """
     labels = container["Labels"] or {}
     if labels.get(LABEL_LAB) != lab:
@@ -70,12 +70,12 @@ def is_own_network(lab: str, network: Summary) -> bool:
 
 
 def name_of(container: Summary) -> str:
-    """The container's name; its short id while it has none because it is being removed."""
+    """The container's name; its short id if it has no name, as while it is being removed."""
     return str((container["Names"] or [container["Id"][:12]])[0]).lstrip("/")
 
 
 def foreign_things(api: APIClient, lab: str) -> tuple[str, ...]:
-    """What bears the lab's label and is not the lab's own, in words: ``volume precious``.
+    """Objects that have the lab's label and are not the lab's own, in words such as ``volume my-data``.
 
     Raises:
         MachineError: the engine refuses.
@@ -115,18 +115,18 @@ def _lab_of(thing: Summary) -> str:
 
 
 def left_alone(lab: str, thing: str) -> str:
-    """The sentence about a thing that bears the lab's label and is not the lab's own."""
+    """The sentence about an object that has the lab's label and is not the lab's own."""
     return f"Left alone: {thing} bears the label {LABEL_LAB}={lab} but is not the lab's."
 
 
 def _bears(thing: Summary, labels: dict[str, str]) -> bool:
-    """Whether a thing has all of these labels; Compose's version is that of who made it, `mtlslab` or Compose."""
+    """Whether an object has all of these labels; Compose's version may differ, as Compose may have created it."""
     present = thing.get("Labels") or {}
     return all(present.get(key) == value for key, value in labels.items() if key != LABEL_VERSION)
 
 
 def _mounts(api: APIClient, container: Summary) -> list[dict[str, Any]]:
-    """The mounts of a container; Podman does not list them and is asked for each container."""
+    """The mounts of a container; Podman's list does not contain them, so there the container is inspected."""
     if container.get("Mounts"):
         return list(container["Mounts"])
     with contextlib.suppress(NotFound):  # removed since it was listed
@@ -135,7 +135,7 @@ def _mounts(api: APIClient, container: Summary) -> list[dict[str, Any]]:
 
 
 def _has_files(lab: str, service: str, mount: dict[str, Any]) -> bool:
-    """Whether a mount is the service's directory of a workspace, or the volume with a copy of it, read-only."""
+    """Whether a mount is read-only, and is the service's directory of a workspace or the volume with its copy."""
     if mount.get("RW"):
         return False
     if mount.get("Type") == "volume":

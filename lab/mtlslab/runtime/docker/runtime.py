@@ -1,7 +1,7 @@
 """The Docker runtime: network and containers of a lab through the Docker Engine API.
 
-The SDK's low-level client is used on purpose: what the engine is told stands in :mod:`.config` in the engine's own
-words, nothing is asked twice, and independent calls are made side by side.
+It uses the SDK's low-level client: the request bodies are in :mod:`.config` as the API documents them, no call is made
+twice, and independent calls run in parallel.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _WORKERS = 8
 
 
 def ignore(sentence: str) -> None:
-    """A listener that does not care."""
+    """Discard a sentence: the default for ``say``."""
 
 
 class DockerRuntime:
@@ -37,8 +37,8 @@ class DockerRuntime:
 
     Args:
         pull: when to ask the registry for the image: ``missing``, ``always`` or ``never``.
-        say: told in one sentence each what a person may want to know, such as which image is used.
-        stall: seconds without progress after which a pull counts as out of reach.
+        say: told in a sentence each what the user may want to know, such as which image is used.
+        stall: seconds without progress after which a pull is given up.
     """
 
     name = "docker"
@@ -48,14 +48,14 @@ class DockerRuntime:
         self._say = say
         self._stall = stall
         self._image_ids: dict[str, str] = {}
-        self._made_network: dict[str, bool] = {}  # lab -> whether its network was made by this object
+        self._made_network: dict[str, bool] = {}  # lab -> whether this object created its network
 
     @functools.cached_property
     def engine(self) -> Engine:
-        """The engine, connected.
+        """The connected engine.
 
         Raises:
-            MachineError: it cannot be reached; the words tell why.
+            MachineError: the engine cannot be reached; the message tells why.
         """
         return connect(find_endpoint())
 
@@ -70,15 +70,15 @@ class DockerRuntime:
         return True
 
     def copies_files(self) -> bool:
-        """For an engine behind TCP, and for a rootless one; see ``Runtime.copies_files``."""
+        """Yes for an engine reached over TCP, and for a rootless one; see ``Runtime.copies_files``."""
         return self.engine.needs_copies
 
     def publishes_here(self) -> bool:
-        """Unless the engine's address names another machine; see ``Runtime.publishes_here``."""
+        """Yes, unless the engine's address is that of another machine; see ``Runtime.publishes_here``."""
         return not self.engine.endpoint.other_machine
 
     def prepare(self, lab: str, image: str) -> str:
-        """Image and network side by side; see ``Runtime.prepare``."""
+        """Provides image and network in parallel; see ``Runtime.prepare``."""
         engine = self.engine
         self._tell_about(engine)
         try:
@@ -93,7 +93,7 @@ class DockerRuntime:
         return chosen.name
 
     def start(self, plan: LabPlan) -> Started:
-        """Containers side by side; see ``Runtime.start``."""
+        """Starts the containers in parallel; see ``Runtime.start``."""
         plan = self._settled(plan)
         existing = containers.find(self.engine.api, plan.lab, self._say)
         image_id = self._image_ids.get(plan.image)
@@ -109,7 +109,10 @@ class DockerRuntime:
         return Started(created=tuple(service.name for service in missing), kept=tuple(keep))
 
     def stop(self, lab: str, services: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        """Containers side by side, then volumes and the network; says what is left alone; see ``Runtime.stop``."""
+        """Removes containers in parallel, then volumes and the network; see ``Runtime.stop``.
+
+        ``say`` is told of objects that have the lab's label and are not the lab's own: they are kept.
+        """
         api = self.engine.api
         found = [c for c in containers.find(api, lab) if services is None or containers.service_of(c) in services]
         with ThreadPoolExecutor(_WORKERS) as pool:
@@ -129,7 +132,7 @@ class DockerRuntime:
         return tuple(containers.status(api, container) for container in containers.find(api, lab))
 
     def labs(self) -> tuple[str, ...]:
-        """By the label of containers, volumes and networks; see ``Runtime.labs``."""
+        """Names from the labels of containers, volumes and networks; see ``Runtime.labs``."""
         return own_labs(self.engine.api)
 
     def logs(
@@ -174,7 +177,7 @@ class DockerRuntime:
             return Dump((output or b"").decode(errors="replace"), CONTAINER_ROOT, contained=True)
 
     def _tell_about(self, engine: Engine) -> None:
-        """What differs from an engine on this machine, for the person who wonders later."""
+        """Tell the user what differs from an ordinary engine on this machine: copied files, ports elsewhere, no TLS."""
         endpoint, machine = engine.endpoint, engine.endpoint.other_machine
         if engine.needs_copies:
             reason = "it is rootless" if engine.rootless else "it may not see this disk"
@@ -199,7 +202,7 @@ class DockerRuntime:
         )
 
     def _settled(self, plan: LabPlan) -> LabPlan:
-        """The plan as this engine can run it, also if it was made without asking for its way with files."""
+        """The plan with ``copied`` as this engine needs it."""
         if plan.copied == self.engine.needs_copies:
             return plan
         return with_fingerprints(dataclasses.replace(plan, copied=self.engine.needs_copies))
@@ -210,9 +213,9 @@ class DockerRuntime:
         try:
             self._ensure_network(plan.lab)
             with ThreadPoolExecutor(_WORKERS) as pool:
-                # All stale containers go before any new one starts: two services may have swapped their ports.
+                # Remove all stale containers before a new one starts: two services may have swapped their ports.
                 list(pool.map(lambda identity: containers.remove(api, identity), stale))
-                if stale or plan.copied:  # what was copied for a container that is gone, or for one that never came
+                if stale or plan.copied:  # volumes of removed containers, or of an interrupted start
                     remove_volumes(api, plan.lab, [service.name for service in missing])
                 list(pool.map(lambda service: self._run(plan, service, created), missing))
         except BaseException:
@@ -229,7 +232,7 @@ class DockerRuntime:
             self._made_network[lab] = ensure_network(self.engine.api, lab)
 
     def _undo(self, lab: str, created: list[str], copied: list[str]) -> None:
-        """Remove what this object made. The error that led here counts: another one must not hide it."""
+        """Remove what this object created. Further errors are ignored: they must not replace the first one."""
         for identity in created:
             with contextlib.suppress(MachineError):
                 containers.remove(self.engine.api, identity)

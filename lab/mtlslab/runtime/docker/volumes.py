@@ -1,8 +1,8 @@
-"""Copies of a lab's files for an engine that cannot mount them: a volume per service, filled through the engine's API.
+"""Copies a lab's files to an engine that cannot mount them: one volume per service, filled through the engine's API.
 
-An engine on another machine does not see this machine's disk. Under a rootless one, only root of the container may read
-the private key of the user who runs the engine, and nginx is not to run as root. What is copied is what the plan would
-mount and nothing beside it, with the same tree.
+An engine on another machine does not see this machine's disk. A rootless engine maps the owner of the private key to
+root in the container, and nginx must not run as root. The volume contains the files that the plan would mount, with the
+same paths, and nothing else.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from mtlslab.runtime.engine.connection import engine_errors
 
 
 def make_volume(api: APIClient, plan: LabPlan, service: Service) -> None:
-    """Make a service's volume and copy its files in.
+    """Create a service's volume and copy its files into it.
 
     Raises:
-        MachineError: a file cannot be read, the engine refuses, or the name is taken by a volume of somebody else.
+        MachineError: a file cannot be read, the engine refuses, or the name is taken by a volume that is not the lab's.
     """
     name = plan.volume_name(service)
     with engine_errors(f"Cannot make the volume {name}."):
-        # A volume that is there already is not made again, but described.
+        # If the volume exists, the engine returns the existing one.
         present = api.create_volume(name, labels=volume_labels(plan.lab, service.name))
     if not is_own_volume(plan.lab, present):
         raise MachineError(
@@ -46,9 +46,9 @@ def make_volume(api: APIClient, plan: LabPlan, service: Service) -> None:
 
 
 def copy_again(api: APIClient, plan: LabPlan, service: Service) -> None:
-    """Bring a service's volume up to date with the workspace; nothing to do where the files are mounted.
+    """Copy a service's files into its volume again; does nothing if there is no volume (the files are mounted).
 
-    A file that was removed from the workspace stays in the volume until the service is started anew.
+    A file that was removed from the workspace stays in the volume until the next start of the service.
 
     Raises:
         MachineError: a file cannot be read, or the engine refuses.
@@ -63,10 +63,10 @@ def copy_again(api: APIClient, plan: LabPlan, service: Service) -> None:
 
 
 def remove_volumes(api: APIClient, lab: str, services: Collection[str] | None = None) -> tuple[str, ...]:
-    """Remove the lab's own volumes, all of them or only those of the named services; their names.
+    """Remove the lab's own volumes, all or those of the named services; returns the names of the removed volumes.
 
     Raises:
-        MachineError: the engine refuses, for example because a container of somebody else uses one.
+        MachineError: the engine refuses, for example because another container uses one.
     """
     with engine_errors(f"Cannot remove the volumes of the lab {lab!r}."):
         found = [
@@ -75,23 +75,23 @@ def remove_volumes(api: APIClient, lab: str, services: Collection[str] | None = 
             if is_own_volume(lab, volume) and (services is None or volume["Labels"][LABEL_SERVICE] in services)
         ]
         for name in found:
-            with contextlib.suppress(NotFound):  # somebody else was faster
+            with contextlib.suppress(NotFound):  # removed meanwhile
                 api.remove_volume(name)
         return tuple(found)
 
 
 def archive(plan: LabPlan, service: Service) -> bytes:
-    """A tar file of all that the plan mounts into a service's container, relative to ``CONTAINER_ROOT``.
+    """A tar file of all files that the plan mounts into a service's container, with paths below ``CONTAINER_ROOT``.
 
-    What others may not read here (the private key) belongs to the plan's user there and only he may read it; all else
-    belongs to root and everybody may read it.
+    A file that is not world-readable here (the private key) belongs to the plan's user in the archive, with mode 0600.
+    All other files belong to root, with mode 0644.
 
     Raises:
         OSError: a file is missing or cannot be read.
     """
     run = str(PurePosixPath(CONTAINER_TMPFS).relative_to(CONTAINER_ROOT))
     directories: set[str] = set()
-    members: dict[str, Path] = {}  # a later mount covers what an earlier one has in that place
+    members: dict[str, Path] = {}  # a later mount replaces a file of an earlier one at the same path
     for mount in service.mounts:
         target = PurePosixPath(mount.target).relative_to(CONTAINER_ROOT)
         for path, source in _files(plan.directory / mount.source, target):
@@ -101,8 +101,8 @@ def archive(plan: LabPlan, service: Service) -> bytes:
             directories.add(str(target))
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        # The mount point of the tmpfs: the engine cannot make it on a volume that is mounted read-only, and runc gives
-        # the tmpfs the mode of the directory below it, whatever the tmpfs options say.
+        # The mount point of the tmpfs: the engine cannot create it in a read-only volume, and runc gives the tmpfs the
+        # mode of that directory, whatever the tmpfs options say.
         tar.addfile(_member(run, tarfile.DIRTYPE, 0o1777))
         for name in sorted(directories):
             tar.addfile(_member(name, tarfile.DIRTYPE, 0o755))
@@ -112,7 +112,7 @@ def archive(plan: LabPlan, service: Service) -> bytes:
 
 
 def _copy(api: APIClient, plan: LabPlan, service: Service) -> None:
-    """Copy the files through a container that is never started: the service's own has the volume read-only."""
+    """Copy the files through a container that is never started: in the service's own, the volume is read-only."""
     try:
         files = archive(plan, service)
     except OSError as error:
@@ -127,12 +127,12 @@ def _copy(api: APIClient, plan: LabPlan, service: Service) -> None:
 
 
 def _files(source: Path, target: PurePosixPath) -> Iterator[tuple[PurePosixPath, Path]]:
-    """The regular files and symbolic links at or below a mount's source, each with its place in the volume.
+    """The regular files and symbolic links at or below a mount's source, as pairs (path in the volume, source).
 
-    A link below a mounted directory stays a link, as in a mount: what it points to elsewhere here is not copied.
+    As in a bind mount, a link below a mounted directory stays a link; its target is not copied.
     """
     if not source.is_dir():
-        yield target, source.resolve()  # as in a mount: of a link, what it points to
+        yield target, source.resolve()  # as in a bind mount, the target of a link is mounted
         return
     for entry in sorted(source.iterdir()):
         if entry.is_dir() and not entry.is_symlink():

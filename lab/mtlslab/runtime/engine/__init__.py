@@ -1,1 +1,1 @@
-"""A Docker Engine: where it is expected, and what it answers."""
+"""The Docker Engine: finds its address and connects to it."""

@@ -1,6 +1,6 @@
-"""A Docker Engine that answered, and its errors in words that help.
+"""Connects to a Docker Engine, and turns errors of the Docker SDK into MachineError.
 
-This loads the Docker SDK; whether anybody listens is found out before (:func:`mtlslab.runtime.engine.endpoint.knock`).
+This module loads the Docker SDK. Call :func:`mtlslab.runtime.engine.endpoint.knock` first: it needs no SDK.
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ CALL_SECONDS = 60.0
 
 @dataclasses.dataclass(frozen=True)
 class Engine:
-    """An engine that answered.
+    """A connected engine.
 
     Attributes:
         api: low-level client; may be used by several threads.
-        endpoint: where it is.
-        product: "Docker Engine" or what else speaks its API, such as "Podman Engine".
-        version: of the product.
-        os: operating system that its containers see, such as ``linux``.
-        arch: architecture in Go's words, such as ``amd64`` or ``arm64``.
-        rootless: whether it runs without root's rights: users in its containers are other users outside.
+        endpoint: address of the engine.
+        product: "Docker Engine", or another product with the same API, such as "Podman Engine".
+        version: version of the product.
+        os: operating system of its containers, such as ``linux``.
+        arch: architecture as a GOARCH value, such as ``amd64`` or ``arm64``.
+        rootless: whether it runs without root's rights, in a user namespace: uids in its containers are mapped to
+            other uids outside.
     """
 
     api: APIClient
@@ -46,22 +47,24 @@ class Engine:
 
     @property
     def is_podman(self) -> bool:
-        """Whether it is Podman behind Docker's API, which differs here and there."""
+        """Whether it is Podman, whose Docker API differs in some calls."""
         return self.product.startswith("Podman")
 
     @property
     def needs_copies(self) -> bool:
-        """Whether its containers need copies of files: it may not see this disk, or not as the files' owner does."""
+        """Whether its containers need copies of the files: it may not see this disk, or maps the owner's uid."""
         return self.endpoint.is_network or self.rootless
 
 
 def connect(endpoint: Endpoint, timeout: float = CONNECT_SECONDS) -> Engine:
-    """Connect to an engine and learn its version; ``timeout`` in seconds holds for each step.
+    """Connect to an engine and ask for its version, once in each process.
 
-    Within one process, an engine is asked for its version once.
+    Args:
+        endpoint: address of the engine.
+        timeout: seconds for each step.
 
     Raises:
-        MachineError: there is no engine, it does not run, it may not be used, or something else answers there.
+        MachineError: no engine is installed or running, access is denied, or another kind of server answers.
     """
     knock(endpoint, timeout)
     return _connected(endpoint, timeout)
@@ -89,19 +92,19 @@ def _connected(endpoint: Endpoint, timeout: float) -> Engine:
 
 
 def _is_rootless(api: APIClient, endpoint: Endpoint) -> bool:
-    """Whether an engine says so; behind root's own socket it is not asked, and behind TCP it does not matter."""
+    """Whether the engine is rootless; not asked if root owns its socket, nor over TCP (files are copied anyway)."""
     path = endpoint.socket
     if path is None or path.stat().st_uid == 0:
         return False
     with engine_errors("Cannot ask the engine about itself."):
         info = api.info()
-    # Docker and newer Podman say it among the security options, Podman 4 in a field of its own.
+    # Docker and newer Podman list it in SecurityOptions, Podman 4 has the field Rootless.
     return "name=rootless" in (info.get("SecurityOptions") or ()) or bool(info.get("Rootless"))
 
 
 @contextlib.contextmanager
 def engine_errors(what: str) -> Iterator[None]:
-    """Turn every error of the Docker SDK inside the block into a MachineError that says ``what`` failed."""
+    """Turn every error of the Docker SDK inside the block into a MachineError with the sentence ``what``."""
     try:
         yield
     except APIError as error:
@@ -113,23 +116,23 @@ def engine_errors(what: str) -> Iterator[None]:
 
 
 def words(error: Exception) -> str:
-    """What the engine itself said, without the HTTP around it."""
+    """The engine's own error message, without the HTTP status around it."""
     return str(getattr(error, "explanation", None) or error).strip()
 
 
 def status_code(error: Exception) -> int:
-    """HTTP status of an APIError; 0 when there is none."""
+    """The HTTP status of an APIError; 0 when there is none."""
     return int(getattr(error, "status_code", None) or 0)
 
 
 class _Client(APIClient):
-    """Keeps the answer to the version call that the SDK makes anyway: a call less in every command."""
+    """Keeps the answer to the version call that the SDK makes at the start, so that no second call is needed."""
 
     answer: dict[str, Any]
 
     def version(self, api_version: bool = True) -> Any:
-        # This is the first call. From here on, REQUESTS_CA_BUNDLE does not override the CA of the engine, and
-        # HTTP_PROXY does not take its calls elsewhere.
+        # This is the first call of the SDK. From here on, requests ignores REQUESTS_CA_BUNDLE, which would replace the
+        # engine's CA, and HTTP_PROXY, which would send the calls to a proxy.
         self.trust_env = False
         self.answer = super().version(api_version)
         return self.answer

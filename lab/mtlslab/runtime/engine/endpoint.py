@@ -1,8 +1,8 @@
-"""Where a Docker Engine is expected, and why nobody answers there.
+"""Finds the address of the Docker Engine, and checks that something listens there.
 
-It is looked for the way the docker command does it: DOCKER_HOST, else DOCKER_CONTEXT, else the current context of the
-Docker configuration, else the default socket. The socket itself is tried without the Docker SDK: a machine without
-an engine is told apart in a millisecond, before anything heavy is imported.
+The order is that of the docker command: DOCKER_HOST, else DOCKER_CONTEXT, else the current context of the Docker
+configuration, else the default socket. The check works without the Docker SDK, which takes long to import: on a machine
+without an engine it takes a millisecond.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from mtlslab.runtime.programs import find_program
 from mtlslab.runtime.table import other_runtimes
 
 DEFAULT_URL = "npipe:////./pipe/docker_engine" if sys.platform == "win32" else "unix:///var/run/docker.sock"
-CONNECT_SECONDS = 2.0  # an engine answers in milliseconds; a dead address must not keep `--runtime auto` waiting
+CONNECT_SECONDS = 2.0  # an engine answers in milliseconds; `--runtime auto` must not wait long for a dead address
 WITHOUT_DOCKER = f"or run without Docker: {other_runtimes('docker')}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Endpoint:
-    """Where an engine is expected.
+    """The address of an engine.
 
     Attributes:
         url: as in DOCKER_HOST, for example ``unix:///var/run/docker.sock`` or ``tcp://host:2376``.
-        source: who says so, for people: "DOCKER_HOST", "the Docker context 'x'"; empty for the default.
-        tls: ``docker.tls.TLSConfig`` for a TCP engine behind TLS, else None.
+        source: the setting it comes from, for messages: "DOCKER_HOST", "the Docker context 'x'"; empty for the default.
+        tls: ``docker.tls.TLSConfig`` for TCP with TLS, else None.
     """
 
     url: str
@@ -43,44 +43,44 @@ class Endpoint:
 
     @property
     def origin(self) -> str:
-        """The address and who named it, for messages."""
+        """The address and the setting it comes from, for messages."""
         return f"{self.url} (from {self.source})" if self.source else self.url
 
     @property
     def socket(self) -> Path | None:
-        """The Unix socket; None when it is none."""
+        """Path of the Unix socket; None for other kinds of address."""
         parts = urlsplit(self.url)
         return Path(parts.netloc + parts.path) if parts.scheme == "unix" else None
 
     @property
     def is_network(self) -> bool:
-        """Whether it is reached over a network protocol: nothing says that the engine sees this machine's disk."""
+        """Whether it is reached over TCP; the engine then may not see this machine's disk."""
         return urlsplit(self.url).scheme in ("tcp", "http", "https")
 
     @property
     def other_machine(self) -> str:
-        """Name or address of the machine that the engine runs on; empty when it is this one, as far as one can tell."""
+        """Name or address of the engine's machine; empty for this machine (Unix socket, localhost, loopback)."""
         host = (urlsplit(self.url).hostname or "") if self.is_network else ""
         return "" if host == "localhost" or _is_loopback(host) else host
 
 
 def find_endpoint() -> Endpoint:
-    """Where the docker command would look for an engine.
+    """The address that the docker command would use.
 
     Raises:
-        MachineError: DOCKER_HOST or the context says something that cannot be understood.
+        MachineError: DOCKER_HOST, its TLS settings or the Docker context are invalid.
     """
     if os.environ.get("DOCKER_HOST"):
         return _from_environment()
-    configured = os.environ.get("DOCKER_CONTEXT") or os.path.isfile(_config_file())  # False where we may not look
+    configured = os.environ.get("DOCKER_CONTEXT") or os.path.isfile(_config_file())  # False without permission
     return _from_context() if configured else Endpoint(DEFAULT_URL)
 
 
 def knock(endpoint: Endpoint, timeout: float = CONNECT_SECONDS) -> None:
-    """Find out whether anybody listens at an endpoint, without the Docker SDK.
+    """Check that something listens at an endpoint, without the Docker SDK; ``timeout`` in seconds.
 
     Raises:
-        MachineError: nobody does, with the cause told apart.
+        MachineError: nothing listens, access is denied, or the address is invalid; the message tells which.
     """
     parts = _parts(endpoint)
     if parts.scheme == "unix":
@@ -139,7 +139,7 @@ def _config_file() -> Path:
 
 
 def _home() -> Path:
-    # "~" where a user has neither HOME nor an entry, as in many containers: there is nothing to be found then.
+    # Stays "~" for a user with neither HOME nor a passwd entry, as in many containers: then no file is found.
     return Path(os.path.expanduser("~"))
 
 
@@ -206,7 +206,7 @@ def _nobody_at_socket(endpoint: Endpoint, path: str, error: OSError) -> MachineE
 
 
 def _other_socket() -> Path | None:
-    """A socket of a rootless or desktop engine, which the docker command too uses only when told to."""
+    """A socket of a rootless or desktop engine, which is used only if DOCKER_HOST or a Docker context names it."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     rootless = [Path(runtime) / "docker.sock", Path(runtime) / "podman/podman.sock"] if runtime else []
     desktop = [_home() / ".docker/run/docker.sock", _home() / ".docker/desktop/docker.sock"]

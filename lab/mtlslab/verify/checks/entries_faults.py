@@ -13,6 +13,8 @@ _AT_THE_TLS_SERVER = ("other-ca", "self-signed", "expired", "corrupt-signature",
 CONTROL = "mtls-serves-client-certificate"
 NO_CREDENTIAL = "none"  # of the zoo; here a check without a credential
 REVOKED = "revoked"
+BY_INTERMEDIATE = "revoked-by-intermediate"
+_TAKEN_BACK = (REVOKED, BY_INTERMEDIATE)
 
 _OFF = "ssl_verify_client off; in nginx-mtls/nginx.conf, then mtlslab reload."
 _LENIENT = "error_page 495 =200 /hello-world.txt; in nginx-mtls/nginx.conf, then mtlslab reload."
@@ -26,7 +28,7 @@ _DIRECTIVES = {
     "validity": "ssl_verify_client",
     "usage": "ssl_verify_client",
     "chains": "ssl_client_certificate, ssl_verify_depth",
-    "keys": "ssl_verify_client, ssl_ciphers (@SECLEVEL)",
+    "keys": "ssl_verify_client, ssl_ciphers (@SECLEVEL), ssl_ecdh_curve",
     "identity": "ssl_verify_client; who may do what is decided from $ssl_client_s_dn and its like",
 }
 _HINTS = {
@@ -37,7 +39,11 @@ _HINTS = {
     "keys": "ssl_verify_client must be on; the security level of the server's OpenSSL says which keys are too weak.",
     "identity": "ssl_verify_client must be on; look at mtlslab logs nginx-mtls.",
 }
-_REVOKED_HINT = "ssl_crl must name the list: mtlslab up --crl. nginx reads it at start and reload only: mtlslab reload."
+_REVOKED_HINTS = {
+    REVOKED: "ssl_crl must name the list: mtlslab up --crl. nginx reads it at start and reload only: mtlslab reload.",
+    BY_INTERMEDIATE: "ssl_crl must name a list: mtlslab up --crl. For the reason to be that it is revoked, append "
+    "certs/faults/revoked-by-intermediate.crl to crl/client-ca.crl, then mtlslab reload.",
+}
 _CRL_WHY = (
     "Without ssl_crl it is served. With it, OpenSSL wants a list of every CA in the chain; the lab's file holds the "
     "client CA's only: whoever switches revocation on must have a list of each CA."
@@ -57,7 +63,7 @@ def entries(*, crl: bool) -> tuple[Entry, ...]:
     shown = {entry.credential or NO_CREDENTIAL for entry in TUTORIAL if entry.service == MTLS_SERVICE}
     controls = tuple(_control(FAULTS[name]) for name in _AT_THE_TLS_SERVER)
     faults = sorted(
-        (fault for fault in FAULTS.values() if fault.name not in shown), key=lambda one: one.name == REVOKED
+        (fault for fault in FAULTS.values() if fault.name not in shown), key=lambda one: one.name in _TAKEN_BACK
     )
     return controls + tuple(_entry(fault, version, crl=crl) for fault in faults for version in TLS_VERSIONS)
 
@@ -90,15 +96,15 @@ def _entry(fault: Fault, version: str, *, crl: bool) -> Entry:
     expect = _expectation(fault, version, crl=crl)
     chapter = fault.build.__module__.rpartition(".")[2]
     hint, directive = _HINTS[chapter], _DIRECTIVES[chapter]
-    if fault.name == REVOKED:
-        hint, directive = _REVOKED_HINT, "ssl_crl"
+    if fault.name in _TAKEN_BACK:
+        hint, directive = _REVOKED_HINTS[fault.name], "ssl_crl"
     why, sabotage = f"{fault.wrong} {fault.lesson}", _sabotage(fault, expect, chapter)
     if expect.by_design and expect.outcome is not Outcome.SERVED:
         hint, directive, why, sabotage = _CRL_HINT, "ssl_crl", f"{fault.wrong} {_CRL_WHY}", _CRL_SABOTAGE
     return Entry(
         id=_id(fault),
         title=f"{_subject(expect)}: {fault.title}",
-        category=REVOCATION if fault.name == REVOKED else ZOO,
+        category=REVOCATION if fault.name in _TAKEN_BACK else ZOO,
         service=MTLS_SERVICE,
         expect=expect,
         why=why,
@@ -115,22 +121,20 @@ def _entry(fault: Fault, version: str, *, crl: bool) -> Entry:
 
 
 def _expectation(fault: Fault, version: str, *, crl: bool) -> Expectation:
-    outcome, *others = sorted(
-        fault.expected(f"TLSv{version}", crl=crl),
-        key=lambda one: one is Outcome.REFUSED_BY_ALERT,  # the page first: only a page has a reason
-    )
+    outcome, *others = fault.expected(f"TLSv{version}", crl=crl)
     if outcome is Outcome.REFUSED_BY_ALERT:
         # An alert may race with the end of the connection.
-        return Expectation(outcome, reason=fault.alert, also=(*others, Outcome.CLOSED))
+        may_serve = Outcome.SERVED in others
+        return Expectation(outcome, reason=fault.alert, also=(*others, Outcome.CLOSED), identified=may_serve)
     if outcome is Outcome.LOCAL:
         return Expectation(outcome)
     served = outcome is Outcome.SERVED
     surprising = served and fault.severity is Severity.ADVISORY
-    missing_list = crl and fault.outcome is Outcome.SERVED and not served and fault.name != REVOKED
+    missing_list = crl and fault.outcome is Outcome.SERVED and not served and fault.name not in _TAKEN_BACK
     return Expectation(
         outcome,
         reason="" if served else fault.expected_reason(crl=crl),
-        identified=served,
+        identified=served or Outcome.SERVED in others,
         also=tuple(others),
         by_design=surprising or missing_list,
     )
@@ -145,7 +149,7 @@ def _id(fault: Fault) -> str:
     """The same whatever is configured: a check keeps its name when a revocation list changes the right answer."""
     if fault.load_fails_locally:
         return f"mtls-never-sees-{fault.name}"
-    if fault.outcome is not Outcome.SERVED or fault.name == REVOKED:
+    if fault.outcome is not Outcome.SERVED or fault.name in _TAKEN_BACK:
         return f"mtls-refuses-{fault.name}"
     return f"mtls-{'accepts' if fault.severity is Severity.ADVISORY else 'serves'}-{fault.name}"
 
@@ -153,6 +157,8 @@ def _id(fault: Fault) -> str:
 def _subject(expect: Expectation) -> str:
     if expect.outcome is Outcome.LOCAL:
         return "the client itself refuses"
+    if expect.outcome is not Outcome.SERVED and Outcome.SERVED in expect.also:
+        return "the mTLS server may serve or refuse"
     verb = "serves" if expect.outcome is Outcome.SERVED else "refuses"
     return f"the mTLS server {verb}{', by design' if expect.by_design else ''}"
 
@@ -160,7 +166,7 @@ def _subject(expect: Expectation) -> str:
 def _sabotage(fault: Fault, expect: Expectation, chapter: str) -> str:
     if expect.outcome is Outcome.LOCAL:
         return _LOAD
-    if fault.name == REVOKED:
+    if fault.name in _TAKEN_BACK:
         return "Leave the list out and start again: mtlslab up --no-crl."
     if expect.by_design:
         return _AUTHORISE

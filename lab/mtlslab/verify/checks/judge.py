@@ -98,11 +98,11 @@ def _compare(expect: Expectation, seen: Observation, said: ServerSaid | None) ->
     outcome = outcome_of(seen)
     if outcome is not expect.outcome and outcome not in expect.also:
         return _mismatch(expect, outcome, seen)
-    if outcome is expect.outcome:
+    if outcome in (expect.outcome, Outcome.SERVED):
         for verdict in (
             _judge_asked(expect, seen),
-            _judge_identity(expect, seen, said),
-            _judge_certificate(expect, seen, said),
+            _judge_identity(seen, said) if expect.identified and outcome is Outcome.SERVED else None,
+            _judge_certificate(outcome, seen, said),
             _judge_reason(expect, seen),
         ):
             if verdict:
@@ -152,9 +152,8 @@ def _judge_asked(expect: Expectation, seen: Observation) -> Verdict | None:
     return Verdict(Result.FAIL, f"The server {_asked(seen)}.")
 
 
-def _judge_identity(expect: Expectation, seen: Observation, said: ServerSaid | None) -> Verdict | None:
-    if not expect.identified:
-        return None
+def _judge_identity(seen: Observation, said: ServerSaid | None) -> Verdict | None:
+    """A server that serves must say that it verified the client."""
     words = seen.headers.get(VERIFY_HEADER)
     if words is None and said is None:
         return Verdict(
@@ -165,10 +164,10 @@ def _judge_identity(expect: Expectation, seen: Observation, said: ServerSaid | N
     return None
 
 
-def _judge_certificate(expect: Expectation, seen: Observation, said: ServerSaid | None) -> Verdict | None:
+def _judge_certificate(outcome: Outcome, seen: Observation, said: ServerSaid | None) -> Verdict | None:
     """The certificate that the server saw must be the one that the client sent."""
     sent = seen.sent_fingerprint
-    if expect.outcome not in _WITH_CERTIFICATE or not sent:
+    if outcome not in _WITH_CERTIFICATE or not sent:
         return None
     for saw in (seen.headers.get(FINGERPRINT_HEADER, ""), said.fingerprint if said else ""):
         if saw and saw.lower() != sent:

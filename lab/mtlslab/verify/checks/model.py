@@ -67,7 +67,8 @@ class Expectation:
         outcome: how the attempt must end.
         reason: a regular expression for the words of whoever refuses: the server in its header, or the client's
             own OpenSSL. Words differ from release to release: another reason is worth a warning, not a failure.
-        identified: the server must say that it verified the client, and have seen the very certificate that was sent.
+        identified: a server that serves must say that it verified the client, and have seen the very certificate that
+            was sent.
         asked: whether the server must (not) have sent a CertificateRequest; None leaves it open.
         also: other ways to end that are right, too.
         by_design: this is what nginx does, and not what many expect: seeing it is a warning with a lesson, and a
@@ -90,7 +91,7 @@ class Expectation:
             mapping |= {"status": REFUSED_STATUS, "page": PAGES[self.outcome]}
         if self.reason:
             mapping["reason_pattern"] = self.reason
-        if self.identified:
+        if self.identified and self.outcome is Outcome.SERVED:
             mapping["client_verify"] = "SUCCESS"
         if self.asked is not None:
             mapping["certificate_requested"] = self.asked

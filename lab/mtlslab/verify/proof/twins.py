@@ -30,7 +30,7 @@ from mtlslab.runtime.base import Runtime, State
 from mtlslab.runtime.ports import pick_ports
 from mtlslab.workspace.credentials import load_client_ca
 from mtlslab.workspace.directory import TWINS_DIRECTORY, LabRecord, Workspace
-from mtlslab.workspace.revocation import SPECIMEN, serial_of
+from mtlslab.workspace.revocation import REVOKED_FAULT, serial_of
 
 LOOPBACK = "127.0.0.1"
 READY_SECONDS = 30.0
@@ -98,7 +98,7 @@ def make_twin(lab: Workspace, spec: LabSpec, name: str, *, crl: bool, now: datet
         workspace.write(path, _content(lab, path))
     workspace.write_key(SERVER_KEY, _content(lab, SERVER_KEY), owner=workspace.key_owner())
     if crl:
-        revoked = {serial_of(lab, SPECIMEN): now}
+        revoked = {serial_of(lab, REVOKED_FAULT): now}
         workspace.write(CRL, issue_crl(load_client_ca(lab), revoked, now=now, number=1, days=DAYS))
     plan = make_plan(own, workspace.directory, image="", user="")
     for path, text in render(plan, own).items():

@@ -1,7 +1,7 @@
 """Gets the effective configuration of a lab: from nginx itself, or from the files where it cannot be asked.
 
 A runtime that cannot be asked (the lab is down, was started by hand, or the engine has no exec) takes no answer away:
-the files of the workspace are what nginx would read, so they are judged for whoever asks for rules, and the advisory rule
+whoever asks for rules gets those files judged that lie in the workspace, and the advisory rule
 ``config-is-told-by-nginx`` warns that nginx was not heard. Only where the files cannot be read either, or nginx was
 heard and cannot be understood, the rules are inconclusive.
 """
