@@ -18,7 +18,7 @@ _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class Position:
     """Where something is written: a file (relative to the workspace, if it lies in it) and a line."""
 
     file: str
@@ -34,7 +34,7 @@ class Directive:
 
     name: str
     args: tuple[str, ...]
-    place: Place
+    place: Position
     block: tuple[Directive, ...] | None = None
 
     @property
@@ -59,7 +59,7 @@ class Scope:
         return self.directive.name
 
     @property
-    def place(self) -> Place:
+    def place(self) -> Position:
         """Where the block begins."""
         return self.directive.place
 
@@ -153,7 +153,7 @@ class Configuration:
     @functools.cached_property
     def top(self) -> Scope:
         """The main context as a block."""
-        return Scope(Directive("main", (), Place(f"{self.service}/nginx.conf", 1), self.main))
+        return Scope(Directive("main", (), Position(f"{self.service}/nginx.conf", 1), self.main))
 
     @functools.cached_property
     def http(self) -> tuple[Scope, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mtlslab.verify.configuration.model import Configuration, Directive, Place, inside
+from mtlslab.verify.configuration.model import Configuration, Directive, Position, inside
 
 _MARK = re.compile(r"^# configuration file (.+):$", re.MULTILINE)
 _ESCAPED = re.compile(r"\\([\"'\\trn])")
@@ -102,7 +102,7 @@ class _Reader:
         return Directive(
             name=statement["directive"],
             args=tuple(_unescaped(arg) for arg in statement["args"]),
-            place=Place(self._on_disk(path), statement["line"]),
+            place=Position(self._on_disk(path), statement["line"]),
             block=None if block is None else tuple(self._directives(block, path, depth)),
         )
 

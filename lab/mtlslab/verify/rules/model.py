@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable
 
 from mtlslab.pki.faults import Severity
-from mtlslab.verify.configuration.model import Directive, Place
+from mtlslab.verify.configuration.model import Directive, Position
 from mtlslab.verify.rules.facts import Facts
 
 
@@ -21,7 +21,7 @@ class Objection:
     """
 
     what: str
-    place: Place | None = None
+    place: Position | None = None
     grave: bool = True
 
     def __str__(self) -> str:
