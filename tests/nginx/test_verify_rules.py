@@ -55,9 +55,11 @@ def test_a_fresh_lab_follows_every_rule(
 
 def test_a_door_at_which_no_check_knocks_is_found(lab: Path) -> None:
     """A second server without client certificates on the same port, for a name that nobody asks for."""
-    port = next(word for word in (lab / "nginx-mtls/listen.conf").read_text().split() if ":" in word)
-    door = f"server {{ listen {port} server_name hidden; ssl_verify_client off; root nginx-mtls/html; }}"
-    edit(lab, "\n    server {", f"\n    {door.replace(port, port.rstrip(';') + ' ssl;')}\n    server {{")
+    listen = next(
+        line for line in (lab / "nginx-mtls/listen.conf").read_text().splitlines() if line.startswith("listen")
+    )
+    door = f"server {{ {listen} server_name hidden; ssl_verify_client off; root nginx-mtls/html; }}"
+    edit(lab, "\n    server {", f"\n    {door}\n    server {{")
     code, rules = verified(lab, "--only", "config-")
     assert (code, rules["config-asks-every-client"]) == (ExitCode.CHECK_FAILED, "fail")
 
