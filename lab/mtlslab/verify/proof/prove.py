@@ -158,7 +158,7 @@ def _require_here(runtime: Runtime) -> None:
     if not runtime.publishes_here():
         raise MachineError(
             "The twins of a proof cannot be reached on another machine.",
-            why="they let strangers in, so they listen on that machine's loopback address only",
+            why="they let unauthorised clients in, so they listen on that machine's loopback address only",
             hint=f"Type the command there, or use another runtime: mtlslab up {other_runtimes(runtime.name)}",
         )
 
