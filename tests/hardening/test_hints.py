@@ -13,7 +13,7 @@ from mtlslab.plan.shell import shell_line
 from mtlslab.probe.curl import curl_command
 from mtlslab.probe.model import Attempt, KeyFiles
 
-from tests.support.cli import ROOT, Run, environment, mtlslab
+from tests.support.cli import ROOT, SOURCE, Run, environment, mtlslab
 from tests.support.other_user import MALLORY, home_of, mtlslab_as, root_only
 
 NAMES = {
@@ -37,7 +37,7 @@ class Lab:
         self._programs = place / "bin"
         self._programs.mkdir()
         program = self._programs / "mtlslab"
-        program.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m mtlslab "$@"\n')
+        program.write_text(f'#!/bin/sh\nPYTHONPATH="{SOURCE}" exec "{sys.executable}" -m mtlslab "$@"\n')
         program.chmod(0o755)
 
     def run(self, *words: str | Path) -> Run:
