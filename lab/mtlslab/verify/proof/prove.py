@@ -159,7 +159,7 @@ def _require_here(runtime: Runtime) -> None:
         raise MachineError(
             "The twins of a proof cannot be reached on another machine.",
             why="they let unauthorised clients in, so they listen on that machine's loopback address only",
-            hint=f"Type the command there, or use another runtime: mtlslab up {other_runtimes(runtime.name)}",
+            hint=f"Type the command there, or start the lab in another runtime: {other_runtimes(runtime.name)}",
         )
 
 
