@@ -100,7 +100,7 @@ class Pause:
 def test_an_audit_that_is_ended_in_the_middle_leaves_no_credential(
     number: signal.Signals, certs: Path, tmp_path: Path
 ) -> None:
-    """The server has served the right client and is being shown the zoo when the signal comes."""
+    """The server has served the authorised client and is being shown the zoo when the signal comes."""
     pause = Pause(answers=4)
     with python_server(server_context(certs), pause.decide) as port:
         process = start(*audit_words(port, certs), cwd=certs, TMPDIR=str(tmp_path))

@@ -16,8 +16,10 @@ import psutil
 import pytest
 from mtlslab.errors import LabNotFoundError
 from mtlslab.lifecycle.leftovers import twin_name
+from mtlslab.plan.services import MTLS_SERVICE, network_name, volume_name
 from mtlslab.plan.spec import make_spec
 from mtlslab.runtime.choose import Runtimes
+from mtlslab.runtime.docker.config import network_labels, volume_labels
 from mtlslab.verify.proof.mutants import MUTANTS
 from mtlslab.verify.proof.prove import prove
 from mtlslab.verify.proof.twins import make_twin
@@ -281,8 +283,8 @@ def test_down_removes_the_network_and_the_volume_of_a_twin_that_never_started(
     docker_lab: Path, engine: Any, tmp_path: Path
 ) -> None:
     name = twin_name(Workspace(docker_lab), "verify-off")
-    engine.networks.create(f"{name}_default", labels={"mtlslab.lab": name})
-    engine.volumes.create(f"{name}_volume", labels={"mtlslab.lab": name})
+    engine.networks.create(network_name(name), labels=network_labels(name))
+    engine.volumes.create(volume_name(name, MTLS_SERVICE), labels=volume_labels(name, MTLS_SERVICE))
     assert mtlslab("down", cwd=docker_lab).code == 0
     assert left_in_docker(engine, docker_lab) == []
 

@@ -106,7 +106,7 @@ def test_a_server_that_requires_a_certificate_passes(
     without, other = REFUSALS[kind]
     assert outcomes(value, "refuses-no-certificate") == without
     assert outcomes(value, "refuses-other-ca") == other
-    control_results = {check["result"] for name, check in checks(value).items() if "serves-right-client" in name}
+    control_results = {check["result"] for name, check in checks(value).items() if "serves-authorised-client" in name}
     assert control_results == ({"pass"} if control else {"skip"})
 
 
@@ -156,7 +156,7 @@ def test_what_nginx_does_about_certificates_is_told(
 
 
 def test_any_certificate_is_not_the_right_certificate(certs: Path, nginx_binary: Path, tmp_path: Path) -> None:
-    """A server that insists on some certificate and looks at none is found out by the stranger's."""
+    """A server that insists on some certificate and looks at none is found out by the unauthorised client's."""
     demand = 'if ($ssl_client_verify = "NONE") { return 496; }'
     directives = f"ssl_verify_client optional_no_ca; location / {{ {demand} return 200 yes; }}"
     with nginx_server(nginx_binary, certs, tmp_path / "n", directives) as port:
@@ -174,7 +174,7 @@ def test_a_refusal_page_with_status_200_is_no_refusal(certs: Path, nginx_binary:
         value = report(port, certs)
     found = checks(value)["refuses-no-certificate.tls12"]
     assert (value["exit_code"], found["result"]) == (1, "fail")
-    assert "not the page of the right client" in found["reason"]
+    assert "not the page of the authorised client" in found["reason"]
 
 
 def forbid_strangers(certificate: Any) -> Answer:
@@ -182,7 +182,7 @@ def forbid_strangers(certificate: Any) -> Answer:
 
 
 def test_an_application_that_forbids_is_a_refusal_by_status(certs: Path) -> None:
-    """Held against the right client's 200, a 403 to a stranger refuses."""
+    """Held against the authorised client's 200, a 403 to a stranger refuses."""
     with python_server(server_context(certs, ssl.CERT_OPTIONAL), forbid_strangers) as port:
         value = report(port, certs)
     found = checks(value)["refuses-no-certificate.tls13"]
@@ -200,7 +200,7 @@ AMBIGUOUS = {
 
 @pytest.mark.parametrize("name", AMBIGUOUS)
 def test_an_answer_that_everybody_may_get_is_inconclusive(name: str, certs: Path) -> None:
-    """Without a right client nobody knows what such an answer means; the reason says what would help."""
+    """Without an authorised client nobody knows what such an answer means; the reason says what would help."""
     with python_server(server_context(certs, ssl.CERT_OPTIONAL), lambda _certificate: AMBIGUOUS[name]) as port:
         done = audit(port, certs, control=False)
     assert done.code == 6
@@ -210,7 +210,7 @@ def test_an_answer_that_everybody_may_get_is_inconclusive(name: str, certs: Path
 
 @pytest.mark.parametrize(("name", "code"), [("missing", 1), ("redirect", 1), ("forbidden", 6), ("broken", 6)])
 def test_the_same_answer_for_all_treats_strangers_like_the_right_client(name: str, code: int, certs: Path) -> None:
-    """A 404 for the right client and for a stranger: both are in. A 403 for both proves nothing."""
+    """A 404 for the authorised client and for a stranger: both are in. A 403 for both proves nothing."""
     with python_server(server_context(certs, ssl.CERT_OPTIONAL), lambda _certificate: AMBIGUOUS[name]) as port:
         assert audit(port, certs).code == code
 
@@ -237,7 +237,7 @@ def test_a_right_client_that_is_refused_is_told(certs: Path, tmp_path: Path) -> 
             cwd=certs,
         )
     assert done.code == 1
-    assert done.out.splitlines()[-1].startswith(f"https://localhost:{port}/ refuses the right client: ")
+    assert done.out.splitlines()[-1].startswith(f"https://localhost:{port}/ refuses the authorised client: ")
 
 
 def test_the_announced_ca_names_are_told(certs: Path, nginx_binary: Path, tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_old_tls_versions_are_a_warning_that_strict_turns_into_a_failure(certs: 
 
 
 def test_the_zoo_is_minted_under_the_real_ca_and_removed(certs: Path, tmp_path: Path) -> None:
-    """With the CA's key every fault is tried; the right client too, if none was given. Nothing stays behind."""
+    """With the CA's key every fault is tried; the authorised client too, if none was given. Nothing stays behind."""
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     ca = ("--client-ca-cert", certs / "client-ca.crt", "--client-ca-key", certs / "client-ca.key")
@@ -288,7 +288,7 @@ def test_the_zoo_is_minted_under_the_real_ca_and_removed(certs: Path, tmp_path: 
     value = json.loads(done.out)
     found = checks(value)
     assert done.code == 0
-    assert found["serves-right-client.tls13"]["title"] == "serves the right client (minted for this audit)"
+    assert found["serves-authorised-client.tls13"]["title"] == "serves the authorised client (minted for this audit)"
     assert found["refuses-expired.tls13"]["observed"]["alert"] == "certificate_expired"
     assert found["refuses-stolen-certificate.tls12"]["observed"]["alert"] == "decrypt_error"
     assert found["refuses-sha1-signature.tls12"]["result"] == "pass"
@@ -355,7 +355,7 @@ def test_a_port_that_speaks_plain_http_is_told(certs: Path) -> None:
     assert "does not speak TLS" in done.out
 
 
-SCHEMA = json.loads((resources.files("mtlslab.output") / "schemas/audit-1.json").read_text())
+SCHEMA = json.loads((resources.files("mtlslab.output") / "schemas/audit-2.json").read_text())
 
 
 def test_the_report_as_json_is_of_the_published_schema(certs: Path) -> None:
@@ -374,15 +374,15 @@ def test_every_format_tells_the_same(certs: Path, tmp_path: Path) -> None:
         assert audit(port, certs, "-o", "junit", "--output-file", file).code == 1
     parsed = JUnitXml.fromfile(str(file))
     assert (parsed.tests, parsed.failures) == (len(value["checks"]), value["summary"]["fail"])
-    assert value["schema"] == "mtlslab.audit/1"
+    assert value["schema"] == "mtlslab.audit/2"
 
 
 @pytest.mark.clients
 def test_the_printed_command_shows_the_same_in_curl(certs: Path) -> None:
-    """The command of the right client, typed as it stands, is served."""
+    """The command of the authorised client, typed as it stands, is served."""
     require_program("curl")
     with python_server(server_context(certs)) as port:
-        command = checks(report(port, certs))["serves-right-client.tls13"]["command"]
+        command = checks(report(port, certs))["serves-authorised-client.tls13"]["command"]
         done = subprocess.run([*command, "--silent"], cwd=certs, capture_output=True, timeout=30, check=True)
     assert done.stdout == b"hello from afar\n"
 

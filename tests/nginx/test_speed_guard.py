@@ -129,7 +129,7 @@ def test_a_check_that_needs_one_attempt_makes_one_connection(running: Path, monk
 
     monkeypatch.setattr(probe, "connect", counting)
     target = locate(None, running, here=Path.cwd())
-    plain = [check.id for check in verify.listed(target) if check.trial == "probe"]
+    plain = [check.id for check in verify.listed(target) if check.procedure == "probe"]
     report = verify.verify(target, plain)
     done = [finding for finding in report.findings if finding.id in set(plain)]
     connected = [finding for finding in done if finding.observed.get("phase") != "load"]

@@ -60,7 +60,7 @@ def test_the_servers_own_reason_stands_in_the_findings(good_report: VerifyReport
 
 
 def test_every_answer_of_the_lab_is_found_in_its_log_and_tells_the_same(good_report: VerifyReport) -> None:
-    plain = {check.id for check in catalogue() if check.trial == PROBE}
+    plain = {check.id for check in catalogue() if check.procedure == PROBE}
     answered = [f for f in good_report.findings if f.id in plain and "status" in f.observed]
     assert len(answered) > 80
     assert good_report.server_log
@@ -107,7 +107,7 @@ def test_each_check_stands_alone(running_lab: RunningLab, good_report: VerifyRep
 
 
 NGINX_DIRECTIVE = re.compile(r"(.*); in (nginx-\w+)/nginx\.conf, then mtlslab reload\.")
-SABOTAGES = sorted({check.sabotage for check in checks_by_family().values() if check.trial == PROBE})
+SABOTAGES = sorted({check.sabotage for check in checks_by_family().values() if check.procedure == PROBE})
 
 
 @pytest.mark.parametrize("sabotage", [one for one in SABOTAGES if NGINX_DIRECTIVE.fullmatch(one)])
@@ -339,7 +339,7 @@ def outcome_by_curl(command: str, directory: Path) -> str:
 def test_every_printed_command_comes_to_the_same_with_the_real_curl(
     running_lab: RunningLab, good_report: VerifyReport, curl: str
 ) -> None:
-    plain = {check.id for check in catalogue() if check.trial == PROBE}
+    plain = {check.id for check in catalogue() if check.procedure == PROBE}
     findings = [finding for finding in good_report.findings if finding.id in plain]
     with ThreadPoolExecutor(2) as pool:
         lines = [shell_line(finding.command) for finding in findings]

@@ -1,4 +1,4 @@
-"""The trials pass on a good lab, bite on servers and clients that are sabotaged, and leave nothing behind."""
+"""The procedures pass on a good lab, bite on servers and clients that are sabotaged, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from mtlslab.probe.attempt import attempt
 from mtlslab.probe.model import Attempt, Observation, Phase
 from mtlslab.verify.checks import Check, Result, catalogue, judge
 from mtlslab.verify.checks.entries_procedures import ENTRIES
-from mtlslab.verify.checks.model import CRL_TRIAL, SMALL_SERVER
+from mtlslab.verify.checks.model import CRL_PROCEDURE, SMALL_SERVER
 from mtlslab.verify.context import VerifyContext
-from mtlslab.verify.procedures import TRIALS, TrialResult, command_of
+from mtlslab.verify.procedures import PROCEDURES, ProcedureResult, command_of
 from mtlslab.verify.proof.mutants import CIPHERS, PROTOCOLS
 from mtlslab.verify.report import Report
 from mtlslab.verify.runner import make_attempt, run_checks
@@ -64,9 +64,9 @@ def observed(report: Report, check_id: str) -> dict[str, object]:
     return next(dict(finding.observed) for finding in report.findings if finding.id == check_id)
 
 
-def try_check(check_id: str, context: VerifyContext) -> TrialResult:
+def try_check(check_id: str, context: VerifyContext) -> ProcedureResult:
     check = next(check for check in CHECKS if check.id == check_id)
-    return TRIALS[check.trial](context, check, make_attempt(context, check), attempt)
+    return PROCEDURES[check.procedure](context, check, make_attempt(context, check), attempt)
 
 
 def verdict(check_id: str, context: VerifyContext) -> Result:
@@ -90,7 +90,7 @@ def test_every_trial_passes_on_a_good_lab(good_report: Report) -> None:
 
 
 def test_every_entry_names_a_trial_and_every_trial_is_used() -> None:
-    assert {check.trial for check in catalogue()} | {CRL_TRIAL} == set(TRIALS)
+    assert {check.procedure for check in catalogue()} | {CRL_PROCEDURE} == set(PROCEDURES)
 
 
 def test_a_session_is_really_resumed_at_home_and_not_elsewhere(good_report: Report) -> None:
@@ -137,7 +137,7 @@ def test_all_connections_are_made_by_the_probe_that_is_given(running_lab: Runnin
 
     with monitored() as connections:
         for check in CHECKS:
-            TRIALS[check.trial](running_lab.context, check, make_attempt(running_lab.context, check), unplugged)
+            PROCEDURES[check.procedure](running_lab.context, check, make_attempt(running_lab.context, check), unplugged)
     assert connections == []
 
 
@@ -378,7 +378,7 @@ def test_garbage_neither_passes_nor_raises(running_lab: RunningLab, check: Check
     assert done.seen is not None
     passed = (done.verdict or judge(check, done.seen)).result is Result.PASS
     # Whatever is neither TLS nor an HTTP answer gives nothing without TLS.
-    assert passed == (check.trial == "plain-http")
+    assert passed == (check.procedure == "plain-http")
 
 
 def test_a_missing_server_ca_key_is_inconclusive(running_lab: RunningLab, tmp_path: Path) -> None:
@@ -420,13 +420,13 @@ def test_a_client_that_trusts_nobody_fails_the_good_cases(running_lab: RunningLa
 def test_the_command_is_known_without_a_run_and_the_same_after_one(running_lab: RunningLab, check: Check) -> None:
     context = running_lab.context
     what = make_attempt(context, check)
-    done = TRIALS[check.trial](context, check, what, attempt)
+    done = PROCEDURES[check.procedure](context, check, what, attempt)
     assert done.command == command_of(check, context, what)
 
 
-@pytest.mark.parametrize("name", TRIALS)
+@pytest.mark.parametrize("name", PROCEDURES)
 def test_every_trial_says_what_it_does(name: str) -> None:
-    assert (inspect.getdoc(TRIALS[name]) or "").endswith(".")
+    assert (inspect.getdoc(PROCEDURES[name]) or "").endswith(".")
 
 
 def test_every_entry_names_the_standard_that_it_rests_on() -> None:

@@ -1,4 +1,4 @@
-"""The printed commands of the trials come to the same with clients that are not ours; ``mtlslab serve`` behind them."""
+"""The printed commands of procedures come to the same with clients that are not ours; ``mtlslab serve`` behind them."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mtlslab import pki
 from mtlslab.audit import make_request, parse_target
-from mtlslab.audit.judge import judge_right_client, judge_stranger
+from mtlslab.audit.judge import judge_authorised, judge_unauthorised
 from mtlslab.errors import SpecError
 from mtlslab.handshake.authorities import announced_names
 from mtlslab.probe.model import Observation, Phase, Side
@@ -197,13 +197,13 @@ GOOD = answer(200)
     ],
 )
 def test_what_becomes_of_a_stranger_is_judged(seen: Observation, right: Observation | None, result: Result) -> None:
-    verdict = judge_stranger(seen, right, has_certificate=True)
+    verdict = judge_unauthorised(seen, right, has_certificate=True)
     assert (verdict.result, verdict.reason.endswith((".", ")"))) == (result, True), verdict
 
 
 def test_a_closed_connection_refuses_if_the_server_insists_elsewhere() -> None:
     """A server that has asked for a certificate in so many words hangs up on a bad one for a reason."""
-    assert judge_stranger(CLOSED, None, has_certificate=True, insists=True).result is Result.PASS
+    assert judge_unauthorised(CLOSED, None, has_certificate=True, insists=True).result is Result.PASS
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_a_closed_connection_refuses_if_the_server_insists_elsewhere() -> None:
     ],
 )
 def test_what_becomes_of_the_right_client_is_judged(seen: Observation, result: Result) -> None:
-    assert judge_right_client(seen).result is result
+    assert judge_authorised(seen).result is result
 
 
 @given(st.binary(max_size=200), st.booleans())

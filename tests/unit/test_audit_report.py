@@ -20,7 +20,7 @@ from tests.support.report_readers import read_tap
 STRANGER = AuditFinding(
     id="refuses-self-signed.tls13",
     title="refuses a self-signed certificate",
-    category="Strangers",
+    category="Unauthorised clients",
     severity=Severity.REQUIRED,
     result=Result.PASS,
     expected=REFUSED,

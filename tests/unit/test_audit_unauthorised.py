@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from mtlslab import pki
-from mtlslab.audit.unauthorised import Stranger, open_forge
+from mtlslab.audit.unauthorised import UnauthorisedClient, open_forge
 from mtlslab.errors import MachineError
 from mtlslab.pki import faults, mint
 from mtlslab.pki.faults import FaultFiles
@@ -19,7 +19,7 @@ from mtlslab.probe.model import KeyFiles
 NOW = datetime.datetime.now(datetime.UTC)
 
 
-def certificate_of(strangers: tuple[Stranger, ...], name: str) -> bytes:
+def certificate_of(strangers: tuple[UnauthorisedClient, ...], name: str) -> bytes:
     [stranger] = [one for one in strangers if one.name == name]
     assert stranger.credential
     return stranger.credential.certificate.read_bytes()
@@ -41,7 +41,7 @@ def test_the_look_alike_imitates_the_right_client(tmp_path: Path) -> None:
     right = pki.issue_client_leaf(ca, pki.new_key("ec-p256"), "right", now=NOW, days=9)
     (tmp_path / "right.pem").write_bytes(right.certificate.public_bytes(Encoding.PEM))
     with open_forge(ClientCa(ca.certificate, ca), now=NOW) as forge:
-        strangers = forge.zoo(KeyFiles(tmp_path / "right.pem", tmp_path / "right.pem"))
+        strangers = forge.faults(KeyFiles(tmp_path / "right.pem", tmp_path / "right.pem"))
         alike = pki.load_certificates(certificate_of(strangers, "look-alike"))[0]
     assert (alike.subject, alike.serial_number) == (right.certificate.subject, right.certificate.serial_number)
     assert not pki.issued_by(alike, ca.certificate)
@@ -67,5 +67,5 @@ def test_what_this_machine_cannot_make_is_not_tried_and_the_rest_is(monkeypatch:
 
     monkeypatch.setattr(mint, "build", build)
     with open_forge(ClientCa(ca.certificate, ca), now=NOW) as forge:
-        left_out = {one.name for one in forge.zoo() if one.missing}
+        left_out = {one.name for one in forge.faults() if one.missing}
     assert left_out == {"md5-signature"}

@@ -43,7 +43,7 @@ def test_every_page_says_who_decides_and_how_to_see_it_fail(name: str) -> None:
         assert re.search(f"^{label} +[^ ]", shown, re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", sorted(name for name, check in ALL.items() if check.trial == "probe"))
+@pytest.mark.parametrize("name", sorted(name for name, check in ALL.items() if check.procedure == "probe"))
 def test_a_plain_check_is_shown_with_curl(name: str) -> None:
     assert "curl" in explain(name).command
 

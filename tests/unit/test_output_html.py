@@ -41,7 +41,7 @@ URL = "https://localhost:8889/hello-world.txt"
 PICTURES = tuple(
     Picture(name, f"A client: {name}", "A lesson.", Transcript(URL, "1.3", "TLS_AES_256_GCM_SHA384", messages))
     for name, messages in (
-        ("right-client", (HELLO, REQUEST, PAGE)),
+        ("authorised-client", (HELLO, REQUEST, PAGE)),
         ("no-certificate", (HELLO, EMPTY, REQUEST, REFUSAL)),
         ("stolen-certificate", (HELLO, ALERT)),
     )

@@ -28,7 +28,7 @@ from mtlslab.verify.checks import (
     with_controls,
 )
 from mtlslab.verify.checks.model import CLIENT, PROBE, REFUSED_CLIENTS, SMALL_SERVER, TLS_VERSIONS
-from mtlslab.verify.procedures import TRIALS
+from mtlslab.verify.procedures import PROCEDURES
 from mtlslab.verify.server_log import parse_log, read_server_log
 
 NO_CERTIFICATE = "<center>No required SSL certificate was sent</center>"
@@ -70,7 +70,7 @@ def test_ids_are_unique_and_in_kebab_case_with_their_version(checks: tuple[Check
 def test_every_plain_check_runs_on_both_tls_versions() -> None:
     versions: dict[str, set[str | None]] = {}
     for item in catalogue():
-        if item.trial == PROBE:
+        if item.procedure == PROBE:
             versions.setdefault(item.family, set()).add(item.tls_version)
     assert all(found == set(TLS_VERSIONS) for found in versions.values())
 
@@ -89,9 +89,9 @@ def test_positive_controls_stand_before_what_depends_on_them(checks: tuple[Check
         if item.depends:
             control = earlier[item.depends]
             assert control.expect.outcome is Outcome.SERVED
-            if item.trial == PROBE:
+            if item.procedure == PROBE:
                 assert (control.service, control.tls_version) == (item.service, item.tls_version)
-        elif item.trial == PROBE:
+        elif item.procedure == PROBE:
             assert item.expect.outcome is Outcome.SERVED, "a check that refuses someone needs a positive control"
         earlier[item.id] = item
 
@@ -107,14 +107,14 @@ def test_every_check_tells_a_student_what_it_shows() -> None:
         assert not item.title.endswith(".")
         assert len(re.findall(r"[.:](?:\s|$)", item.why)) >= 2, item.id
         assert item.hint.endswith((".", "?")), item.id
-        assert item.trial in TRIALS
+        assert item.procedure in PROCEDURES
 
 
 def test_every_credential_of_the_zoo_is_shown_to_the_mtls_server_exactly_once_per_version() -> None:
     shown = [
         (item.credential, item.tls_version)
         for item in catalogue()
-        if (item.trial, item.service, item.trust) == (PROBE, MTLS_SERVICE, Trust.SERVER_CA)
+        if (item.procedure, item.service, item.trust) == (PROBE, MTLS_SERVICE, Trust.SERVER_CA)
         and item.credential != CLIENT
     ]
     names = [None if name == "none" else name for name in FAULTS]
@@ -143,7 +143,7 @@ def test_what_must_be_seen_is_what_nginx_does(
         for checks, version in ((catalogue(), "1.2"), (catalogue(), "1.3"), (catalogue(crl=True), "1.3"))
         for item in checks
         if (item.service, item.credential, item.tls_version) == (MTLS_SERVICE, credential, version)
-        and (item.trial, item.trust) == (PROBE, Trust.SERVER_CA)
+        and (item.procedure, item.trust) == (PROBE, Trust.SERVER_CA)
     ]
     assert seen == [tls12, tls13, with_crl]
 

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from mtlslab.audit.judge import judge_right_client, judge_stranger, observed, sentence
-from mtlslab.audit.report import REFUSED, REFUSES_OLD_TLS, SERVES_RIGHT_CLIENT, AuditFinding, Offer, ServerFacts
+from mtlslab.audit.judge import judge_authorised, judge_unauthorised, observed, sentence
+from mtlslab.audit.report import REFUSED, REFUSES_OLD_TLS, SERVES_AUTHORISED_CLIENT, AuditFinding, Offer, ServerFacts
 from mtlslab.audit.target import AuditTarget
-from mtlslab.audit.unauthorised import BASIC, NO_CERTIFICATE, Stranger, Wanted
+from mtlslab.audit.unauthorised import BASIC, NO_CERTIFICATE, UnauthorisedClient, Wanted
 from mtlslab.pki.faults import Severity
 from mtlslab.probe.context import OLD_VERSIONS
 from mtlslab.probe.curl import curl_command
@@ -18,11 +18,11 @@ from mtlslab.verify.checks.judge import Verdict
 from mtlslab.verify.checks.model import Result
 
 SERVER = "The server"
-RIGHT_CLIENT = "The right client"
-STRANGERS = "Strangers"
-ZOO = "Odd and broken certificates of the client CA"
+AUTHORISED = "The authorised client"
+UNAUTHORISED = "Unauthorised clients"
+FAULTY = "Odd and broken certificates of the client CA"
 
-_HINT_STRANGER = (
+_HINT_UNAUTHORISED = (
     "nginx: ssl_verify_client on; Apache: SSLVerifyClient require; Python: CERT_REQUIRED; Go: "
     "RequireAndVerifyClientCert; Node: requestCert and rejectUnauthorized; openssl s_server: -Verify with "
     "-verify_return_error."
@@ -34,7 +34,7 @@ _HINT_CONTROL = (
 
 
 def refuses(name: str) -> str:
-    """The id (without TLS version) of the check that a stranger is refused."""
+    """The id (without TLS version) of the check that an unauthorised client is refused."""
     return "refuses-no-certificate" if name == NO_CERTIFICATE else f"refuses-{name}"
 
 
@@ -132,29 +132,29 @@ def _asks(version: str, seen: Observation) -> AuditFinding:
         expected={"outcome": "a CertificateRequest"},
         observed={"certificate_requested": asked, "answer": "CertificateRequest" if asked else "no CertificateRequest"},
         reason=words[asked],
-        hint=_HINT_STRANGER,
+        hint=_HINT_UNAUTHORISED,
         tls_version=version,
     )
 
 
-def of_right_client(
+def of_authorised(
     right: Mapping[str, Observation], attempts: Mapping[str, Attempt], *, given: KeyFiles | None
 ) -> Iterable[AuditFinding]:
     """The positive control, for each TLS version.
 
     Args:
-        right: TLS version -> what the right client met; empty without one.
+        right: TLS version -> what the authorised client met; empty without one.
         attempts: TLS version -> the attempt.
         given: the user's credential; None if there is none, or it was minted.
     """
     for version, what in attempts.items():
         seen = right.get(version)
-        why = "Not judged: nobody knows whether the right client gets in without one (--cert, --key)."
-        verdict = judge_right_client(seen) if seen else Verdict(Result.SKIP, why)
+        why = "Not judged: nobody knows whether the authorised client gets in without one (--cert, --key)."
+        verdict = judge_authorised(seen) if seen else Verdict(Result.SKIP, why)
         yield AuditFinding(
-            id=_versioned(SERVES_RIGHT_CLIENT, version),
-            title="serves the right client" + (" (minted for this audit)" if seen and given is None else ""),
-            category=RIGHT_CLIENT,
+            id=_versioned(SERVES_AUTHORISED_CLIENT, version),
+            title="serves the authorised client" + (" (minted for this audit)" if seen and given is None else ""),
+            category=AUTHORISED,
             severity=Severity.REQUIRED,
             result=verdict.result,
             expected={"outcome": "served"},
@@ -167,8 +167,8 @@ def of_right_client(
         )
 
 
-def of_stranger(
-    stranger: Stranger,
+def of_unauthorised(
+    client: UnauthorisedClient,
     version: str,
     what: Attempt | None,
     seen: Observation | None,
@@ -176,45 +176,45 @@ def of_stranger(
     *,
     insists: bool,
 ) -> AuditFinding:
-    """What became of one client of the zoo.
+    """What became of one fault.
 
     Args:
-        stranger: who it is.
+        client: who it is.
         version: the TLS version.
         what: the attempt; None if something is missing for it.
         seen: what it showed; None the same.
-        right: what the right client met; None without one.
-        insists: as for ``judge_stranger``.
+        right: what the authorised client met; None without one.
+        insists: as for ``judge_unauthorised``.
     """
     if seen is None:
-        verdict = stranger_verdict = Verdict(Result.SKIP, f"Not tried for want of {stranger.missing}.")
+        verdict = unauthorised_verdict = Verdict(Result.SKIP, f"Not tried for want of {client.missing}.")
     else:
-        has_certificate = stranger.credential is not None
-        stranger_verdict = judge_stranger(seen, right, has_certificate=has_certificate, insists=insists)
-        verdict = _graded(stranger, stranger_verdict)
-    wanted_refused = stranger.wanted is Wanted.REFUSED
+        has_certificate = client.credential is not None
+        unauthorised_verdict = judge_unauthorised(seen, right, has_certificate=has_certificate, insists=insists)
+        verdict = _graded(client, unauthorised_verdict)
+    wanted_refused = client.wanted is Wanted.REFUSED
     return AuditFinding(
-        id=_versioned(refuses(stranger.name) if wanted_refused else f"serves-{stranger.name}", version),
-        title=f"{'refuses' if wanted_refused else 'serves'} {stranger.title}",
-        category=STRANGERS if stranger.name in BASIC else ZOO,
-        severity=stranger.severity,
+        id=_versioned(refuses(client.name) if wanted_refused else f"serves-{client.name}", version),
+        title=f"{'refuses' if wanted_refused else 'serves'} {client.title}",
+        category=UNAUTHORISED if client.name in BASIC else FAULTY,
+        severity=client.severity,
         result=verdict.result,
-        expected={"outcome": stranger.wanted.value},
-        observed=observed(seen, served=_meaning(stranger_verdict.result, yes=Result.FAIL)) if seen else {},
+        expected={"outcome": client.wanted.value},
+        observed=observed(seen, served=_meaning(unauthorised_verdict.result, yes=Result.FAIL)) if seen else {},
         reason=verdict.reason,
-        command=_command(what) if what and stranger.credential is None else (),
-        hint=_HINT_STRANGER if stranger.name in BASIC else stranger.why,
+        command=_command(what) if what and client.credential is None else (),
+        hint=_HINT_UNAUTHORISED if client.name in BASIC else client.why,
         tls_version=version,
         duration_ms=seen.duration * 1000 if seen else 0.0,
     )
 
 
-def _graded(stranger: Stranger, verdict: Verdict) -> Verdict:
-    """The verdict on a stranger who must be refused, turned round for one who should be served, and softened."""
+def _graded(client: UnauthorisedClient, verdict: Verdict) -> Verdict:
+    """The verdict on a client that must be refused, turned round for one that should be served, and softened."""
     result = verdict.result
-    if stranger.wanted is Wanted.SERVED and result in (Result.PASS, Result.FAIL):
+    if client.wanted is Wanted.SERVED and result in (Result.PASS, Result.FAIL):
         result = Result.FAIL if result is Result.PASS else Result.PASS
-    if stranger.severity is Severity.ADVISORY and result is Result.FAIL:
+    if client.severity is Severity.ADVISORY and result is Result.FAIL:
         result = Result.WARN
     return dataclasses.replace(verdict, result=result)
 

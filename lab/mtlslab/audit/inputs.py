@@ -37,7 +37,7 @@ def make_request(
         path: the page, unless the URL names it.
         cacert: PEM file with the trust anchors for the server; None for those of the system.
         insecure: accept any server certificate.
-        cert: PEM file with the right client's chain; may hold the key as well.
+        cert: PEM file with the authorised client's chain; may hold the key as well.
         key: PEM file with its private key.
         client_ca_cert: PEM file with the certificate of the CA that the server trusts for its clients.
         client_ca_key: PEM file with that CA's private key.
@@ -59,14 +59,14 @@ def make_request(
         target=target,
         cacert=cacert,
         insecure=insecure,
-        credential=_right_client(cert, key),
+        credential=_authorised_client(cert, key),
         client_ca=_client_ca(client_ca_cert, client_ca_key),
         timeout=timeout,
         strict=strict,
     )
 
 
-def _right_client(cert: Path | None, key: Path | None) -> KeyFiles | None:
+def _authorised_client(cert: Path | None, key: Path | None) -> KeyFiles | None:
     if cert is None:
         if key is not None:
             raise SpecError("--key needs the certificate, too.", hint="Add --cert FILE")

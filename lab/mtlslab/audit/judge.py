@@ -1,7 +1,7 @@
 """From what was observed at a foreign server to a verdict. Pure: the same facts always give the same verdict.
 
-We do not know the page of a server that is not ours. What a stranger is answered is therefore held against what the
-right client is answered, if there is a right client; without one, only what cannot be mistaken counts.
+We do not know the page of a server that is not ours. What an unauthorised client is answered is therefore compared with
+what the authorised client is answered, if there is one; without one, only what cannot be mistaken counts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mtlslab.verify.checks.model import PAGES, Result
 
 # nginx's own codes for a missing and for a bad certificate; nobody else uses them, and they say nothing else.
 _NGINX_CODES = (495, 496)
-# Answers to the right client that may as well be a refusal of the page to everybody.
+# Answers to the authorised client that may as well be a refusal of the page to everybody.
 _DENIALS = (400, 401, 403, 407, *_NGINX_CODES)
 _NAMES_CERTIFICATE = re.compile(
     r"\b(client|ssl|tls)[ -]certificate|\bcertificate required|\b403\.(7|16|17)\b", re.IGNORECASE
@@ -42,18 +42,18 @@ def _outcome_of_silence(seen: Observation) -> Outcome:
     return Outcome.UNREACHABLE if seen.phase is Phase.CONNECT else Outcome.NO_ANSWER
 
 
-def judge_right_client(seen: Observation) -> Verdict:
+def judge_authorised(seen: Observation) -> Verdict:
     """The positive control: the client that must be served."""
     outcome = outcome_of(seen)
     if seen.status is not None:
-        return _judge_answer_to_right_client(seen)
+        return _judge_answer_to_authorised(seen)
     refused = (outcome is Outcome.REFUSED_BY_ALERT and seen.certificate_requested) or (
         outcome is Outcome.CLOSED and seen.presented
     )
     return Verdict(Result.FAIL if refused else Result.INCONCLUSIVE, sentence(seen))
 
 
-def _judge_answer_to_right_client(seen: Observation) -> Verdict:
+def _judge_answer_to_authorised(seen: Observation) -> Verdict:
     said = sentence(seen)
     if says_refused(seen):
         return Verdict(Result.FAIL, said)
@@ -62,15 +62,15 @@ def _judge_answer_to_right_client(seen: Observation) -> Verdict:
     return Verdict(Result.PASS, said)
 
 
-def judge_stranger(
+def judge_unauthorised(
     seen: Observation, right: Observation | None, *, has_certificate: bool, insists: bool = False
 ) -> Verdict:
     """A client that must not be served.
 
     Args:
         seen: what the server did.
-        right: what it did with the right client on the same TLS version; None if there was none.
-        has_certificate: whether the stranger has a certificate to show.
+        right: what it did with the authorised client on the same TLS version; None if there was none.
+        has_certificate: whether the client has a certificate to show.
         insists: whether the server has told a client without a certificate, in so many words, that it wants one.
     """
     if has_certificate and seen.presented is False:
@@ -79,9 +79,9 @@ def judge_stranger(
     if seen.status is not None:
         return _judge_answer(seen, right if right and right.status is not None else None)
     outcome, said = outcome_of(seen), sentence(seen)
-    # A refusal of everybody is no refusal of strangers: it must come after the question for a certificate, or the
-    # right client must have fared better.
-    served_right = right is not None and judge_right_client(right).result is Result.PASS
+    # A refusal of everybody is no refusal of unauthorised: it must come after the question for a certificate, or the
+    # authorised client must have fared better.
+    served_right = right is not None and judge_authorised(right).result is Result.PASS
     if outcome is Outcome.REFUSED_BY_ALERT:
         asked = bool(seen.certificate_requested)
         why = "" if asked or served_right else " It had not asked for a certificate: this may have another cause."
@@ -89,7 +89,7 @@ def judge_stranger(
     if outcome is Outcome.CLOSED:
         # Node hangs up on a certificate that it does not like, and so does every server that breaks down.
         told = served_right or (insists and seen.presented is True)
-        why = "" if told else " Without a right client to compare with, this may have another cause."
+        why = "" if told else " Without an authorised client to compare with, this may have another cause."
         return Verdict(Result.PASS if told else Result.INCONCLUSIVE, said + why)
     return Verdict(Result.INCONCLUSIVE, said)
 
@@ -99,7 +99,7 @@ def _judge_answer(seen: Observation, right: Observation | None) -> Verdict:
     if right is not None and _same_answer(seen, right):
         return _judge_same_answer(seen, said)
     if 200 <= status < 300:
-        other = " It is not the page of the right client, but the status says yes." if right is not None else ""
+        other = " It is not the page of the authorised client, but the status says yes." if right is not None else ""
         return Verdict(Result.FAIL, said + other)
     if says_refused(seen):
         return Verdict(Result.PASS, said)
@@ -112,8 +112,8 @@ def _judge_other_answer(seen: Observation, right: Observation, said: str) -> Ver
     if is_error(seen) or (seen.status or 0) < 200:
         return Verdict(Result.INCONCLUSIVE, f"{said} That is no decision about a client.")
     if seen.status == right.status:
-        return Verdict(Result.INCONCLUSIVE, f"{said} The right client gets this status too, but another page.")
-    return Verdict(Result.PASS, f"{said} The right client gets HTTP {right.status}.")
+        return Verdict(Result.INCONCLUSIVE, f"{said} The authorised client gets this status too, but another page.")
+    return Verdict(Result.PASS, f"{said} The authorised client gets HTTP {right.status}.")
 
 
 _NOT_TO_TELL = (
@@ -123,8 +123,9 @@ _NOT_TO_TELL = (
 
 def _judge_same_answer(seen: Observation, said: str) -> Verdict:
     if seen.status in _DENIALS or is_error(seen) or (seen.status or 0) < 200:
-        return Verdict(Result.INCONCLUSIVE, f"{said} The right client is answered the same: name its page with --path.")
-    return Verdict(Result.FAIL, f"{said} That is what the right client gets.")
+        hint = "The authorised client is answered the same: name its page with --path."
+        return Verdict(Result.INCONCLUSIVE, f"{said} {hint}")
+    return Verdict(Result.FAIL, f"{said} That is what the authorised client gets.")
 
 
 def _same_answer(one: Observation, other: Observation) -> bool:

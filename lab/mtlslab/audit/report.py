@@ -12,9 +12,9 @@ from mtlslab.pki.faults import Severity
 from mtlslab.verify.checks import Result
 from mtlslab.verify.report import Change, Finding, Report
 
-SCHEMA = "mtlslab.audit/1"
+SCHEMA = "mtlslab.audit/2"
 REFUSES_OLD_TLS = "refuses-old-tls"
-SERVES_RIGHT_CLIENT = "serves-right-client"
+SERVES_AUTHORISED_CLIENT = "serves-authorised-client"
 REFUSED = {"outcome": "refused"}
 """What has to be seen of a client that must not get in."""
 
@@ -135,7 +135,7 @@ class AuditReport(Report):
 
     @property
     def uncertain(self) -> bool:
-        """Whether nobody can tell if a stranger gets in; what was never asked for does not count."""
+        """Whether nobody can tell if an unauthorised client gets in; what was never asked for does not count."""
         return bool(self.unknown) or not self.with_result(Result.PASS)
 
     @property
@@ -143,7 +143,7 @@ class AuditReport(Report):
         """The exit status: as for every report, but a warning never outweighs what could not be told.
 
         ``CHECK_FAILED`` if a client gets in that must not, or the right one does not; ``INCONCLUSIVE`` if nobody can
-        tell whether a stranger gets in.
+        tell whether an unauthorised client gets in.
         """
         if self.uncertain and not self.with_result(Result.FAIL):
             return ExitCode.INCONCLUSIVE
@@ -167,14 +167,16 @@ class AuditReport(Report):
         kinds = len(refused - {REFUSES_OLD_TLS})
         warned = self.summary["warn"]
         warnings = f" {warned} with a warning{' (--strict)' if self.strict else ''}." if warned else ""
-        if SERVES_RIGHT_CLIENT in skipped:
-            return f"{self.url} lets no stranger in: {kinds} kinds refused; nobody tried the right client.{warnings}"
-        return f"{self.url} enforces mTLS: the right client is served, {kinds} kinds of others are refused.{warnings}"
+        if SERVES_AUTHORISED_CLIENT in skipped:
+            sentence = f"lets no unauthorised client in: {kinds} kinds refused; nobody tried the authorised client."
+            return f"{self.url} {sentence}{warnings}"
+        sentence = f"enforces mTLS: the authorised client is served, {kinds} kinds of others are refused."
+        return f"{self.url} {sentence}{warnings}"
 
     def _failed_sentence(self, failed: Sequence[AuditFinding]) -> str:
         holes = [finding for finding in failed if finding.wants_refusal]
         if not holes:
-            return f"{self.url} refuses the right client: {failed[0].reason}"
+            return f"{self.url} refuses the authorised client: {failed[0].reason}"
         versions = ", ".join(dict.fromkeys(finding.tls_version for finding in holes))
         titles = list(dict.fromkeys(finding.title.removeprefix("refuses ") for finding in holes))
         more = f" and {len(titles) - 2} more" if len(titles) > 2 else ""

@@ -1,4 +1,4 @@
-"""Audits a server that is not ours: what it offers, what the right client gets, what strangers get."""
+"""Audits a server that is not ours: what it offers, what the authorised client gets, what unauthorised get."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from mtlslab.audit import findings
-from mtlslab.audit.judge import judge_right_client, judge_stranger, outcome_of
+from mtlslab.audit.judge import judge_authorised, judge_unauthorised, outcome_of
 from mtlslab.audit.report import AuditFinding, AuditReport, ClientAuth, Offer, ServerFacts
 from mtlslab.audit.target import AuditTarget
-from mtlslab.audit.unauthorised import LIFETIME, NO_CERTIFICATE, Forge, Stranger, open_forge
+from mtlslab.audit.unauthorised import LIFETIME, NO_CERTIFICATE, Forge, UnauthorisedClient, open_forge
 from mtlslab.errors import MachineError
 from mtlslab.handshake.authorities import announced_names
 from mtlslab.lifecycle.interrupts import worker_pool
@@ -40,7 +40,7 @@ class AuditRequest:
         target: the server.
         cacert: PEM file with the trust anchors for the server; None for those of the system.
         insecure: accept any server certificate.
-        credential: the right client; None if there is none.
+        credential: the authorised client; None if there is none.
         client_ca: what is known of the CA that the server trusts for its clients.
         timeout: seconds that each attempt may take.
         strict: whether warnings count as failures.
@@ -98,7 +98,7 @@ class _Audit:
         self._forge = forge
         self._probe = probe
         self._pool = pool
-        self._right_client = request.credential or forge.right_client()
+        self._authorised_client = request.credential or forge.authorised_client()
 
     def run(self) -> tuple[ServerFacts, tuple[AuditFinding, ...]]:
         first = self._survey()
@@ -107,62 +107,62 @@ class _Audit:
         found = list(findings.of_server(self._request.target, first, facts, insecure=self._request.insecure))
         if any(seen.verify_code is not None for seen in first.values()) or not versions:
             return facts, tuple(found)
-        right = {version: first[version] for version in versions} if self._right_client else {}
-        found += findings.of_right_client(right, self._right_attempts(versions), given=self._request.credential)
-        strangers = self._strangers_found(first, versions, right)
-        found += strangers
-        served = [version for version in right if judge_right_client(right[version]).result is Result.PASS]
-        found += self._zoo_found(served, right)
-        return dataclasses.replace(facts, client_auth=_client_auth(facts, strangers)), tuple(found)
+        right = {version: first[version] for version in versions} if self._authorised_client else {}
+        found += findings.of_authorised(right, self._authorised_attempts(versions), given=self._request.credential)
+        unauthorised = self._unauthorised_found(first, versions, right)
+        found += unauthorised
+        served = [version for version in right if judge_authorised(right[version]).result is Result.PASS]
+        found += self._faults_found(served, right)
+        return dataclasses.replace(facts, client_auth=_client_auth(facts, unauthorised)), tuple(found)
 
     def _survey(self) -> dict[str, Observation]:
-        """Each TLS version alone: what is offered, and (if there is a right client) the positive control."""
-        return self._try({version: self._attempt(version, self._right_client) for version in VERSIONS})
+        """Each TLS version alone: what is offered, and (if there is an authorised client) the positive control."""
+        return self._try({version: self._attempt(version, self._authorised_client) for version in VERSIONS})
 
-    def _right_attempts(self, versions: Iterable[str]) -> dict[str, Attempt]:
-        return {version: self._attempt(version, self._right_client) for version in versions}
+    def _authorised_attempts(self, versions: Iterable[str]) -> dict[str, Attempt]:
+        return {version: self._attempt(version, self._authorised_client) for version in versions}
 
-    def _strangers_found(
+    def _unauthorised_found(
         self, first: Mapping[str, Observation], versions: Sequence[str], right: Mapping[str, Observation]
     ) -> list[AuditFinding]:
-        strangers = self._forge.basic(_announced(first))
-        # The survey without a right client was made as a client without a certificate: that need not be asked twice.
+        unauthorised = self._forge.basic(_announced(first))
+        # Without an authorised client, the survey was made without a certificate: that need not be asked twice.
         known = {} if right else {(NO_CERTIFICATE, version): first[version] for version in versions}
-        return self._meet(strangers, versions, right, known)
+        return self._meet(unauthorised, versions, right, known)
 
-    def _zoo_found(self, versions: Sequence[str], right: Mapping[str, Observation]) -> list[AuditFinding]:
+    def _faults_found(self, versions: Sequence[str], right: Mapping[str, Observation]) -> list[AuditFinding]:
         if not versions:  # without the positive control, refusals of the CA's own certificates say nothing
             return []
-        zoo = self._forge.zoo(self._right_client)
+        faults = self._forge.faults(self._authorised_client)
         minted = self._request.credential is None
-        return self._meet([one for one in zoo if not (minted and one.name == "another-client")], versions, right, {})
+        return self._meet([one for one in faults if not (minted and one.name == "another-client")], versions, right, {})
 
     def _meet(
         self,
-        strangers: Sequence[Stranger],
+        unauthorised: Sequence[UnauthorisedClient],
         versions: Sequence[str],
         right: Mapping[str, Observation],
         known: Mapping[tuple[str, str], Observation],
     ) -> list[AuditFinding]:
-        """Have each stranger knock, on each TLS version."""
+        """Have each unauthorised client knock, on each TLS version."""
         attempts = {
-            (stranger.name, version): self._attempt(version, stranger.credential, weak=stranger.weak)
-            for stranger in strangers
+            (client.name, version): self._attempt(version, client.credential, weak=client.weak)
+            for client in unauthorised
             for version in versions
-            if not stranger.missing
+            if not client.missing
         }
         seen = {**self._try({key: one for key, one in attempts.items() if key not in known}), **known}
         bare = {version: seen.get((NO_CERTIFICATE, version)) for version in versions}
         return [
-            findings.of_stranger(
-                stranger,
+            findings.of_unauthorised(
+                client,
                 version,
-                attempts.get((stranger.name, version)),
-                seen.get((stranger.name, version)),
+                attempts.get((client.name, version)),
+                seen.get((client.name, version)),
                 right.get(version),
                 insists=_insists(bare[version]),
             )
-            for stranger in strangers
+            for client in unauthorised
             for version in versions
         ]
 
@@ -189,7 +189,7 @@ def _insists(bare: Observation | None) -> bool:
     """Whether the server has refused a client for having no certificate, and not just hung up on it."""
     if bare is None or outcome_of(bare) is Outcome.CLOSED:
         return False
-    return judge_stranger(bare, None, has_certificate=False).result is Result.PASS
+    return judge_unauthorised(bare, None, has_certificate=False).result is Result.PASS
 
 
 def _facts(first: Mapping[str, Observation]) -> ServerFacts:
@@ -219,10 +219,10 @@ def _announced(first: Mapping[str, Observation]) -> tuple[Name, ...]:
     return ()
 
 
-def _client_auth(facts: ServerFacts, strangers: Sequence[AuditFinding]) -> ClientAuth:
-    """What the verdicts on the strangers come to; on several TLS versions, the most lenient counts."""
-    without = {finding.result for finding in strangers if finding.family == findings.refuses(NO_CERTIFICATE)}
-    with_other = {finding.result for finding in strangers if finding.family != findings.refuses(NO_CERTIFICATE)}
+def _client_auth(facts: ServerFacts, unauthorised: Sequence[AuditFinding]) -> ClientAuth:
+    """What the verdicts on the unauthorised come to; on several TLS versions, the most lenient counts."""
+    without = {finding.result for finding in unauthorised if finding.family == findings.refuses(NO_CERTIFICATE)}
+    with_other = {finding.result for finding in unauthorised if finding.family != findings.refuses(NO_CERTIFICATE)}
     bare, other = Result.FAIL in without, Result.FAIL in with_other
     if bare and facts.certificate_requested is False:
         return ClientAuth.NONE

@@ -30,11 +30,11 @@ class Wanted(StrEnum):
 
 
 @dataclasses.dataclass(frozen=True)
-class Stranger:
-    """A client of the zoo, as an audit sees it.
+class UnauthorisedClient:
+    """A fault, as an audit sees it.
 
     Attributes:
-        name: its id in the zoo.
+        name: its id among the faults.
         title: what it is, as in "refuses TITLE".
         why: what is odd about it, and what there is to learn.
         wanted: what should become of it.
@@ -88,13 +88,13 @@ _TITLES = {
     "other-ca-with-root": "a certificate of an unknown CA, its root sent along",
     "other-ca-same-name": "a certificate of an unknown CA that bears the client CA's name",
     "other-ca-same-name-without-aki": "a certificate of an unknown CA with the client CA's name and no key identifier",
-    "look-alike": "a certificate of an unknown CA with the right client's subject and serial number",
+    "look-alike": "a certificate of an unknown CA with the authorised client's subject and serial number",
     "forged-authority-key-identifier": "a certificate that forges the client CA's name and key identifier",
 }
 
 
 class Forge:
-    """Has the strangers' credentials minted, and puts them into files.
+    """Has the unauthorised' credentials minted, and puts them into files.
 
     Args:
         keep: makes a file for a secret.
@@ -107,37 +107,37 @@ class Forge:
         self._ca = ca
         self._mint = Mint(now=now, lifetime=LIFETIME)
 
-    def right_client(self) -> KeyFiles | None:
+    def authorised_client(self) -> KeyFiles | None:
         """A good client of the real client CA; None without its key."""
         return self._client("another-client", self._ca.key) if self._ca.key else None
 
-    def basic(self, announced: tuple[pki.Name, ...]) -> tuple[Stranger, ...]:
-        """The strangers that take no secret.
+    def basic(self, announced: tuple[pki.Name, ...]) -> tuple[UnauthorisedClient, ...]:
+        """The unauthorised that take no secret.
 
         Args:
             announced: the CA names that the server announces.
         """
         return tuple(self._basic(name, announced) for name in BASIC)
 
-    def zoo(self, right_client: KeyFiles | None = None) -> tuple[Stranger, ...]:
-        """The rest of the zoo, issued by the real client CA; empty without its key.
+    def faults(self, authorised_client: KeyFiles | None = None) -> tuple[UnauthorisedClient, ...]:
+        """The other faults, issued by the real client CA; empty without its key.
 
         Args:
-            right_client: the client that one of them imitates.
+            authorised_client: the client that one of them imitates.
         """
         if self._ca.key is None:
             return ()
-        client = _certificate_of(right_client)
+        client = _certificate_of(authorised_client)
         names = [name for name in FAULTS if name not in BASIC and name not in _LEFT_OUT]
         return tuple(self._minted(FAULTS[name], self._ca.key, client) for name in names)
 
-    def _minted(self, fault: Fault, ca: pki.Credential, client: bytes) -> Stranger:
+    def _minted(self, fault: Fault, ca: pki.Credential, client: bytes) -> UnauthorisedClient:
         try:
-            return self._stranger(fault, self._client(fault.name, ca, client))
+            return self._unauthorised(fault, self._client(fault.name, ca, client))
         except MachineError:
-            return self._stranger(fault, None, missing=_CANNOT_BE_MADE)
+            return self._unauthorised(fault, None, missing=_CANNOT_BE_MADE)
 
-    def _basic(self, name: str, announced: tuple[pki.Name, ...]) -> Stranger:
+    def _basic(self, name: str, announced: tuple[pki.Name, ...]) -> UnauthorisedClient:
         fault, missing = FAULTS[name], ""
         certificate = self._ca.certificate
         ca = self._mint.forged_ca(certificate) if certificate else self._mint.unknown_ca
@@ -147,15 +147,15 @@ class Forge:
         if name == "forged-authority-key-identifier" and certificate is None:
             missing = _NEEDS_CERTIFICATE
         if missing or name == NO_CERTIFICATE:
-            return self._stranger(fault, None, missing=missing)
-        return self._stranger(fault, self._client(name, ca))
+            return self._unauthorised(fault, None, missing=missing)
+        return self._unauthorised(fault, self._client(name, ca))
 
-    def _stranger(self, fault: Fault, credential: KeyFiles | None, *, missing: str = "") -> Stranger:
+    def _unauthorised(self, fault: Fault, credential: KeyFiles | None, *, missing: str = "") -> UnauthorisedClient:
         by_design = fault.severity is Severity.ADVISORY
         # What nginx serves by design (no EKU, any other client) had better be refused; what is merely rare, served.
         wanted = Wanted.SERVED if fault.outcome is Outcome.SERVED and not by_design else Wanted.REFUSED
         lenient = by_design or wanted is Wanted.SERVED or fault.name in _MATTER_OF_TASTE
-        return Stranger(
+        return UnauthorisedClient(
             name=fault.name,
             title=_TITLES.get(fault.name, f"a client of the CA: {fault.title}"),
             why=f"{fault.wrong} {fault.lesson}",

@@ -16,7 +16,7 @@ from mtlslab.plan.spec import DEFAULT_NAME, LabSpec, make_spec, reachable_addres
 from mtlslab.verify.checks import Entry, Outcome, Trust, families
 from mtlslab.verify.checks.model import CLIENT, PROBE, SMALL_SERVER, TLS_VERSIONS
 from mtlslab.verify.context import VerifyContext
-from mtlslab.verify.procedures import TRIALS, command_of
+from mtlslab.verify.procedures import PROCEDURES, command_of
 from mtlslab.verify.procedures.doors import CLIENT_OF_SERVER_CA
 from mtlslab.verify.runner import make_attempt
 from mtlslab.workspace.target import Target
@@ -138,13 +138,13 @@ def _entry_of_fault(name: str, entries: dict[str, Entry]) -> Entry | None:
     if name not in FAULTS:
         return None
     wanted = None if name == NO_CREDENTIAL else name
-    about = [entry for entry in entries.values() if entry.credential == wanted and entry.trial == PROBE]
+    about = [entry for entry in entries.values() if entry.credential == wanted and entry.procedure == PROBE]
     return next((entry for entry in about if entry.service == MTLS_SERVICE), None)
 
 
 def _tried(entry: Entry) -> str:
-    if entry.trial != PROBE:
-        procedure = (inspect.getdoc(TRIALS[entry.trial]) or "").partition("\n\n")[0]
+    if entry.procedure != PROBE:
+        procedure = (inspect.getdoc(PROCEDURES[entry.procedure]) or "").partition("\n\n")[0]
         return " ".join(procedure.split()) or f"Whether {entry.title}."
     versions = " and again ".join(f"on TLS {version}" for version in _versions(entry))
     return f"A client {_holding(entry)} asks {_SERVERS[entry.service]} for the page, {versions}. {_TRUSTS[entry.trust]}"
@@ -163,7 +163,7 @@ def _holding(entry: Entry) -> str:
 
 
 def _happens(entry: Entry) -> str:
-    if entry.trial != PROBE:
+    if entry.procedure != PROBE:
         return f"What must be seen: {entry.title}."
     expect = entry.expect
     story = _ENDINGS[expect.outcome]
@@ -177,7 +177,7 @@ def _happens(entry: Entry) -> str:
 
 
 def _prepare(entry: Entry) -> tuple[str, ...]:
-    if entry.trial == CLIENT_OF_SERVER_CA:
+    if entry.procedure == CLIENT_OF_SERVER_CA:
         return ("mtlslab", "verify", "--only", entry.id)  # the procedure itself issues the credential
     if entry.credential in (None, CLIENT):
         return ()
@@ -186,7 +186,7 @@ def _prepare(entry: Entry) -> tuple[str, ...]:
 
 def _command(entry: Entry, context: VerifyContext) -> tuple[str, ...]:
     # A plain attempt gives the same result on each TLS version; a procedure, and its files, may be about one version.
-    version = entry.versions[-1] if entry.trial != PROBE and entry.versions else None
+    version = entry.versions[-1] if entry.procedure != PROBE and entry.versions else None
     check = entry.check(version)
     return tuple(command_of(check, context, make_attempt(context, check)))
 

@@ -57,7 +57,7 @@ def register(app: typer.Typer) -> None:
 def faults(
     output: Annotated[str, typer.Option("-o", "--output", envvar="MTLSLAB_OUTPUT", help="text or json.")] = "text",
 ) -> None:
-    """List the faults: client credentials that are broken or odd on purpose.
+    """List the faults: credentials that are broken or odd on purpose.
 
     The columns: name, title, whether nginx accepts it, whether another outcome fails `mtlslab verify`, and the RFC
     section.

@@ -59,7 +59,7 @@ class Mint:
         Args:
             fault: what is wrong or odd about it, a key of ``FAULTS``.
             ca: signs it, or is the one whose client it pretends to be.
-            imitated: PEM certificate of the right client, which one fault imitates; without it, any client's.
+            imitated: PEM certificate of the authorised client, which one fault imitates; without it, any client's.
 
         Raises:
             MachineError: this machine's OpenSSL cannot make it.

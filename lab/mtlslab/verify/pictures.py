@@ -1,4 +1,4 @@
-"""The three handshakes that a report shows: the right client, a client without a certificate, and a thief."""
+"""The three handshakes that a report shows: the authorised client, a client without a certificate, and a thief."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mtlslab.verify.checks.model import CLIENT
 from mtlslab.verify.context import VerifyContext
 from mtlslab.verify.runner import Issue, credential_files
 
-THIEF = "stolen-certificate"  # of the zoo: nginx refuses a bad chain by HTTP, but this one by a TLS alert
+THIEF = "stolen-certificate"  # of the faults: nginx refuses a bad chain by HTTP, but this one by a TLS alert
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,7 @@ def examples(context: VerifyContext) -> tuple[Example, ...]:
     """Three attempts at the mTLS server of a lab; the last needs the credential ``THIEF`` in its workspace."""
     return (
         Example(
-            "right-client",
+            "authorised-client",
             "A client with a certificate of the client CA",
             "In mutual TLS the server asks (CertificateRequest), and the client answers with its certificate and "
             "proves with a signature (CertificateVerify) that it holds the private key. Only then does the page come.",

@@ -32,7 +32,7 @@ from mtlslab.verify.checks import (
 )
 from mtlslab.verify.checks.model import CLIENT, PROBE
 from mtlslab.verify.context import Probe, VerifyContext
-from mtlslab.verify.procedures import TRIALS, TrialResult, command_of
+from mtlslab.verify.procedures import PROCEDURES, ProcedureResult, command_of
 from mtlslab.verify.report import VerifyFinding, VerifyReport
 from mtlslab.verify.rules.load import Reading
 from mtlslab.verify.server_log import ReadLog, read_server_log
@@ -55,7 +55,7 @@ class _Shot:
     """A check with its attempt and what came of it."""
 
     check: Check
-    result: TrialResult
+    result: ProcedureResult
 
 
 def run_checks(
@@ -184,8 +184,8 @@ class _Run:
     def join(self, read_log: ReadLog) -> bool:
         """Look up in the server's log what was probed, and judge again; returns whether the log said anything."""
         answered = [shot for shot in self._shots if shot.result.seen and shot.result.seen.answered]
-        # Only a plain probe's line is worth waiting for: other trials may have talked to other servers.
-        awaited = {shot.result.attempt.nonce for shot in answered if shot.check.trial == PROBE}
+        # Only a plain probe's line is worth waiting for: other procedures may have talked to other servers.
+        awaited = {shot.result.attempt.nonce for shot in answered if shot.check.procedure == PROBE}
         welcome = {shot.result.attempt.nonce for shot in answered}
         known = read_server_log(read_log, self._context.log_token, awaited, welcome)
         for shot in answered:
@@ -216,10 +216,10 @@ class _Run:
         try:
             if self._ready and check.credential:
                 self._ready(check.credential)
-            return _Shot(check, TRIALS[check.trial](self._context, check, what, self._probe))
+            return _Shot(check, PROCEDURES[check.procedure](self._context, check, what, self._probe))
         except (LabError, OSError) as error:
             verdict = Verdict(Result.INCONCLUSIVE, f"The check could not be made: {error}.")
-            return _Shot(check, TrialResult(what, None, verdict=verdict))
+            return _Shot(check, ProcedureResult(what, None, verdict=verdict))
 
     def _decide(self, finding: VerifyFinding, total: int) -> None:
         self._decided[finding.id] = finding
@@ -271,7 +271,7 @@ def _verdict(shot: _Shot, said: ServerSaid | None) -> Verdict:
     if result.verdict is not None:
         return result.verdict
     if result.seen is None:
-        raise ValueError(f"the trial {shot.check.trial!r} has neither seen anything nor given a verdict")
+        raise ValueError(f"the procedure {shot.check.procedure!r} has neither seen anything nor given a verdict")
     return judge(shot.check, result.seen, said)
 
 

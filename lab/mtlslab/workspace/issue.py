@@ -169,7 +169,7 @@ def issue_faults(
 
     Args:
         workspace: that of the lab.
-        names: ids of the zoo.
+        names: ids of the faults.
         failed: is told which one this machine cannot make, and why; raises the error unless given.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The zoo: client credentials that are broken, or odd but valid, on purpose. In memory only.
+"""The faults: client credentials that are broken, or odd but valid, on purpose. In memory only.
 
 FAULTS                   name -> Fault, in the order in which they are told
 build(name, ...)         the files of one of them
@@ -23,7 +23,7 @@ __all__ = ["FAULTS", "Fault", "FaultFiles", "Outcome", "Severity", "build"]
 
 CHAPTERS = (trust, validity, usage, chains, keys, identity)
 FAULTS = MappingProxyType({fault.name: fault for chapter in CHAPTERS for fault in in_order(chapter)})
-"""The zoo, by name, in the order in which it is told."""
+"""The faults, by name, in the order in which it is told."""
 
 
 def build(
@@ -35,7 +35,7 @@ def build(
     lifetime: datetime.timedelta = LIFETIME,
     client: x509.Certificate | None = None,
 ) -> FaultFiles:
-    """Issue one credential of the zoo.
+    """Issue one fault.
 
     Args:
         name: its id, a key of ``FAULTS``.
@@ -43,7 +43,7 @@ def build(
         server: the server's own credential.
         now: the time (aware UTC).
         lifetime: how long its certificates live at most.
-        client: the certificate of the server's right client, which one fault imitates; without it, any client's.
+        client: the certificate of the server's authorised client, which one fault imitates; without it, any client's.
 
     Raises:
         KeyError: there is no such fault.

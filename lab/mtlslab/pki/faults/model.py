@@ -62,7 +62,7 @@ class Parts:
         now: the time (aware UTC).
         name: id of the fault; becomes the common name, so that the server's log tells which one it met.
         lifetime: how long a certificate lives at most.
-        client: the certificate of the server's right client; None where it is not known.
+        client: the certificate of the server's authorised client; None where it is not known.
     """
 
     client_ca: pki.Credential
@@ -202,7 +202,7 @@ Builder = Callable[[Parts], pki.Credential | FaultFiles]
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
-    """One entry of the zoo.
+    """One fault.
 
     Attributes:
         name: its id.
@@ -300,7 +300,7 @@ def fault(
     also: tuple[Outcome, ...] = (),
     needs_client_ca: bool = True,
 ) -> Callable[[Builder], Builder]:
-    """Enter a function into the zoo; what the arguments mean is said at :class:`Fault`."""
+    """Enter a function into the table of faults; what the arguments mean is said at :class:`Fault`."""
 
     def enter(build: Builder) -> Builder:
         name = build.__name__.replace("_", "-")

@@ -8,13 +8,16 @@ NEEDS = "an nginx of this machine"
 
 
 def meant_by(options: RuntimeOptions) -> str:
-    """Whoever names a binary means this runtime; see ``RuntimeModule.meant_by``."""
+    """The option ``--nginx`` is only for this runtime; see ``RuntimeModule.meant_by``."""
     return "--nginx names a binary" if options.nginx is not None else ""
 
 
 def open_runtime(options: RuntimeOptions) -> Runtime:
-    """Processes can be seen and ended where there is no nginx to start more; see ``RuntimeModule.open_runtime``."""
-    # Imported here: the log writers belong to this package, too, and each of them lives as long as its nginx.
+    """Never fails: without an nginx binary, running processes can still be listed and stopped.
+
+    See ``RuntimeModule.open_runtime``.
+    """
+    # Imported here, because :mod:`mtlslab.runtime.choose` imports this package only to read NEEDS and meant_by.
     from mtlslab.runtime.embedded.runtime import EmbeddedRuntime
 
     return EmbeddedRuntime(options.nginx, directory=options.directory, say=options.say)

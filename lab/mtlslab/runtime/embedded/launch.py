@@ -1,4 +1,4 @@
-"""Starts one nginx of the embedded runtime and waits until it has opened its port."""
+"""Starts nginx and the log writer of a service, and waits until nginx has opened its port."""
 
 from __future__ import annotations
 
@@ -28,19 +28,28 @@ from mtlslab.runtime.embedded.users import User, give_stream, low_port, own_dire
 from mtlslab.runtime.ports import PROCESS_LABEL
 
 LOG_DIRECTORY = "logs"
-# Seconds for nginx to read its configuration and open its port, at start and at reload. When the port is taken nginx
-# itself tries for 2.5 seconds before it gives up.
+# Seconds for nginx to read its configuration and open its port, at start and at reload. If the port is taken, nginx
+# itself retries for 2.5 seconds.
 PATIENCE = 10.0
-LAST_LINES = 5  # of the log, in an error
-_FIRST_WORDS = 1.0  # seconds for the log writer to start and write what nginx says when it starts
-_LAST_WORDS = 5.0  # seconds for the log writer to write what an nginx that has ended said
-# A distribution's nginx says this to everybody but root before it has read that the log is elsewhere: no fault.
+LAST_LINES = 5  # number of log lines that an error shows
+_FIRST_WORDS = 1.0  # seconds for the log writer to start and write the first lines of nginx
+_LAST_WORDS = 5.0  # seconds for the log writer to write the last lines of an nginx that has ended
+# Not an error: a distribution's nginx tries its built-in log path, which only root may write, before it has read
+# error_log in the configuration.
 _HARMLESS = "could not open error log file"
 
 
 @dataclasses.dataclass
 class Launch:
-    """A service that is being started: nginx, who writes its log, and the log from that moment on."""
+    """A service that is being started.
+
+    Attributes:
+        service: the service.
+        process: the nginx process.
+        child: the same process, for its exit code.
+        writer: the process that writes its log file.
+        log: reads the log lines written since the start.
+    """
 
     service: Service
     process: psutil.Process
@@ -50,18 +59,25 @@ class Launch:
 
 
 def launch(plan: LabPlan, place: Place, service: Service, nginx: Nginx, user: User | None) -> Launch:
-    """Start a service as a user (None: the one that we are) and write its record; does not wait.
+    """Start a service and write its record, without waiting for nginx.
+
+    Args:
+        plan: plan of the lab.
+        place: the open workspace.
+        service: the service to start.
+        nginx: the binary.
+        user: user that nginx runs as; None for the current user.
 
     Raises:
-        OSError: the disk refuses a file, or the binary cannot be run; the process may have been started already.
-        MachineError: we may not become that user.
+        OSError: a file cannot be written, or the binary cannot be run; the process may have been started already.
+        MachineError: this process may not switch to that user.
     """
     own_directory(place.path / RUN_DIRECTORY, user)
     own_directory(place.path / LOG_DIRECTORY, user)
     path = log_path(place.path, service.name)
     identity = (user.uid, user.gid) if user else (os.geteuid(), os.getegid())
     mark = Mark(plan.lab, service.name, plan.directory, nginx.path, *identity, place.identity)
-    # Of two prefixes (-p) the second counts. The first one tells whoever looks at the processes where the lab is.
+    # nginx uses the second of two prefixes (-p). The first one only shows the workspace in lists of processes.
     shown, root = ["-p", f"{plan.directory}/"], root_of(plan.directory)
     command = [str(nginx.path), *(shown if root == "." else []), *service.command(root, directives(plan.lab))]
     with low_port(plan, service, user) as sockets:
@@ -84,12 +100,13 @@ def launch(plan: LabPlan, place: Place, service: Service, nginx: Nginx, user: Us
 
 
 def _start_log_writer(path: Path, user: User | None) -> tuple[LogReader, int, psutil.Process]:
-    """Start the log writer of a service; gives a reader of what it will write, and the pipe into it.
+    """Start the log writer of a service. It ends when no process has the write end of its pipe open any more.
 
-    It ends when nobody holds the pipe any more.
+    Returns:
+        A reader of the lines that it will write, the write end of its pipe, and its process.
 
     Raises:
-        OSError: the log cannot be opened, or no Python be started.
+        OSError: the log file cannot be opened, or Python cannot be started.
     """
     log = open_for_append(path)
     try:
@@ -97,7 +114,7 @@ def _start_log_writer(path: Path, user: User | None) -> tuple[LogReader, int, ps
         output, pipe = os.pipe()
         try:
             give_stream(pipe, user)
-            # Not as the user from the start, who may not go where Python lies: it becomes that user itself.
+            # It switches to the user itself, after the start: the user may not have access to Python's directory.
             identity = [str(user.uid), str(user.gid)] if user else []
             command = [sys.executable, "-I", "-S", logwriter.__file__, path.name, str(ROTATE_BYTES), *identity]
             child = subprocess.Popen(
@@ -114,13 +131,13 @@ def _start_log_writer(path: Path, user: User | None) -> tuple[LogReader, int, ps
 
 
 def log_writer(directory: Path, service: str) -> psutil.Process | None:
-    """The process that writes the log of a service, by the record in the workspace; None when it has ended."""
+    """The log writer of a service, from the record in the workspace ``directory``; None when it has ended."""
     record = read_record(directory, service)
     return processes.find(record.writer, record.writer_start_time) if record and record.writer else None
 
 
 def directives(lab: str) -> str:
-    """What nginx is told beside its configuration file: stay in the foreground, and whose it is."""
+    """The directives for ``nginx -g``: stay in the foreground, and show the lab's name in the process title."""
     return f"daemon off; env {PROCESS_LABEL}={lab};"
 
 
@@ -128,7 +145,7 @@ def wait_until_up(plan: LabPlan, launch: Launch) -> None:
     """Return when nginx has opened its port: it then becomes a master process and writes its pid file.
 
     Raises:
-        MachineError: it has ended, or opens no port; ``why`` holds its last words.
+        MachineError: nginx has ended, or does not open the port in time; ``why`` holds its last log lines.
     """
     pid_file = plan.directory / RUN_DIRECTORY / f"{launch.service.name}.pid"
     deadline = time.monotonic() + PATIENCE
@@ -146,7 +163,7 @@ def wait_until_up(plan: LabPlan, launch: Launch) -> None:
 
 
 def _wait_for_first_words(launch: Launch) -> None:
-    """Return when the log is being written: whoever looks finds it. An edited nginx.conf may keep nginx silent."""
+    """Return when the log has lines, or after a second: with an edited nginx.conf, nginx may log nothing."""
     deadline = time.monotonic() + _FIRST_WORDS
     while not launch.log.lines() and time.monotonic() < deadline:
         if not processes.is_alive(launch.writer):
@@ -177,13 +194,13 @@ def _not_started(launch: Launch, cause: str) -> MachineError:
 
 
 def words(lines: Iterable[str]) -> list[str]:
-    """What nginx said, without what is no fault."""
+    """The lines of nginx's output, without empty and harmless ones."""
     return [line for line in lines if line.strip() and _HARMLESS not in line]
 
 
 def refused(plan: LabPlan, error: OSError) -> MachineError:
-    """The error for what the disk or the kernel refused at a start."""
-    # What is named by the descriptor is shown as people find it.
+    """The MachineError for an OSError during a start."""
+    # Show the path of the workspace instead of the path of its descriptor.
     path = re.sub(r"^/proc/self/fd/\d+", lambda _: str(plan.directory), str(error.filename or plan.directory))
     hint = f"See what is there: {shell_line(['ls', '-la', plan.directory])}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -1,7 +1,7 @@
-"""The log file of an embedded service: opened for appending, read to the end, followed while it grows.
+"""The log file of an embedded service: opens it for appending, reads it, follows it while it grows.
 
-Its directory may belong to another user, who runs nginx for root: no link is followed, neither the file nor the
-directory that it lies in.
+The directory ``logs`` may belong to the user as whom nginx runs for root. So no symbolic link is followed, neither in
+place of the file nor of its directory.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from mtlslab.plan.shell import shell_line
 
 ROTATE_BYTES = 10 * 1024 * 1024
 _BLOCK = 64 * 1024  # bytes that are read at once
-_LONGEST_LINE = 1024 * 1024  # bytes; what is longer is cut into several
-_SAFE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # neither follow a link nor wait for the other end of a FIFO
+_LONGEST_LINE = 1024 * 1024  # bytes; longer lines are split
+_SAFE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # follow no link, and do not wait for the other end of a FIFO
 
 
 def open_for_append(path: Path) -> int:
-    """Open a log file, made with mode 0600 if it is not there; a large one is moved to ``NAME.1`` first.
+    """Open a log file with O_APPEND; returns the file descriptor.
 
-    Returns a file descriptor. Writers of one file that all append do not overwrite each other.
+    A missing file is created with mode 0600. A file larger than ROTATE_BYTES is first renamed to ``NAME.1``.
 
     Raises:
-        OSError: it cannot be opened, or is not a regular file (a link could lead out of the workspace).
+        OSError: the file cannot be opened, or is not a regular file (a link could lead out of the workspace).
     """
     with _directory_of(path) as directory:
         with contextlib.suppress(FileNotFoundError):
@@ -40,12 +40,14 @@ def open_for_append(path: Path) -> int:
 
 
 class LogReader:
-    """Reads the whole lines of a log file, and at each call those that came since, through truncation and rotation.
+    """Reads the complete lines of a log file; each call returns those added since the last one.
+
+    It copes with truncation and rotation of the file.
 
     Args:
-        path: the file; it need not be there yet.
-        offset: where to begin, in bytes; None begins in the older file ``NAME.1``, where there is one.
-        tail: how many whole lines from the end to begin with; None for all. Nothing that comes later is left out.
+        path: the file; it may not exist yet.
+        offset: where to begin, in bytes; None begins with the older file ``NAME.1``, if there is one.
+        tail: begin with the last N complete lines; None begins with the first. Later lines are never left out.
     """
 
     def __init__(self, path: Path, *, offset: int | None = None, tail: int | None = None) -> None:
@@ -64,18 +66,18 @@ class LogReader:
         self._older = self._file = None
 
     def lines(self) -> list[str]:
-        """The whole lines that were added since the last call.
+        """The complete lines that were added since the last call.
 
         Raises:
-            MachineError: it cannot be read, or is not a file of its own.
+            MachineError: the file cannot be read, is not a regular file, or has a second hard link.
         """
         return list(self.stream())
 
     def stream(self) -> Iterator[str]:
-        """The same, one after the other: however large the file is, little of it is held at a time.
+        """Like :meth:`lines`, one line at a time, so that a large file needs little memory.
 
         Raises:
-            MachineError: it cannot be read, or is not a file of its own.
+            MachineError: see :meth:`lines`.
         """
         try:
             if self._file is None:
@@ -91,18 +93,18 @@ class LogReader:
             raise _unreadable(self._path, error) from error
 
     def last(self) -> list[str]:
-        """What is left at the end without a line end: one line or none."""
+        """The last line if it has no line end yet: a list of one line or none."""
         rest, self._rest = self._rest, b""
         return [rest.decode(errors="replace")] if rest else []
 
     def _lines_of_current(self, file: BinaryIO) -> Iterator[str]:
         if os.fstat(file.fileno()).st_size < file.tell():
-            file.seek(0)  # somebody emptied it
+            file.seek(0)  # the file was truncated
             self._rest = b""
         begin = file.tell()
         yield from self._lines_of(file)
         if file.tell() == begin and self._was_replaced(file):
-            yield from self._lines_of(file)  # what was written between the two looks
+            yield from self._lines_of(file)  # lines that were written before the file was replaced
             self.close()
 
     def _lines_of(self, file: BinaryIO) -> Iterator[str]:
@@ -114,9 +116,9 @@ class LogReader:
                 yield from self.last()
 
     def _open(self) -> None:
-        """Open the file, and the older one where its end is asked for; a file that is not there is none."""
+        """Open the file, and the older one if lines of it are wanted; a missing file is no error."""
         offset, tail = self._offset, self._tail
-        # A file that comes later, or takes this one's place, is read from its start, and alone.
+        # The next file at this path is read from its start, without the older one.
         self._offset, self._tail = 0, None
         with contextlib.suppress(FileNotFoundError), _directory_of(self._path) as directory:
             self._file = os.fdopen(_open_regular(self._path, os.O_RDONLY, directory), "rb")
@@ -132,7 +134,7 @@ class LogReader:
                 self._older.seek(_start_of_tail(self._older, tail)[0])
 
     def _was_replaced(self, file: BinaryIO) -> bool:
-        """Whether another file stands at the path; a path without a file is no reason to leave the old one."""
+        """Whether another file is at the path now; False if there is none, as more may be written to the old one."""
         try:
             return not os.path.samestat(os.fstat(file.fileno()), os.stat(self._path, follow_symlinks=False))
         except OSError:
@@ -140,7 +142,7 @@ class LogReader:
 
 
 def _start_of_tail(file: BinaryIO, count: int) -> tuple[int, int]:
-    """Where the last ``count`` whole lines begin, found from the end, and how many of them the file lacks."""
+    """Offset in bytes of the last ``count`` complete lines, and how many of them the file lacks; reads from the end."""
     position, wanted = file.seek(0, os.SEEK_END), count + 1
     while position > 0:
         length = min(_BLOCK, position)
@@ -174,7 +176,7 @@ def _open_regular(path: Path, flags: int, directory: int) -> int:
         error.filename = str(path)
         raise
     info = os.fstat(descriptor)
-    # A second name of a file could be somebody else's file.
+    # A file with a second hard link could be another user's file.
     if not stat.S_ISREG(info.st_mode) or info.st_nlink > 1:
         os.close(descriptor)
         raise FileExistsError(errno.EEXIST, "not a regular file", str(path))

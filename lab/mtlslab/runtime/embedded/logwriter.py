@@ -1,9 +1,9 @@
-"""Writes what one nginx says into its log file, which never grows beyond a limit.
+"""Writes the output of one nginx to its log file, and limits the size of the file.
 
-A program of its own, of the standard library alone: ``python -I -S logwriter.py NAME LIMIT [UID GID]``. It reads a pipe
-on its standard input, of which nginx holds the other end, and appends to the file that is open as its standard output.
-That file is called NAME in the working directory; once it holds LIMIT bytes it becomes ``NAME.1`` and a new one is
-begun. It ends with the last nginx process that can write into the pipe. When root starts it, it becomes UID and GID.
+A program of its own that needs only the standard library: ``python -I -S logwriter.py NAME LIMIT [UID GID]``. Its
+standard input is a pipe from nginx; its standard output is the log file, opened with O_APPEND. The file's name in the
+working directory is NAME. Before it would exceed LIMIT bytes, it is renamed to ``NAME.1`` and a new file is created.
+The program ends when no nginx process has the pipe open any more. When root starts it, it switches to UID and GID.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _NEW_LOG = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOC
 
 
 class LogWriter:
-    """Appends to the log file; what a full or broken disk refuses is lost, and nginx does not wait for it.
+    """Appends to the log file. Output that cannot be written (full disk) is dropped, so that nginx never blocks.
 
     Args:
-        name: of the log file in the working directory.
-        limit: bytes after which a new one is begun.
+        name: name of the log file in the working directory.
+        limit: maximum size of a file in bytes.
     """
 
     def __init__(self, name: str, limit: int) -> None:
@@ -33,7 +33,7 @@ class LogWriter:
         self._lost = False
 
     def write(self, block: bytes) -> None:
-        """Write a block; a new file is begun between two lines."""
+        """Write a block of bytes; a new file begins with a new line."""
         if os.fstat(_OUTPUT).st_size + len(block) > self._limit:
             head, line_end, block = block.partition(b"\n")
             self._append(head + line_end)
@@ -42,7 +42,7 @@ class LogWriter:
 
     def _append(self, block: bytes) -> None:
         if self._lost and block:
-            block = b"\n" + block  # what was lost may have been the end of a line
+            block = b"\n" + block  # the end of a line may have been dropped
         try:
             while block:
                 block = block[os.write(_OUTPUT, block) :]
@@ -52,7 +52,7 @@ class LogWriter:
 
     def _begin_file(self) -> None:
         with contextlib.suppress(OSError):
-            # Somebody may have moved the file away, and put another one in its place.
+            # Rename only our own file: another one may have been put in its place.
             if os.path.samestat(os.fstat(_OUTPUT), os.stat(self._name, follow_symlinks=False)):
                 os.replace(self._name, f"{self._name}.1")
         with contextlib.suppress(OSError):
@@ -62,19 +62,19 @@ class LogWriter:
                 os.close(descriptor)
                 return
             os.close(descriptor)
-        # No new file can be had: the limit holds nevertheless.
+        # A new file cannot be created: truncate the old one, to keep the limit.
         with contextlib.suppress(OSError):
             os.ftruncate(_OUTPUT, 0)
 
 
 def main(name: str, limit: str, *user: str) -> None:
-    """Write all that comes, until nobody is left who could send more."""
+    """Copy the input until it ends; ``limit`` in bytes, ``user`` is a uid and a gid, or nothing."""
     if user:
         uid, gid = map(int, user)
         os.setgroups([])
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)
-    # Ctrl-C is meant for the programs that people see. This one ends when nginx does.
+    # Ctrl-C in the terminal must not end this program: it ends with nginx.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     writer = LogWriter(name, int(limit))
     while block := os.read(_INPUT, _BLOCK):

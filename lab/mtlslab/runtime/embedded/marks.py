@@ -1,8 +1,9 @@
-"""The mark by which a lab's nginx processes are known: a sealed memory file that they inherit (Linux).
+"""The mark that identifies a lab's nginx processes: a sealed memory file (memfd_create) that they inherit (Linux).
 
-Anybody can show any process title, and any name of a memory file. Nobody but root and we ourselves can make a memory
-file that belongs to us: so a process is ours when it holds one open and runs as the user that the file names. What the
-file says was written by us, cannot be changed, and stays as long as the processes do, with or without a workspace.
+Every user can set any process title, and any name of a memory file. But only root and the current user can create a
+memory file that the current user owns. So a process is ours if it has such a file open and runs as the user that the
+file names. The file was written by mtlslab, is sealed against changes, and exists as long as the processes do, with or
+without a workspace.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ MASTER_TITLE = "nginx: master process "
 WORKER_TITLE = "nginx: worker process"
 _NAME = "mtlslab"
 _MAX_BYTES = 64 * 1024
-# Elsewhere than on Linux the title must do, of processes of our own user alone. It is the command line as `launch` made
-# it; right after exec the words in front are not there yet.
+# On other systems the process title is the mark, and only for processes of the current user. It is the command line
+# from `launch`; "nginx: master process" in front appears a moment after exec.
 _TITLE = re.compile(
     rf"(?:{MASTER_TITLE})?(?P<nginx>/.+?) -p (?P<directory>/.*)/ -c (?P=directory)/(?P<service>[^/]+)/nginx\.conf"
     rf" -g daemon off; env {PROCESS_LABEL}=(?P<lab>[a-z0-9_-]+);",
@@ -39,16 +40,16 @@ _TITLE = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Mark:
-    """What a process of a lab was started as.
+    """The content of a mark: how a process was started.
 
     Attributes:
         lab: the lab's name.
         service: service name.
-        directory: workspace.
-        nginx: the binary.
-        uid: user that it runs as.
-        gid: group that it runs as.
-        place: identity of the workspace; None where titles must do.
+        directory: path of the workspace at the start.
+        nginx: absolute path of the binary.
+        uid: user that the process runs as.
+        gid: group that the process runs as.
+        place: identity of the workspace; None on systems without memory files.
     """
 
     lab: str
@@ -60,19 +61,19 @@ class Mark:
     place: Identity | None = None
 
     def runs_in(self, place: Place) -> bool:
-        """Whether that is the workspace it was started in, also when it was moved meanwhile."""
+        """Whether the process was started in this workspace, also if the workspace was moved since then."""
         return self.place == place.identity if self.place else self.directory == place.directory
 
 
 def can_mark() -> bool:
-    """Whether this system has memory files; where not, root could not tell its processes from those of others."""
+    """Whether this system has memory files. Without them, root could not tell its processes from those of others."""
     return hasattr(os, "memfd_create")
 
 
 @contextlib.contextmanager
 def marked(mark: Mark) -> Iterator[tuple[int, ...]]:
-    """Make the memory file of a mark; gives the descriptors that the process must inherit."""
-    if not can_mark():  # workers of a killed master are not found there, the port check names them
+    """Create the memory file of a mark; yields the descriptors that the process must inherit."""
+    if not can_mark():  # there, workers of a killed master are not found; the port check reports them
         yield ()
         return
     descriptor = os.memfd_create(_NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
@@ -88,14 +89,14 @@ def marked(mark: Mark) -> Iterator[tuple[int, ...]]:
 
 
 def mark_of(process: psutil.Process, title: str) -> Mark | None:
-    """The mark of a process; None when it is not ours.
+    """The mark of a process; None when it was not started by mtlslab as the current user.
 
     Args:
         process: any process.
-        title: its command line as it shows it.
+        title: its process title, see :func:`mtlslab.runtime.embedded.processes.title`.
 
     Raises:
-        psutil.Error, OSError: it has ended, or its files are hidden from us.
+        psutil.Error, OSError: the process has ended, or we may not see its open files.
     """
     if not can_mark():
         return _mark_by_title(process, title)
@@ -105,10 +106,10 @@ def mark_of(process: psutil.Process, title: str) -> Mark | None:
     try:
         mark = _mark_in_files(process.pid)
     except PermissionError:
-        # Root in a container may not look into other users' processes; with their file rights it may.
+        # Root in a container may not read /proc/PID/fd of other users, except with their filesystem uid (setfsuid).
         with _file_rights_of(uids.effective, gids.effective):
             mark = _mark_in_files(process.pid)
-    # All three: a program with the setuid bit runs as its owner for whoever calls it, with any title.
+    # Real, effective and saved uid: a setuid program runs with its owner's effective uid for every caller.
     return mark if mark and set(uids) == {mark.uid} else None
 
 
@@ -123,7 +124,7 @@ def _mark_in_files(pid: int) -> Mark | None:
 
 
 def _is_our_memory_file(info: os.stat_result) -> bool:
-    # The device: a file of any file system can be called like a memory file where somebody has mounted it.
+    # The device is compared too: a file on a mounted file system may have a name like that of a memory file.
     return stat.S_ISREG(info.st_mode) and (info.st_dev, info.st_uid) == (_memory_device(), os.geteuid())
 
 
@@ -164,10 +165,10 @@ def _seals() -> int:
 
 
 def _is_in_our_namespace(process: psutil.Process) -> bool:
-    # Root also sees the processes inside containers: a lab that runs in there is not this machine's.
+    # Root also sees processes inside containers. A lab that runs in a container does not belong to this machine.
     try:
         return os.readlink(f"/proc/{process.pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
-    except OSError:  # hidden
+    except OSError:  # no permission
         return True
 
 
@@ -176,7 +177,8 @@ def _mark_by_title(process: psutil.Process, title: str) -> Mark | None:
     if match is None or own == 0 or set(process.uids()) != {own}:
         return None
     directory, nginx = Path(match["directory"]), Path(match["nginx"])
-    # Words of a title may be the name of a file that somebody else chose: it must be that binary that runs.
+    # Another program may show this title, for example if its argument is a file name that another user chose. So the
+    # running binary must be the one that the title names.
     if not os.path.samefile(process.exe(), nginx):
         return None
     return Mark(match["lab"], match["service"], directory, nginx, own, os.getegid())
@@ -184,7 +186,7 @@ def _mark_by_title(process: psutil.Process, title: str) -> Mark | None:
 
 @contextlib.contextmanager
 def _file_rights_of(uid: int, gid: int) -> Iterator[None]:
-    """Have the file rights of another user (Linux, root, this thread alone)."""
+    """Access files as another user inside the ``with`` statement (setfsuid: Linux, as root, this thread only)."""
     system = ctypes.CDLL(None)
     own = os.geteuid(), os.getegid()
     system.setfsgid(gid)

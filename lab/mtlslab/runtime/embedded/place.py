@@ -1,8 +1,8 @@
-"""The workspace as nginx gets it: held by a descriptor, so that what was looked at is what is used.
+"""Opens the workspace and uses it by its descriptor, so that the checked directory is the one that is used.
 
-Whoever may write the directory above (that of a group, or a home in which root works) can put another directory in the
-place of the workspace at any moment. The path leads to that one then; the descriptor does not, and neither does the
-working directory of an nginx that runs.
+A user who may write to the parent directory (a group's directory, or a user's home in which root works) can replace
+the workspace with another directory at any moment. Its path then leads to the other directory. A descriptor, and the
+working directory of a running nginx, still refer to the original one.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from mtlslab.runtime.owners import others_may_write
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Identity = tuple[int, int]
-"""Device and inode of a directory: no other has them while a process is in it."""
+"""Device and inode of a directory. They are not reused while a process has the directory open or works in it."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """A workspace that is held open.
+    """An open workspace.
 
     Attributes:
-        directory: where it was when it was opened, for people.
-        descriptor: of the open directory.
-        path: leads to it wherever it is now (Linux; elsewhere it is ``directory``); good in this process, and as the
-            working directory of one that is being started.
+        directory: its path when it was opened, for messages.
+        descriptor: file descriptor of the open directory.
+        path: ``/proc/self/fd/N``, which leads to it also after it was moved (Linux; elsewhere ``directory``). Valid in
+            this process, and as the working directory of a new process.
     """
 
     directory: Path
@@ -46,11 +46,11 @@ class Place:
 
 @contextlib.contextmanager
 def held(directory: Path) -> Iterator[Place]:
-    """Hold a workspace open.
+    """Open a workspace for the length of the ``with`` statement.
 
     Raises:
-        NotOursError: it is somebody else's, or others may write there.
-        OSError: there is none, or a link stands in its place.
+        NotOursError: another user owns the directory, or may write to it.
+        OSError: the directory does not exist, or is a symbolic link.
     """
     descriptor = os.open(directory, _DIRECTORY)
     try:

@@ -1,7 +1,7 @@
-"""Finds and ends the nginx processes of a lab. They are known by their mark, never by what a title says.
+"""Finds, starts and ends the nginx processes of a lab. They are identified by their mark, see :mod:`.marks`.
 
-See :mod:`.marks`. Neither a pid file nor the workspace is needed to find what a killed master left behind,
-and no pid that was written down earlier is ever signalled without a look at who it is now.
+Neither a pid file nor the workspace is needed to find the workers of a killed master. A recorded pid gets no signal
+before its start time was compared, because the kernel may have given the pid to another process.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from mtlslab.runtime.embedded.users import User, start_as
 from mtlslab.runtime.ports import PROCESS_LABEL
 
 POLL_SECONDS = 0.005
-# How long nginx may take to end after each signal: QUIT waits for connections that are being served, TERM does not.
+# Seconds for nginx to end after each signal. SIGQUIT waits for open connections, SIGTERM does not.
 _PATIENCE = ((signal.SIGQUIT, 1.0), (signal.SIGTERM, 1.5), (signal.SIGKILL, 5.0))
 _RETIRED_TITLE = f"{WORKER_TITLE} is shutting down"
-# nginx writes its title over its arguments and its environment: 22 bytes more than the arguments. In an empty
-# environment the end of the title, which is the label, would be cut off.
+# nginx overwrites its arguments and environment with its title, which is 22 bytes longer than the arguments. With an
+# empty environment the end of the title, which is the label, would be cut off.
 _ROOM_FOR_TITLE = {"MTLSLAB_ROOM": "-" * 64}
 _PASSED_ON = ("PATH", "TZ", "LD_LIBRARY_PATH")
-# Processes that this very program started: held, so that they are reaped when they end.
+# Processes that this program started: kept, so that they are reaped when they end.
 _children: list[subprocess.Popen[bytes]] = []
 
 
 @dataclasses.dataclass(frozen=True)
 class Master:
-    """A master process of nginx, with what it was started as."""
+    """A master process of nginx, with its mark."""
 
     process: psutil.Process
     mark: Mark
@@ -53,7 +53,7 @@ class Master:
 
 @dataclasses.dataclass(frozen=True)
 class Orphan:
-    """A worker process whose master was killed: it still listens on the port."""
+    """A worker process whose master was killed. It still listens on the port."""
 
     process: psutil.Process
     mark: Mark
@@ -66,13 +66,13 @@ class Orphan:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """Nginx processes of labs."""
+    """Masters and orphans of one lab or of all labs."""
 
     masters: tuple[Master, ...] = ()
     orphans: tuple[Orphan, ...] = ()
 
     def of(self, services: Iterable[str]) -> Found:
-        """Only those of the named services."""
+        """The processes of the named services."""
         names = tuple(services)
         return Found(
             tuple(item for item in self.masters if item.service in names),
@@ -86,7 +86,7 @@ class Found:
 
 
 def scan(lab: str) -> Found:
-    """The processes of a lab that we started, as the user that we are."""
+    """The processes of a lab that the current user started."""
     found = scan_all()
     return Found(
         tuple(item for item in found.masters if item.mark.lab == lab),
@@ -95,18 +95,19 @@ def scan(lab: str) -> Found:
 
 
 def scan_all() -> Found:
-    """The processes of all labs that we started, as the user that we are."""
+    """The processes of all labs that the current user started."""
     _reap()
     masters: list[Master] = []
     workers: list[tuple[psutil.Process, Mark, int]] = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             text = title(process)
-            # Only a first look, as anybody can show such a title: it spares us the open files of all other processes.
+            # The title only selects candidates, because every process can show it. The mark decides; reading the open
+            # files of all processes would take too long.
             mark = mark_of(process, text) if text.startswith(WORKER_TITLE) or PROCESS_LABEL in text else None
             if mark is None:
                 continue
-            # A master leads its session. A worker that was forked this moment still shows its master's title.
+            # A master is a session leader. The title does not tell: just after fork, a worker has its master's title.
             session = os.getsid(process.pid)
             if session == process.pid:
                 masters.append(Master(process, mark))
@@ -118,31 +119,31 @@ def scan_all() -> Found:
 
 
 def labs() -> tuple[str, ...]:
-    """Names of all labs that we started, as the user that we are, and of which a process lives."""
+    """Names of all labs of which the current user runs a process, sorted."""
     found = scan_all()
     masters, orphans = {item.mark.lab for item in found.masters}, {item.mark.lab for item in found.orphans}
     return tuple(sorted(masters | orphans))
 
 
 def title(process: psutil.Process) -> str:
-    """The command line as the process shows it.
+    """The process title: the command line as the process shows it.
 
     Raises:
-        psutil.Error: it has ended, is a zombie, or is hidden from us.
+        psutil.Error: the process has ended, is a zombie, or may not be seen by the current user.
     """
-    # nginx fills the rest of the old arguments with NULs, which read as empty arguments.
+    # nginx fills the rest of its old arguments with NUL bytes, which psutil returns as empty arguments.
     return " ".join(process.cmdline()).rstrip()
 
 
 def is_master(process: psutil.Process) -> bool:
-    """Whether nginx has read its configuration, opened its port and become a master process."""
+    """Whether nginx has become a master process: it has read its configuration and opened its port by then."""
     with contextlib.suppress(psutil.Error):
         return title(process).startswith(MASTER_TITLE)
     return False
 
 
 def serving_workers(master: Master) -> frozenset[int]:
-    """The pids of a master's workers that take new connections, without those that are on their way out."""
+    """The pids of a master's workers that accept connections, without those that are shutting down."""
     pids = set()
     with contextlib.suppress(psutil.Error):
         for child in master.process.children():
@@ -154,10 +155,13 @@ def serving_workers(master: Master) -> frozenset[int]:
 
 
 def start_time(process: psutil.Process) -> float:
-    """When a process started; together with the pid it names a process for good.
+    """When a process started; pid and start time together identify a process.
 
-    On Linux in clock ticks since the machine booted, because psutil's time moves when somebody sets the clock;
-    elsewhere in seconds since 1970.
+    On Linux in clock ticks since boot, because psutil's value changes when the system clock is set; on other systems in
+    seconds since 1970.
+
+    Raises:
+        psutil.Error: the process has ended.
     """
     try:
         fields = Path(f"/proc/{process.pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
@@ -167,7 +171,7 @@ def start_time(process: psutil.Process) -> float:
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Whether it is still the same process, and no zombie."""
+    """Whether the process still runs: its pid was not reused, and it is no zombie."""
     _reap()
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
@@ -176,7 +180,7 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def find(pid: int, started: float) -> psutil.Process | None:
-    """The process that had this pid and :func:`start_time` when they were written down; None when it has ended."""
+    """The process with this pid and this :func:`start_time`; None when it has ended."""
     with contextlib.suppress(psutil.Error, OSError, OverflowError):
         process = psutil.Process(pid)
         if start_time(process) == started and is_alive(process):
@@ -187,21 +191,24 @@ def find(pid: int, started: float) -> psutil.Process | None:
 def launch(
     mark: Mark, user: User | None, command: Sequence[str], *, cwd: Path, output: int, sockets: Sequence[int] = ()
 ) -> tuple[psutil.Process, subprocess.Popen[bytes]]:
-    """Start an nginx that outlives us, in a session and process group of its own.
+    """Start an nginx that goes on after this program ends, in a session and process group of its own.
 
     Args:
-        mark: what it is started as.
+        mark: the mark that it inherits.
         user: see :func:`mtlslab.runtime.embedded.users.start_as`.
         command: binary and arguments.
-        cwd: its working directory, see :class:`mtlslab.runtime.embedded.place.Place`.
-        output: descriptor that its output goes to.
-        sockets: descriptors on which we already listen for it.
+        cwd: working directory, see :class:`mtlslab.runtime.embedded.place.Place`.
+        output: file descriptor for its standard output and standard error.
+        sockets: file descriptors of listening sockets that it inherits.
+
+    Returns:
+        The process, and the same process for its exit code.
 
     Raises:
-        OSError, MachineError: it cannot be run.
+        OSError, MachineError: the binary cannot be run.
     """
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    if sockets:  # the way in which an nginx hands its sockets to the one that replaces it
+    if sockets:  # nginx takes inherited sockets from NGINX, as when its binary is upgraded while it runs
         environment["NGINX"] = "".join(f"{number};" for number in sockets)
     with marked(mark) as inherited:
         child = start_as(
@@ -219,17 +226,17 @@ def launch(
 
 
 def adopt(child: subprocess.Popen[bytes]) -> psutil.Process:
-    """Hold a process that we started, so that it is no zombie when it ends before us."""
+    """Register a process that this program started, so that it is reaped when it ends first."""
     _children.append(child)
     return psutil.Process(child.pid)
 
 
 def end(found: Found) -> None:
-    """End processes: QUIT, then TERM, then KILL for what does not go.
+    """End processes: SIGQUIT, then SIGTERM, then SIGKILL for those that still run.
 
-    psutil refuses to signal a pid that was given to another process meanwhile.
+    psutil sends no signal to a pid that was reused by another process.
     """
-    # Masters tell their workers themselves; a worker that ends before its master would be replaced by it.
+    # Masters end their workers themselves. A master would replace a worker that ends first.
     family = [item.process for item in found.masters]
     waiting = [*family, *(item.process for item in found.orphans)]
     for number, patience in _PATIENCE:
@@ -252,15 +259,15 @@ def _descendants(masters: Iterable[psutil.Process]) -> list[psutil.Process]:
 
 
 def send(process: psutil.Process, number: int) -> None:
-    """Send a signal, unless the process has ended; psutil looks whether the pid is still the same process."""
+    """Send a signal, unless the process has ended; psutil checks that the pid is still the same process."""
     with contextlib.suppress(psutil.NoSuchProcess):
         process.send_signal(number)
         if process.status() == psutil.STATUS_STOPPED:
-            process.send_signal(signal.SIGCONT)  # a stopped process takes no other signal
+            process.send_signal(signal.SIGCONT)  # a stopped process handles no signal before SIGCONT
 
 
 def wait(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Wait until all have ended; returns those that have not in time."""
+    """Wait until all processes have ended; returns those that still run after ``seconds``."""
     deadline = time.monotonic() + seconds
     alive = [process for process in processes if is_alive(process)]
     while alive and time.monotonic() < deadline:

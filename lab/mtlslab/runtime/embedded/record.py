@@ -1,8 +1,8 @@
-"""What the embedded runtime writes down about a process it started: ``run/SERVICE.json`` in the workspace.
+"""The record of a process that the embedded runtime started: ``run/SERVICE.json`` in the workspace.
 
-Not needed to find or to end nginx. It tells what a process was started with, who writes its log, and that there was one
-that has ended. The directory may belong to another user, who runs nginx for root: a record counts only when its file is
-our own.
+It is not needed to find or end nginx. It tells the fingerprint and binary of a service, its log writer, and that an
+ended service has run. The directory ``run`` may belong to the user as whom nginx runs for root, so a record counts only
+if the current user owns the file.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class RunRecord:
     Attributes:
         lab: the lab's name.
         pid: process id of the nginx master.
-        start_time: as :func:`processes.start_time` gives it; with the pid it names one process for good.
-        fingerprint: the plan's fingerprint of the service.
-        nginx: binary and version, in words.
+        start_time: start time of the nginx master, see :func:`mtlslab.runtime.embedded.processes.start_time`.
+        fingerprint: the service's fingerprint in the plan.
+        nginx: version and path of the binary, such as "nginx 1.30.2 (/usr/sbin/nginx)".
         writer: process id of the log writer; 0 when unknown.
-        writer_start_time: that of the log writer.
+        writer_start_time: start time of the log writer.
     """
 
     lab: str
@@ -43,7 +43,7 @@ class RunRecord:
 
 
 def read_record(directory: Path, service: str) -> RunRecord | None:
-    """The record of a service in the workspace ``directory``; None when there is none, or it is damaged or not ours."""
+    """The record of a service in the workspace ``directory``; None if it is missing, damaged or another user's file."""
     try:
         with _run_directory(directory) as run:
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -66,10 +66,10 @@ def read_record(directory: Path, service: str) -> RunRecord | None:
 
 
 def write_record(directory: Path, service: str, record: RunRecord) -> None:
-    """Write a record in one step: a reader sees the old one or the new one.
+    """Write a record atomically: a reader sees the old one or the new one.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     name = _name(service)
     temporary = f".{name}.tmp"
@@ -83,9 +83,9 @@ def write_record(directory: Path, service: str, record: RunRecord) -> None:
 
 
 def clear_run_directory(directory: Path, service: str) -> None:
-    """Remove the record and the pid file of a service, and links that stand where its temporary paths belong.
+    """Remove the record and the pid file of a service, and symbolic links in place of its temporary directories.
 
-    nginx would write through a link, out of the workspace.
+    nginx would follow such a link and write outside the workspace.
     """
     with contextlib.suppress(OSError), _run_directory(directory) as run:
         for entry in os.scandir(run):
@@ -96,7 +96,7 @@ def clear_run_directory(directory: Path, service: str) -> None:
 
 @contextlib.contextmanager
 def _run_directory(directory: Path) -> Iterator[int]:
-    """A descriptor of the run directory; whoever swaps it for a link meanwhile diverts nothing."""
+    """A descriptor of the run directory, so that replacing the directory by a link has no effect."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(directory / RUN_DIRECTORY, flags)
     try:

@@ -1,4 +1,4 @@
-"""Has a running nginx of the embedded runtime take its edited configuration."""
+"""Tests an edited configuration and applies it to a running nginx of the embedded runtime."""
 
 from __future__ import annotations
 
@@ -36,10 +36,16 @@ class _Answer:
 
 
 def check_configuration(lab: str, service: Service, master: Master, place: Place) -> None:
-    """Run ``nginx -t`` on the configuration as it lies there.
+    """Run ``nginx -t`` on the configuration in the workspace.
+
+    Args:
+        lab: the lab's name.
+        service: the service.
+        master: its running master process.
+        place: the open workspace.
 
     Raises:
-        MachineError: nginx refuses it; ``why`` holds its own words.
+        MachineError: nginx refuses the configuration (``why`` holds its output), or the test cannot be run.
     """
     answer = _ask(lab, service, master, place, service.test_command(root_of(place.directory)))
     said = answer.output + answer.errors
@@ -48,7 +54,7 @@ def check_configuration(lab: str, service: Service, master: Master, place: Place
 
 
 def dump_configuration(lab: str, service: Service, master: Master, place: Place) -> Dump:
-    """What ``nginx -T`` says of the configuration as it lies there.
+    """What ``nginx -T`` says of the configuration in the workspace.
 
     Raises:
         MachineError: nginx refuses it; ``why`` holds its own words.
@@ -67,8 +73,8 @@ def _other_user(master: Master) -> User | None:
 
 
 def _ask(lab: str, service: Service, master: Master, place: Place, arguments: list[str]) -> _Answer:
-    # With the binary and user of the master that runs, as its mark tells, and where it runs: anything else would be
-    # another test. `nginx -t` leaves the running server's port alone and does not touch its pid file's content.
+    # Same binary, user and directory as the running master, so that the result is valid for it. `nginx -t` does not
+    # disturb the running server: it does not listen on the port and keeps the content of the pid file.
     command = [str(master.mark.nginx), *arguments, "-g", directives(lab)]
     try:
         return _run(command, _other_user(master), place.path)
@@ -77,9 +83,9 @@ def _ask(lab: str, service: Service, master: Master, place: Place, arguments: li
 
 
 def _lacks_only_the_port(service: Service, said: str) -> bool:
-    """Whether the test ended where it would listen on the port that root opened for the nginx that runs.
+    """Whether the test failed only because it may not bind the low port, which root opened for the running nginx.
 
-    That is its last step: nginx has read and accepted the whole configuration by then.
+    Binding is the last step of the test: nginx has accepted the whole configuration by then.
     """
     problems = [line for line in said.splitlines() if "[emerg]" in line]
     return bool(problems) and all(re.search(rf"bind\(\) to \S+:{service.port} failed \(13:", line) for line in problems)
@@ -105,17 +111,18 @@ def _content(stream: IO[bytes]) -> str:
 
 
 def _nameless_file() -> IO[bytes]:
-    # In memory where that can be had: a container may have no directory for temporary files.
+    # A memory file where possible: a container may have no directory for temporary files.
     return os.fdopen(os.memfd_create("nginx-t"), "w+b") if can_mark() else tempfile.TemporaryFile()
 
 
 def apply_configuration(service: Service, master: Master, place: Place) -> None:
-    """Signal HUP and wait until the old workers take no connections any more.
+    """Send SIGHUP and wait until the old workers accept no connections any more.
 
-    nginx lets them go on for 100 ms beside the new ones: whoever connects too early still meets the old configuration.
+    After SIGHUP, old and new workers accept connections side by side for about 100 ms: a client that connects in that
+    time may still get the old configuration.
 
     Raises:
-        MachineError: nginx did not take it after all.
+        MachineError: nginx has kept the old configuration; ``why`` holds its log lines.
     """
     log = LogReader(log_path(place.path, service.name), tail=0)
     log.lines()
@@ -124,7 +131,7 @@ def apply_configuration(service: Service, master: Master, place: Place) -> None:
         processes.send(master.process, signal.SIGHUP)
         deadline = time.monotonic() + PATIENCE
         while not (now := processes.serving_workers(master)) or now & old:
-            # Some faults show only now: `nginx -t` does not mind a port that is taken.
+            # Some errors appear only now: `nginx -t` accepts a port that is taken.
             problems = [line for line in log.lines() if "[emerg]" in line]
             if any("still could not bind" in line for line in problems) or time.monotonic() > deadline:
                 raise _keeps_old(service, problems)
@@ -137,5 +144,5 @@ def _keeps_old(service: Service, said: list[str]) -> MachineError:
     return MachineError(
         f"nginx refuses the configuration of {service.name}; the old one keeps running.",
         why=said[-LAST_LINES:] or f"it was not taken in {PATIENCE:.0f} seconds",
-        hint=f"Mend {service.conf}, then: mtlslab reload",
+        hint=f"Correct {service.conf}, then: mtlslab reload",
     )

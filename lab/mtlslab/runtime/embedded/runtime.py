@@ -28,18 +28,18 @@ from mtlslab.runtime.ports import check_ports_free
 from mtlslab.runtime.table import other_runtimes
 
 _FOLLOW_SECONDS = 0.02
-_LOG_SECONDS = 2.0  # for a log writer to write the last words of an nginx that has ended
+_LOG_SECONDS = 2.0  # for a log writer to write the last lines of an nginx that has ended
 
 
 class EmbeddedRuntime:
     """Runs the services as nginx processes of the current user; implements :class:`mtlslab.runtime.base.Runtime`.
 
-    Each service is a process group of its own that outlives this program. It is found again by its mark
-    (:mod:`.marks`). Root's run as a user without rights (:mod:`.users`).
+    Each service is a process group of its own, which goes on after this program ends. It is identified by its mark
+    (:mod:`.marks`). When root starts it, nginx runs as an unprivileged user (:mod:`.users`).
 
     Args:
         nginx: binary to run; None looks for one (see :func:`mtlslab.runtime.embedded.nginx.find_nginx`).
-        directory: workspace of the lab, where logs and records of ended services are found; None when there is none.
+        directory: workspace with the logs and records of ended services; None when nothing in it may be used.
         say: takes a sentence for the user.
     """
 
@@ -58,7 +58,7 @@ class EmbeddedRuntime:
         self._found_nginx: Nginx | None = None
 
     def describe(self) -> str:
-        """Product, version and path of the nginx that is run, such as ``nginx 1.30.2 (/usr/sbin/nginx)``.
+        """Product, version and path of nginx, such as ``nginx 1.30.2 (/usr/sbin/nginx)``.
 
         Raises:
             SpecError, MachineError: there is none; see :func:`mtlslab.runtime.embedded.nginx.find_nginx`.
@@ -70,7 +70,7 @@ class EmbeddedRuntime:
         return False
 
     def copies_files(self) -> bool:
-        """No: nginx reads them where they lie; see ``Runtime.copies_files``."""
+        """No: nginx reads the files in the workspace; see ``Runtime.copies_files``."""
         return False
 
     def publishes_here(self) -> bool:
@@ -78,7 +78,7 @@ class EmbeddedRuntime:
         return True
 
     def prepare(self, lab: str, image: str) -> str:  # noqa: ARG002  the interface gives the lab
-        """Look for nginx; no image is needed, so it is returned as it is.
+        """Look for nginx. No image is needed, so ``image`` is returned unchanged.
 
         Raises:
             SpecError, MachineError: there is no nginx; see :func:`mtlslab.runtime.embedded.nginx.find_nginx`.
@@ -90,8 +90,8 @@ class EmbeddedRuntime:
         """See :meth:`mtlslab.runtime.base.Runtime.start`. Returns when every nginx has opened its port.
 
         Raises:
-            MachineError: a port is taken, nginx refuses its configuration, or the disk refuses a file.
-            SpecError: nginx cannot serve from a directory of that name.
+            MachineError: a port is taken, nginx refuses its configuration, or a file cannot be written.
+            SpecError: the path of the workspace contains a character that nginx does not take literally.
         """
         _check_directory(plan.directory)
         nginx = self._nginx()
@@ -114,7 +114,7 @@ class EmbeddedRuntime:
         return tuple(name for name in names if name in found.services or name in ended)
 
     def status(self, lab: str) -> tuple[ServiceStatus, ...]:
-        """See :meth:`mtlslab.runtime.base.Runtime.status`. An ended service is known as long as its record is there."""
+        """See :meth:`mtlslab.runtime.base.Runtime.status`. An ended service is listed as long as its record exists."""
         found = processes.scan(lab)
         return tuple(item for name in SERVICES for item in self._status(lab, name, found.of([name])))
 
@@ -174,7 +174,7 @@ class EmbeddedRuntime:
         return self._found_nginx
 
     def _record(self, lab: str, service: str) -> RunRecord | None:
-        """The record of a service in our workspace, if it speaks of this lab."""
+        """The record of a service in the workspace, if it is of this lab."""
         record = read_record(self._directory, service) if self._directory else None
         return record if record and record.lab == lab else None
 
@@ -199,14 +199,14 @@ class EmbeddedRuntime:
         }
         for service in services:
             for directory in places:
-                # A workspace of another lab may stand there by now.
+                # The directory may be the workspace of another lab by now.
                 record = read_record(directory, service)
                 if directory in directories or (record and record.lab == lab):
                     _end_log_writer(directory, service)
                     clear_run_directory(directory, service)
 
     def _start_all(self, plan: LabPlan, services: tuple[Service, ...], nginx: Nginx) -> None:
-        """Start services side by side, of which none runs; if one fails, end them all."""
+        """Start services in parallel, none of which runs; if one fails, end them all."""
         try:
             with held(plan.directory) as place:
                 user = self._user(place)
@@ -221,7 +221,7 @@ class EmbeddedRuntime:
             raise
 
     def _user(self, place: Place) -> User | None:
-        """Who runs nginx there; root lets that user in."""
+        """The user that nginx runs as; root gives this user access to the workspace."""
         user = nginx_user(place)
         if user:
             let_in(user, place, self._say)
@@ -261,7 +261,7 @@ def _runs_elsewhere(service: Service, master: Master) -> MachineError:
 
 
 def _end_log_writer(directory: Path, service: str) -> None:
-    """Wait until the log writer has ended, which it does by itself; one that cannot (a hung disk) is killed."""
+    """Wait until the log writer has ended, as it does after nginx; kill it if it does not (a hung disk)."""
     writer = log_writer(directory, service)
     for process in processes.wait([writer], _LOG_SECONDS) if writer else ():
         processes.send(process, signal.SIGKILL)
@@ -269,8 +269,8 @@ def _end_log_writer(directory: Path, service: str) -> None:
 
 
 def _check_directory(directory: Path) -> None:
-    # nginx puts the workspace in front of the relative path of "root", and then looks for variables in the whole. In
-    # front of that of "include" it looks for a pattern: "lab[1]" includes nothing, and nginx listens on 0.0.0.0:80.
+    # nginx expands variables in the path of "root", and patterns in the path of "include", after it has put the
+    # workspace in front. With "lab[1]", "include listen.conf" includes nothing, and nginx listens on 0.0.0.0:80.
     misread = {"$": "the name of a variable", "*": "a pattern", "?": "a pattern", "[": "a pattern"}
     found = next((character for character in misread if character in str(directory)), None)
     if found:
@@ -301,7 +301,7 @@ def _status_of(lab: str, master: Master) -> ServiceStatus:
     with contextlib.suppress(psutil.Error, OSError):
         state = State.PAUSED if master.process.status() == psutil.STATUS_STOPPED else State.RUNNING
         record = read_record(master.directory, master.service)
-        # A record may be older than the process, or speak of a process that has ended and whose pid was given away.
+        # The record may be older than the process, or of an ended process whose pid was reused.
         if record and record.lab == lab and record.pid == master.process.pid:
             same = record.start_time == processes.start_time(master.process)
             fingerprint = record.fingerprint if same else ""
@@ -310,7 +310,7 @@ def _status_of(lab: str, master: Master) -> ServiceStatus:
 
 def _follow(readers: dict[str, LogReader], running: list[psutil.Process]) -> Iterator[LogLine]:
     while True:
-        # First the look at the processes, then at the files: the last words of a process are not missed.
+        # Check the processes before reading the files, so that the last lines of a process are not missed.
         running = [process for process in running if processes.is_alive(process)]
         quiet = True
         for name, reader in readers.items():

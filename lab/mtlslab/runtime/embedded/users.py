@@ -1,8 +1,8 @@
-"""Who nginx runs as. Root does not run it as root: what nginx needs is given to a user without rights.
+"""The user that nginx runs as. When root starts nginx, it runs as an unprivileged user, who gets access to its files.
 
-The whole nginx, its master too, runs as the owner of the server's key, as containers do. Its working directory is the
-workspace, which it may be in although the way there (``/root``, say) is closed to it. Nobody who is not root becomes
-anybody else.
+Master and workers run as the owner of the server's key, as in containers. The working directory is the workspace: nginx
+can work there even if that user has no access to a parent directory such as ``/root``. When another user than root
+starts nginx, it runs as that user.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ _PLAIN_USER = f"Run mtlslab as an ordinary user, or in another runtime: {other_r
 
 @dataclasses.dataclass(frozen=True)
 class User:
-    """A user without rights: uid and gid, both not 0."""
+    """An unprivileged user: uid and gid, both not 0."""
 
     uid: int
     gid: int
 
 
 def nginx_user(place: Place) -> User | None:
-    """Who runs the nginx of a workspace; None for whoever we are, when that is not root.
+    """The user that nginx must run as when root starts it; None if the current user is not root.
 
-    The owner of the server's key; where that is root or nobody in particular, the user who typed ``sudo``, else uid
-    65532.
+    This is the owner of the server's key. If the owner is root or uid 65532, it is the user who typed ``sudo``, else
+    uid 65532.
 
     Raises:
         MachineError: root cannot run nginx safely on this system.
-        OSError: there is no server key, or it is hidden.
+        OSError: the server's key does not exist or cannot be accessed.
     """
     if os.geteuid() != 0:
         return None
@@ -65,11 +65,16 @@ def nginx_user(place: Place) -> User | None:
 
 
 def let_in(user: User, place: Place, say: Callable[[str], None]) -> None:
-    """Let a user read what nginx must read in a workspace of root's: the directory itself and the server's key.
+    """Give a user access to the workspace's directory and to the server's key, as nginx needs it.
+
+    Args:
+        user: the user that nginx runs as.
+        place: the open workspace.
+        say: told in a sentence if the mode of the directory was changed.
 
     Raises:
-        OSError: it cannot be changed.
-        MachineError: the workspace belongs to somebody else and is closed.
+        OSError: mode or owner cannot be changed.
+        MachineError: the user may not enter the workspace, and root does not own it.
     """
     info = os.fstat(place.descriptor)
     if not _may_search(user, info):
@@ -86,10 +91,10 @@ def let_in(user: User, place: Place, say: Callable[[str], None]) -> None:
 
 
 def own_directory(path: Path, user: User | None) -> None:
-    """Make a directory that nobody else may enter and that belongs to whoever runs nginx.
+    """Create a directory with mode 0700 and give it to ``user``; None stands for the current user.
 
     Raises:
-        OSError: it cannot be made, or is no real directory: a link could lead out of the workspace.
+        OSError: the directory cannot be created, or is a symbolic link, which could lead out of the workspace.
     """
     path.mkdir(mode=0o700, exist_ok=True)
     if path.is_symlink():
@@ -98,31 +103,31 @@ def own_directory(path: Path, user: User | None) -> None:
         return
     with _opened(path) as directory:
         os.fchown(directory, user.uid, user.gid)
-        # What an earlier run made as another user; files are made anew.
+        # Directories that an earlier run created as another user; nginx creates files anew.
         for entry in os.scandir(directory):
             if entry.is_dir(follow_symlinks=False):
                 os.chown(entry.name, user.uid, user.gid, dir_fd=directory, follow_symlinks=False)
 
 
 def root_of(directory: Path) -> str:
-    """The workspace as nginx is told to find it: it works there, and no path leads it elsewhere later."""
-    return "." if can_mark() else str(directory)  # without marks, the title must tell where it works
+    """The nginx prefix: the working directory, so that replacing the workspace later does not affect nginx."""
+    return "." if can_mark() else str(directory)  # without memory files, the process title must contain the path
 
 
 def start_as(
     user: User | None, command: Sequence[str], *, pass_fds: Sequence[int] = (), **options: Any
 ) -> subprocess.Popen[bytes]:
-    """Start a program as a user, also one that lies where that user may not go.
+    """Start a program as a user, also if that user has no access to the program's directory.
 
     Args:
-        user: None for whoever we are.
+        user: user to run as; None for the current user.
         command: absolute path of the program, and its arguments.
-        pass_fds: descriptors that it inherits.
-        options: others of ``subprocess.Popen``.
+        pass_fds: file descriptors that it inherits.
+        options: other arguments of ``subprocess.Popen``.
 
     Raises:
-        OSError: it cannot be run.
-        MachineError: we may not become that user.
+        OSError: the program cannot be run.
+        MachineError: this process may not switch to that user.
     """
     if user is None:
         return subprocess.Popen(command, pass_fds=pass_fds, **options)
@@ -147,17 +152,17 @@ def start_as(
 
 
 def give_stream(descriptor: int, user: User | None) -> None:
-    """Give a pipe or file to who runs nginx: nginx opens its standard output by name, as its owner may."""
+    """Make ``user`` the owner of a pipe or file, because nginx opens /dev/stdout by name, which needs access rights."""
     if user is not None:
         os.fchown(descriptor, user.uid, user.gid)
 
 
 @contextlib.contextmanager
 def low_port(plan: LabPlan, service: Service, user: User | None) -> Iterator[tuple[int, ...]]:
-    """Listen for nginx on a port that only root may listen on; gives the descriptor to inherit, none for other ports.
+    """Listen on the service's port if only root may do so; yields the descriptors that nginx inherits, else none.
 
     Raises:
-        OSError: somebody holds the port.
+        OSError: the port is taken.
     """
     if user is None or service.port >= _first_free_port():
         yield ()
@@ -189,11 +194,11 @@ def _may_search(user: User, info: os.stat_result) -> bool:
 
 
 def _give(name: str, directory: int, user: User) -> None:
-    """Give the server's key to a user, if it is root's or nobody's in particular; never through a link."""
+    """Make a user the owner of the file ``name``, if root or uid 65532 owns it; a link is not followed."""
     descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
     try:
         info = os.fstat(descriptor)
-        # A second name of the file could be somebody else's secret.
+        # A file with a second hard link could be another user's secret.
         if stat.S_ISREG(info.st_mode) and info.st_nlink == 1 and info.st_uid in (0, UNPRIVILEGED_ID):
             os.fchown(descriptor, user.uid, user.gid)
     finally:

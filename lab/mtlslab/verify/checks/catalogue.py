@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import functools
 
-from mtlslab.verify.checks import entries_crl, entries_doors, entries_rules, entries_tutorial
-from mtlslab.verify.checks import entries_faults as entries_zoo
-from mtlslab.verify.checks import entries_procedures as entries_trials
+from mtlslab.verify.checks import (
+    entries_crl,
+    entries_doors,
+    entries_faults,
+    entries_procedures,
+    entries_rules,
+    entries_tutorial,
+)
 from mtlslab.verify.checks.model import Check, Entry
 
 
@@ -33,10 +38,10 @@ def entries(*, crl: bool = False) -> tuple[Entry, ...]:
     """
     found = (
         *entries_tutorial.ENTRIES,
-        *entries_zoo.entries(crl=crl),
+        *entries_faults.entries(crl=crl),
         *(entries_crl.ENTRIES if crl else ()),
         *entries_doors.ENTRIES,
-        *entries_trials.ENTRIES,
+        *entries_procedures.ENTRIES,
         *entries_rules.entries(),
     )
     order = list(dict.fromkeys(entry.category for entry in found))

@@ -41,7 +41,7 @@ def _client_check(
         rfc=rfc,
         directive="none: this is the client's choice",
         sabotage=sabotage or (_NO_ANCHOR if expect.outcome is Outcome.SERVED else _BLIND),
-        trial=f"server-{server}",
+        procedure=f"server-{server}",
         versions=(),
         depends=None if server == "good" else _GOOD_SERVER,
     )
@@ -164,7 +164,7 @@ ENTRIES: tuple[Entry, ...] = (
             rfc="RFC 8446 appendix C.2",
             sabotage="Leave --insecure out: the client then refuses all of them but the good one.",
         ),
-        trial="any-server",
+        procedure="any-server",
         trust=Trust.ANYONE,
         depends=_GOOD_SERVER,
     ),

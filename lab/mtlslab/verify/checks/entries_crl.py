@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mtlslab.pki.faults import Outcome
 from mtlslab.plan.services import MTLS_SERVICE
-from mtlslab.verify.checks.model import CRL_TRIAL, REVOCATION, Entry, Expectation
+from mtlslab.verify.checks.model import CRL_PROCEDURE, REVOCATION, Entry, Expectation
 
 ENTRIES = (
     Entry(
@@ -19,7 +19,7 @@ ENTRIES = (
         rfc="RFC 5280 section 5.1.2.5",
         directive="ssl_crl",
         sabotage="Ask for a list of a single day (mtlslab certs revoke NAME --crl-days 1), and wait.",
-        trial=CRL_TRIAL,
+        procedure=CRL_PROCEDURE,
         versions=(),
     ),
 )

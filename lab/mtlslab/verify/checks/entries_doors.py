@@ -27,7 +27,7 @@ ENTRIES = (
         rfc="RFC 6066 section 3",
         directive="ssl_verify_client, server_name, listen",
         sabotage="Name the server block localhost, and put one without ssl_verify_client before it.",
-        trial="other-name",
+        procedure="other-name",
     ),
     Entry(
         id="mtls-refuses-no-certificate-by-address",
@@ -43,7 +43,7 @@ ENTRIES = (
         rfc="RFC 6066 section 3",
         directive="ssl_verify_client, listen",
         sabotage="Put a server block without ssl_verify_client before the other one.",
-        trial="by-address",
+        procedure="by-address",
     ),
     Entry(
         id="mtls-refuses-client-of-server-ca",
@@ -59,7 +59,7 @@ ENTRIES = (
         rfc="RFC 5280 section 6.1.1",
         directive="ssl_client_certificate, ssl_trusted_certificate",
         sabotage="Append certs/server-ca.crt to the file that ssl_client_certificate names.",
-        trial="client-of-server-ca",
+        procedure="client-of-server-ca",
     ),
     Entry(
         id="mtls-announces-client-ca",
@@ -74,7 +74,7 @@ ENTRIES = (
         rfc="RFC 8446 section 4.2.4, RFC 5246 section 7.4.4",
         directive="ssl_client_certificate",
         sabotage="Append any CA certificate to the file that ssl_client_certificate names.",
-        trial="announced-authorities",
+        procedure="announced-authorities",
     ),
     Entry(
         id="mtls-keys-are-private",
@@ -88,7 +88,7 @@ ENTRIES = (
         rfc="RFC 5280 section 8",
         directive="ssl_certificate_key",
         sabotage="chmod 644 certs/server.key",
-        trial="private-keys",
+        procedure="private-keys",
         versions=(),
     ),
 )

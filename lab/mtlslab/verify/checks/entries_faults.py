@@ -1,17 +1,17 @@
-"""A check for every credential of the zoo that the tutorial does not show, made from what the zoo says about it."""
+"""A check for every fault that the tutorial does not show, made from what the fault says about it."""
 
 from __future__ import annotations
 
 from mtlslab.pki.faults import FAULTS, Fault, Outcome, Severity
 from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE
 from mtlslab.verify.checks.entries_tutorial import ENTRIES as TUTORIAL
-from mtlslab.verify.checks.model import REVOCATION, SERVER_IDENTITY, TLS_VERSIONS, ZOO, Entry, Expectation
+from mtlslab.verify.checks.model import ODD_CERTIFICATES, REVOCATION, SERVER_IDENTITY, TLS_VERSIONS, Entry, Expectation
 
 # The same credentials where nobody asks for one; a handful is enough to make the point.
 _AT_THE_TLS_SERVER = ("other-ca", "self-signed", "expired", "corrupt-signature", "stolen-certificate")
 
 CONTROL = "mtls-serves-client-certificate"
-NO_CREDENTIAL = "none"  # of the zoo; here a check without a credential
+NO_CREDENTIAL = "none"  # of the faults; here a check without a credential
 REVOKED = "revoked"
 BY_INTERMEDIATE = "revoked-by-intermediate"
 _TAKEN_BACK = (REVOKED, BY_INTERMEDIATE)
@@ -22,7 +22,7 @@ _ONLY_ONE = 'if ($ssl_client_s_dn !~ "^CN=client,") { return 403; } in nginx-mtl
 _DEPTH = "ssl_verify_depth 0; in nginx-mtls/nginx.conf, then mtlslab reload."
 _LOAD = "Nothing on the server: give the client the key that belongs to its certificate, and it is served."
 _AUTHORISE = f"A server that is stricter than nginx by itself makes the warning go: {_ONLY_ONE}"
-# By the chapter of the zoo: the directives that decide, and where to look if the check does not hold.
+# By the chapter of the faults: the directives that decide, and where to look if the check does not hold.
 _DIRECTIVES = {
     "trust": "ssl_client_certificate, ssl_verify_client",
     "validity": "ssl_verify_client",
@@ -88,7 +88,7 @@ def _control(fault: Fault) -> Entry:
 
 
 def fault_of(check: Entry) -> Fault | None:
-    """What the zoo says about a check's credential; None for the lab's own client."""
+    """What the fault says about a check's credential; None for the lab's own client."""
     return FAULTS.get(check.credential or NO_CREDENTIAL)
 
 
@@ -104,7 +104,7 @@ def _entry(fault: Fault, version: str, *, crl: bool) -> Entry:
     return Entry(
         id=_id(fault),
         title=f"{_subject(expect)}: {fault.title}",
-        category=REVOCATION if fault.name in _TAKEN_BACK else ZOO,
+        category=REVOCATION if fault.name in _TAKEN_BACK else ODD_CERTIFICATES,
         service=MTLS_SERVICE,
         expect=expect,
         why=why,

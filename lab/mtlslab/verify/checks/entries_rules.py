@@ -24,7 +24,7 @@ def entries() -> tuple[Entry, ...]:
             rfc=rule.source,
             directive=rule.directive,
             sabotage=rule.sabotage,
-            trial=rule.id,
+            procedure=rule.id,
             versions=(),
         )
         for rule in CATALOGUE.values()

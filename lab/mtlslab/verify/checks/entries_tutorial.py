@@ -168,7 +168,7 @@ ENTRIES = (
     ),
     Entry(
         id="mtls-insecure-with-certificate",
-        title="the mTLS server serves the right client even if that client uses --insecure",
+        title="the mTLS server serves the authorised client even if that client uses --insecure",
         category=CLIENT_IDENTITY,
         service=MTLS_SERVICE,
         credential=CLIENT,

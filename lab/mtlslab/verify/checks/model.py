@@ -11,19 +11,19 @@ from mtlslab.pki.faults import Outcome, Severity
 
 TLS_VERSIONS = ("1.2", "1.3")
 CLIENT = "client"
-"""The credential of the lab's own client; every other name is one of the zoo."""
+"""The credential of the lab's own client; every other name is a fault."""
 
 SERVER_IDENTITY = "TLS: the server proves who it is"
 CLIENT_IDENTITY = "mTLS: the client proves who it is, too"
 REFUSED_CLIENTS = "mTLS: everyone else is refused"
-ZOO = "mTLS: certificates that are wrong or odd"
+ODD_CERTIFICATES = "mTLS: certificates that are wrong or odd"
 REVOCATION = "mTLS: certificates that were taken back"
 CONFIGURATION = "The configuration: what nginx reads, whether or not anybody knocks there"
 CLIENT_SIDE = "The client's side: which servers a client refuses"
 SMALL_SERVER = "mtlslab-serve"
 """The service of checks that ask none of the lab's: a server of verify's own, for one connection."""
 PROBE = "probe"
-CRL_TRIAL = "crl"
+CRL_PROCEDURE = "crl"
 
 
 REFUSED_BY_SERVER = (
@@ -122,7 +122,7 @@ class Fact:
         rfc: the sections that say so, for whoever wants to read on.
         directive: the nginx directives that decide it.
         sabotage: what to change in order to see it fail.
-        trial: the procedure that is followed, by its name in ``mtlslab.verify.procedures.TRIALS``.
+        procedure: the procedure that is followed, by its name in ``mtlslab.verify.procedures.PROCEDURES``.
     """
 
     id: str
@@ -140,7 +140,7 @@ class Fact:
     rfc: str = ""
     directive: str = ""
     sabotage: str = ""
-    trial: str = PROBE
+    procedure: str = PROBE
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Procedures that show whether a check holds. Most checks need one attempt only: the trial ``probe``."""
+"""Procedures that show whether a check holds. Most checks need one attempt only: the procedure ``probe``."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from mtlslab.pki.servers import SERVER_CREDENTIALS
 from mtlslab.probe.curl import curl_command
 from mtlslab.probe.model import Attempt
 from mtlslab.probe.records import TLS_1_0, TLS_1_1
-from mtlslab.verify.checks.model import CRL_TRIAL, PROBE, Check
+from mtlslab.verify.checks.model import CRL_PROCEDURE, PROBE, Check
 from mtlslab.verify.context import Probe, VerifyContext
 from mtlslab.verify.procedures import client_side, doors, protocol, resumption
 from mtlslab.verify.procedures.configuration import follows, show_directives
-from mtlslab.verify.procedures.model import Command, Trial, TrialResult
+from mtlslab.verify.procedures.model import Command, Procedure, ProcedureResult
 from mtlslab.verify.procedures.renegotiation import renegotiate, renegotiation_command
 from mtlslab.verify.procedures.revocation_list import list_command, look_at_list
 from mtlslab.verify.rules.catalogue import CATALOGUE
 
-__all__ = ["TRIALS", "Trial", "TrialResult", "command_of"]
+__all__ = ["PROCEDURES", "Procedure", "ProcedureResult", "command_of"]
 
 
-def probe_once(_context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+def probe_once(_context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> ProcedureResult:
     """The usual case: one attempt."""
-    return TrialResult(attempt, probe(attempt))
+    return ProcedureResult(attempt, probe(attempt))
 
 
 def _usual_command(context: VerifyContext, attempt: Attempt) -> list[str]:
@@ -32,12 +32,12 @@ def _usual_command(context: VerifyContext, attempt: Attempt) -> list[str]:
 
 
 # The name that a check has for it -> the procedure, and the command that shows the same.
-_PROCEDURES: dict[str, tuple[Trial, Command]] = {
+_PROCEDURES: dict[str, tuple[Procedure, Command]] = {
     PROBE: (probe_once, _usual_command),
-    CRL_TRIAL: (look_at_list, list_command),
+    CRL_PROCEDURE: (look_at_list, list_command),
     # The client's side.
     **{
-        f"server-{name}": (client_side.server_trial(name), client_side.serve_command(name))
+        f"server-{name}": (client_side.server_procedure(name), client_side.serve_command(name))
         for name in SERVER_CREDENTIALS
     },
     "server-common-name-only": (client_side.common_name_only, client_side.serve_command("common-name-only")),
@@ -68,23 +68,23 @@ _PROCEDURES: dict[str, tuple[Trial, Command]] = {
 
 
 def command_of(check: Check, context: VerifyContext, attempt: Attempt) -> list[str]:
-    """The command that shows the same as a check's trial, as arguments, to be run inside the workspace. Runs nothing.
+    """The command that shows the same as a check's procedure, as arguments, for the workspace. Runs nothing.
 
     Args:
         check: the check.
         context: the lab.
         attempt: the attempt that the check describes.
     """
-    return _PROCEDURES[check.trial][1](context, attempt)
+    return _PROCEDURES[check.procedure][1](context, attempt)
 
 
-def _complete(trial: Trial) -> Trial:
-    """The same trial, with its command, and with how long all of it took unless it says so itself."""
+def _complete(procedure: Procedure) -> Procedure:
+    """The same procedure, with its command, and with how long all of it took unless it says so itself."""
 
-    @functools.wraps(trial)
-    def complete(context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+    @functools.wraps(procedure)
+    def complete(context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> ProcedureResult:
         begin = time.perf_counter()
-        result = trial(context, check, attempt, probe)
+        result = procedure(context, check, attempt, probe)
         if result.command is None:
             result = dataclasses.replace(result, command=command_of(check, context, attempt))
         if result.seen is None or result.seen.duration:
@@ -95,5 +95,5 @@ def _complete(trial: Trial) -> Trial:
     return complete
 
 
-TRIALS: dict[str, Trial] = {name: _complete(trial) for name, (trial, _) in _PROCEDURES.items()}
+PROCEDURES: dict[str, Procedure] = {name: _complete(procedure) for name, (procedure, _) in _PROCEDURES.items()}
 """By the name that a check has for it."""

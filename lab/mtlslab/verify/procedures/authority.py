@@ -1,4 +1,4 @@
-"""The lab's server CA, for the trials that have something new signed by it."""
+"""The lab's server CA, for the procedures that have something new signed by it."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ def load_server_ca(workspace: Workspace) -> pki.Credential:
 
 @functools.lru_cache(maxsize=2)
 def _load(certificate: bytes, key: bytes) -> pki.Credential:
-    # Two dozen trials of a run ask for it, and OpenSSL checks an RSA key's numbers whenever it loads one.
+    # Two dozen procedures of a run ask for it, and OpenSSL checks an RSA key's numbers whenever it loads one.
     return pki.load_credential(certificate, key)

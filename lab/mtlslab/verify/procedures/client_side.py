@@ -16,28 +16,28 @@ from mtlslab.verify.checks import Outcome, observed_mapping, outcome_of
 from mtlslab.verify.checks.judge import Verdict
 from mtlslab.verify.checks.model import Check, Result
 from mtlslab.verify.context import Probe, VerifyContext
-from mtlslab.verify.procedures.model import Command, Trial, TrialResult
+from mtlslab.verify.procedures.model import Command, Procedure, ProcedureResult
 from mtlslab.verify.procedures.server import ADDRESS, DEFAULT_PORT, SmallServer
 from mtlslab.verify.procedures.server_files import build_files, paths_below
 from mtlslab.workspace.directory import Workspace
 
 
-def server_trial(name: str) -> Trial:
-    """The trial of a client with a server that shows this credential of ``SERVER_CREDENTIALS``."""
+def server_procedure(name: str) -> Procedure:
+    """The procedure of a client with a server that shows this credential of ``SERVER_CREDENTIALS``."""
 
-    def trial(context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+    def procedure(context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> ProcedureResult:
         with running(context, name) as (port, anchor):
             what = _aimed(attempt, port, anchor)
             seen = probe(what)
-        return TrialResult(what, seen)
+        return ProcedureResult(what, seen)
 
-    trial.__doc__ = (
+    procedure.__doc__ = (
         f"""A client asks a small server of our own; of its certificate: {SERVER_CREDENTIALS[name].title}."""
     )
-    return trial
+    return procedure
 
 
-def accept_any_server(context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+def accept_any_server(context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> ProcedureResult:
     """With ``--insecure``, every one of the servers that a client must refuse; ends at the first that is refused."""
     answers: dict[str, str] = {}
     for name in SERVER_CREDENTIALS:
@@ -46,30 +46,30 @@ def accept_any_server(context: VerifyContext, _check: Check, attempt: Attempt, p
             seen = probe(what)
         answers[name] = outcome_of(seen).value
         if outcome_of(seen) is not Outcome.SERVED:
-            return TrialResult(what, seen, serve_command(name)(context, attempt), {"servers": answers})
+            return ProcedureResult(what, seen, serve_command(name)(context, attempt), {"servers": answers})
     verdict = Verdict(Result.PASS, f"The client took the page from all {len(answers)} servers, right and wrong.")
-    return TrialResult(what, seen, facts={"servers": answers}, verdict=verdict)
+    return ProcedureResult(what, seen, facts={"servers": answers}, verdict=verdict)
 
 
-def common_name_only(context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+def common_name_only(context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> ProcedureResult:
     """The usual client, and beside it one that reads names from the subjectAltName alone."""
     with running(context, "common-name-only") as (port, anchor):
         what = _aimed(attempt, port, anchor)
         seen = probe(what)
         strict = probe(dataclasses.replace(what, strict_names=True))
-    return TrialResult(what, seen, facts={"strict_client": observed_mapping(strict)})
+    return ProcedureResult(what, seen, facts={"strict_client": observed_mapping(strict)})
 
 
-def with_client_ca(context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+def with_client_ca(context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> ProcedureResult:
     """One of the lab's servers, asked by a client that mistook the client CA for its trust anchor."""
     what = _with_client_ca(context, attempt)
-    return TrialResult(what, probe(what))
+    return ProcedureResult(what, probe(what))
 
 
-def by_other_name(context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+def by_other_name(context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> ProcedureResult:
     """One of the lab's servers, asked under a name that its certificate does not hold."""
     what = _by_other_name(context, attempt)
-    return TrialResult(what, probe(what))
+    return ProcedureResult(what, probe(what))
 
 
 @contextmanager
@@ -107,7 +107,7 @@ def _by_other_name(_context: VerifyContext, attempt: Attempt) -> Attempt:
 
 
 def serve_command(name: str) -> Command:
-    """``mtlslab serve`` with a curl command: the small server of a trial is gone by the time that this is typed."""
+    """``mtlslab serve`` with a curl command: the small server of a procedure is gone by the time that this is typed."""
 
     def command(context: VerifyContext, attempt: Attempt) -> list[str]:
         port = max(context.tls_port, context.mtls_port) + 1  # nobody knows what will be free

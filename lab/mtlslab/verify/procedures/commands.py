@@ -1,4 +1,4 @@
-"""The printed commands of trials: curl, and ``openssl s_client`` for what curl has no option for."""
+"""The printed commands of procedures: curl, and ``openssl s_client`` for what curl has no option for."""
 
 from __future__ import annotations
 

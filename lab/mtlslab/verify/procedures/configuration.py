@@ -11,28 +11,28 @@ from mtlslab.probe.model import Attempt
 from mtlslab.verify.checks.judge import Verdict
 from mtlslab.verify.checks.model import Check, Result
 from mtlslab.verify.context import Probe, VerifyContext
-from mtlslab.verify.procedures.model import Command, Trial, TrialResult
+from mtlslab.verify.procedures.model import Command, Procedure, ProcedureResult
 from mtlslab.verify.rules.model import Objection, Rule
 
 _SHOWN = 3  # objections in a sentence
 
 
-def follows(rule: Rule) -> Trial:
+def follows(rule: Rule) -> Procedure:
     """The procedure that judges the configuration by one rule."""
 
-    def judge_by_rule(context: VerifyContext, _check: Check, attempt: Attempt, _probe: Probe) -> TrialResult:
+    def judge_by_rule(context: VerifyContext, _check: Check, attempt: Attempt, _probe: Probe) -> ProcedureResult:
         """What nginx itself says that it reads (nginx -T) is read, with all its files, and judged by what it means."""
         if context.configuration is None:
-            return TrialResult(
+            return ProcedureResult(
                 attempt, None, verdict=Verdict(Result.INCONCLUSIVE, "Nobody has read the configuration.")
             )
         known = context.configuration()
         if known.facts is None:
             why = f"The configuration cannot be read: {known.problem}."
-            return TrialResult(attempt, None, verdict=Verdict(Result.INCONCLUSIVE, why))
+            return ProcedureResult(attempt, None, verdict=Verdict(Result.INCONCLUSIVE, why))
         objections = tuple(rule.objections(known.facts))
         facts = {"answer": _answer(objections), "places": [str(one.place) for one in objections if one.place]}
-        return TrialResult(attempt, None, facts=facts, verdict=_verdict(rule, objections))
+        return ProcedureResult(attempt, None, facts=facts, verdict=_verdict(rule, objections))
 
     return judge_by_rule
 

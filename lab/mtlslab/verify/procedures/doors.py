@@ -19,16 +19,16 @@ from mtlslab.verify.checks.model import Check, Result
 from mtlslab.verify.context import Probe, VerifyContext
 from mtlslab.verify.procedures.authority import load_server_ca
 from mtlslab.verify.procedures.commands import s_client
-from mtlslab.verify.procedures.model import TrialResult, failed
+from mtlslab.verify.procedures.model import ProcedureResult, failed
 from mtlslab.workspace.directory import Workspace
 
 CLIENT_OF_SERVER_CA = "client-of-server-ca"
 
 
-def by_address(_context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+def by_address(_context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> ProcedureResult:
     """The server, called by its address: no name is sent (RFC 6066 section 3)."""
     what = _by_address(attempt)
-    return TrialResult(what, probe(what))
+    return ProcedureResult(what, probe(what))
 
 
 def by_address_command(context: VerifyContext, attempt: Attempt) -> list[str]:
@@ -40,7 +40,7 @@ def _by_address(attempt: Attempt) -> Attempt:
     return dataclasses.replace(attempt, host=attempt.address or "127.0.0.1")
 
 
-def client_of_server_ca(context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+def client_of_server_ca(context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> ProcedureResult:
     """A client certificate that is right in everything, but issued by the server CA.
 
     Raises:
@@ -55,11 +55,11 @@ def client_of_server_ca(context: VerifyContext, _check: Check, attempt: Attempt,
         workspace, path = Workspace(context.directory), _path(attempt)
         workspace.write_key(f"{path}.key", leaf.key_pem())
         workspace.write(f"{path}.crt", leaf.certificate_pem())
-    return TrialResult(_with_certificate(context, attempt), seen)
+    return ProcedureResult(_with_certificate(context, attempt), seen)
 
 
 def client_of_server_ca_command(context: VerifyContext, attempt: Attempt) -> list[str]:
-    """The curl command with the files that the trial issues."""
+    """The curl command with the files that the procedure issues."""
     return curl_command(_with_certificate(context, attempt), context.directory)
 
 
@@ -75,19 +75,19 @@ def _path(attempt: Attempt) -> str:
     return f"{FAULTS_DIRECTORY}/{CLIENT_OF_SERVER_CA}-tls{(attempt.tls_version or '').replace('.', '')}"
 
 
-def announced_authorities(context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+def announced_authorities(context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> ProcedureResult:
     """The CA names in the server's CertificateRequest, compared with the subject of the lab's client CA."""
     expected = pki.load_certificates(Workspace(context.directory).read(CLIENT_CA) or b"")[0].subject
     seen = probe(attempt)
     if seen.certificate_requested is None:  # it did not come that far: the usual judgement says why
-        return TrialResult(attempt, seen)
+        return ProcedureResult(attempt, seen)
     names = announced_names(seen.certificate_request, tls13=seen.tls_version == "1.3")
     announced = _in_words(names, asked=seen.certificate_requested)
     if names == (expected,):
         verdict = Verdict(Result.PASS, f"The server asks for a certificate of {announced}.")
     else:
         verdict = failed(check, f"The server must name {_in_words((expected,))} and no other CA; it names {announced}.")
-    return TrialResult(attempt, seen, facts={"answer": announced, "announced": announced}, verdict=verdict)
+    return ProcedureResult(attempt, seen, facts={"answer": announced, "announced": announced}, verdict=verdict)
 
 
 def _in_words(names: Sequence[pki.Name], *, asked: bool = True) -> str:
@@ -101,7 +101,7 @@ def announced_authorities_command(context: VerifyContext, attempt: Attempt) -> l
     return s_client(attempt, context.directory)
 
 
-def private_keys(context: VerifyContext, check: Check, attempt: Attempt, _probe: Probe) -> TrialResult:
+def private_keys(context: VerifyContext, check: Check, attempt: Attempt, _probe: Probe) -> ProcedureResult:
     """The modes of the private keys in ``certs/``; no connection is made."""
     keys = sorted((context.directory / "certs").rglob("*.key"))
     open_ones = [path.name for path in keys if stat.S_IMODE(os.lstat(path).st_mode) & 0o077]
@@ -110,7 +110,7 @@ def private_keys(context: VerifyContext, check: Check, attempt: Attempt, _probe:
     else:
         verdict = Verdict(Result.PASS, f"Nobody but the owner may read any of the {len(keys)} keys.")
     answer = f"open: {', '.join(open_ones)}" if open_ones else "mode 0600"
-    return TrialResult(attempt, None, facts={"answer": answer, "open": open_ones}, verdict=verdict)
+    return ProcedureResult(attempt, None, facts={"answer": answer, "open": open_ones}, verdict=verdict)
 
 
 def private_keys_command(_context: VerifyContext, _attempt: Attempt) -> list[str]:

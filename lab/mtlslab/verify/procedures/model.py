@@ -1,4 +1,4 @@
-"""What a trial is: a procedure that shows whether a check holds."""
+"""What a procedure is: a procedure that shows whether a check holds."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from mtlslab.verify.context import Probe, VerifyContext
 
 
 @dataclasses.dataclass(frozen=True)
-class TrialResult:
-    """What a trial came to.
+class ProcedureResult:
+    """What a procedure came to.
 
     Attributes:
         attempt: the attempt that decided; the printed command is made from it.
-        seen: what was observed there; None for a trial that looks elsewhere, and then has a verdict of its own.
+        seen: what was observed there; None for a procedure that looks elsewhere, and then has a verdict of its own.
         command: the command that shows the same, as arguments; None for the curl command of ``attempt``.
         facts: what else was seen, for the finding's ``observed``.
-        verdict: the trial's own verdict; None to compare ``seen`` with the check's expectation.
+        verdict: the procedure's own verdict; None to compare ``seen`` with the check's expectation.
     """
 
     attempt: Attempt
@@ -32,7 +32,7 @@ class TrialResult:
     verdict: Verdict | None = None
 
 
-Trial = Callable[[VerifyContext, Check, Attempt, Probe], TrialResult]
+Procedure = Callable[[VerifyContext, Check, Attempt, Probe], ProcedureResult]
 """From the lab, the check, the attempt that the check describes and the way to make one, to what came of it."""
 
 Command = Callable[[VerifyContext, Attempt], list[str]]

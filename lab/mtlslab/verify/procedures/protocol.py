@@ -14,7 +14,7 @@ from mtlslab.verify.checks.judge import Verdict
 from mtlslab.verify.checks.model import Check, Result
 from mtlslab.verify.context import Probe, VerifyContext
 from mtlslab.verify.procedures.commands import bare_curl, s_client
-from mtlslab.verify.procedures.model import Command, Trial, TrialResult, failed
+from mtlslab.verify.procedures.model import Command, Procedure, ProcedureResult, failed
 
 HTTP_1, HTTP_2, UNKNOWN_PROTOCOL = "http/1.1", "h2", "mtlslab-unknown"
 _VERSION_NUMBERS = {(3, 1): "1.0", (3, 2): "1.1"}
@@ -24,50 +24,52 @@ _SSL_3 = "0x0300"
 # --- plain HTTP
 
 
-def plain_http(_context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+def plain_http(_context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> ProcedureResult:
     """A request without TLS, sent to the port that speaks TLS."""
     seen = probe(dataclasses.replace(attempt, plain=True))
     if seen.answered:
         served = outcome_of(seen) is Outcome.SERVED
         words = "The server gave the page without TLS, to a client that it cannot know."
-        return TrialResult(attempt, seen, verdict=failed(check, words) if served else None)
+        return ProcedureResult(attempt, seen, verdict=failed(check, words) if served else None)
     if seen.phase not in (Phase.SEND, Phase.READ) or seen.side is Side.NONE:
-        return TrialResult(attempt, seen)
+        return ProcedureResult(attempt, seen)
     verdict = Verdict(Result.PASS, "The server gave nothing without TLS, and no word of HTTP either.")
     # Whatever it said instead, a client without TLS is shut out.
-    return TrialResult(attempt, seen, facts={"outcome": Outcome.CLOSED.value}, verdict=verdict)
+    return ProcedureResult(attempt, seen, facts={"outcome": Outcome.CLOSED.value}, verdict=verdict)
 
 
 # --- the first answer to a ClientHello
 
 
-def old_version(version: tuple[int, int]) -> Trial:
+def old_version(version: tuple[int, int]) -> Procedure:
     """A client that speaks this version of TLS at most."""
 
-    def trial(_context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+    def procedure(_context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> ProcedureResult:
         message = hello.client_hello(version, hello.USUAL_SUITES, attempt.host)
         return _first_answer(check, attempt, probe, message, ("protocol_version",))
 
-    trial.__doc__ = f"A client that speaks no more than TLS {_VERSION_NUMBERS[version]} says hello."
-    return trial
+    procedure.__doc__ = f"A client that speaks no more than TLS {_VERSION_NUMBERS[version]} says hello."
+    return procedure
 
 
-def broken_suites(_context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+def broken_suites(_context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> ProcedureResult:
     """A client that offers nothing but cipher suites that protect nothing, or no more."""
     message = hello.client_hello(TLS_1_2, hello.NO_PROTECTION_SUITES, attempt.host)
     return _first_answer(check, attempt, probe, message, ("handshake_failure", "insufficient_security"))
 
 
-def fallback(_context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+def fallback(_context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> ProcedureResult:
     """A client that says: I speak more than TLS 1.2, but somebody may have torn my first attempt."""
     message = hello.client_hello(TLS_1_2, (*hello.USUAL_SUITES, hello.FALLBACK_SCSV), attempt.host)
     return _first_answer(check, attempt, probe, message, ("inappropriate_fallback",))
 
 
-def _first_answer(check: Check, attempt: Attempt, probe: Probe, message: bytes, wanted: Iterable[str]) -> TrialResult:
+def _first_answer(
+    check: Check, attempt: Attempt, probe: Probe, message: bytes, wanted: Iterable[str]
+) -> ProcedureResult:
     seen = probe(dataclasses.replace(attempt, hello=message))
     facts = {"outcome": "agreed", "answer": _agreement(seen), "error": ""} if seen.agreed else {}
-    return TrialResult(attempt, seen, facts=facts, verdict=_judge(check, seen, tuple(wanted)))
+    return ProcedureResult(attempt, seen, facts=facts, verdict=_judge(check, seen, tuple(wanted)))
 
 
 def _judge(check: Check, seen: Observation, wanted: tuple[str, ...]) -> Verdict | None:
@@ -91,25 +93,25 @@ def _agreement(seen: Observation) -> str:
 # --- versions and application protocols that a full handshake shows
 
 
-def best_version(_context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+def best_version(_context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> ProcedureResult:
     """A client that offers everything it has."""
     seen = probe(attempt)
     verdict = None
     if outcome_of(seen) is Outcome.SERVED and seen.tls_version != "1.3":
         verdict = failed(check, f"The server chose TLS {seen.tls_version}, although the client offered 1.3.")
-    return TrialResult(attempt, seen, verdict=verdict)
+    return ProcedureResult(attempt, seen, verdict=verdict)
 
 
-def choose_http_1(_context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+def choose_http_1(_context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> ProcedureResult:
     """A client that would speak HTTP/2, and HTTP/1.1 as well."""
     seen = probe(dataclasses.replace(attempt, alpn=(HTTP_2, HTTP_1)))
     verdict = None
     if seen.alpn not in (HTTP_1, "", None):
         verdict = failed(check, f"The server chose {seen.alpn}: its nginx.conf differs from what the lab renders.")
-    return TrialResult(attempt, seen, facts={"application_protocol": seen.alpn or None}, verdict=verdict)
+    return ProcedureResult(attempt, seen, facts={"application_protocol": seen.alpn or None}, verdict=verdict)
 
 
-def unknown_protocol(_context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+def unknown_protocol(_context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> ProcedureResult:
     """A client that offers nothing but an application protocol that nobody speaks."""
     seen = probe(dataclasses.replace(attempt, alpn=(UNKNOWN_PROTOCOL,)))
     verdict = None
@@ -117,7 +119,7 @@ def unknown_protocol(_context: VerifyContext, check: Check, attempt: Attempt, pr
         verdict = Verdict(Result.PASS, "The server refused with the TLS alert no_application_protocol.")
     elif seen.answered:
         verdict = failed(check, "The server spoke HTTP to a client that had not offered HTTP.")
-    return TrialResult(attempt, seen, verdict=verdict)
+    return ProcedureResult(attempt, seen, verdict=verdict)
 
 
 # --- printed commands

@@ -10,20 +10,21 @@ from mtlslab.verify.checks.judge import Verdict
 from mtlslab.verify.checks.model import Check, Result
 from mtlslab.verify.context import Probe, VerifyContext
 from mtlslab.verify.procedures.commands import piped, s_client
-from mtlslab.verify.procedures.model import TrialResult, failed
+from mtlslab.verify.procedures.model import ProcedureResult, failed
 
 
-def renegotiate(_context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+def renegotiate(_context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> ProcedureResult:
     """Finish a handshake, then start another one in the same connection."""
     # Every server with TLS 1.2 has one of these suites (RFC 9325 section 4.2).
     seen = probe(dataclasses.replace(attempt, tls_version="1.2", ciphers=AEAD_CIPHERS, renegotiate=True))
     if seen.renegotiated is None:
-        return TrialResult(attempt, seen)
+        return ProcedureResult(attempt, seen)
     if seen.renegotiated:
         facts = {"outcome": "agreed", "answer": "a second ServerHello"}
-        return TrialResult(attempt, seen, facts=facts, verdict=failed(check, "The server let the client renegotiate."))
+        verdict = failed(check, "The server let the client renegotiate.")
+        return ProcedureResult(attempt, seen, facts=facts, verdict=verdict)
     how = f"with the TLS alert {seen.alert}" if seen.alert else "and closed the connection"
-    return TrialResult(attempt, seen, verdict=Verdict(Result.PASS, f"The server refused to renegotiate {how}."))
+    return ProcedureResult(attempt, seen, verdict=Verdict(Result.PASS, f"The server refused to renegotiate {how}."))
 
 
 def renegotiation_command(context: VerifyContext, attempt: Attempt) -> list[str]:

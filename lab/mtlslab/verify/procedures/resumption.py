@@ -12,10 +12,10 @@ from mtlslab.verify.checks.judge import Verdict
 from mtlslab.verify.checks.model import Check, Result
 from mtlslab.verify.context import Probe, VerifyContext
 from mtlslab.verify.procedures.commands import piped, s_client
-from mtlslab.verify.procedures.model import TrialResult
+from mtlslab.verify.procedures.model import ProcedureResult
 
 
-def ticket_of_other_server(context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+def ticket_of_other_server(context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> ProcedureResult:
     """A session of the TLS service, resumed there to show that it is good, then offered to the mTLS service."""
     there = dataclasses.replace(attempt, port=context.tls_port, nonce="", keep_session=True)
     given = probe(there)
@@ -25,15 +25,15 @@ def ticket_of_other_server(context: VerifyContext, _check: Check, attempt: Attem
     if not given.answered:
         words = given.error or "no answer"
         verdict = Verdict(Result.INCONCLUSIVE, f"The TLS server gave no session that could be tried here: {words}.")
-        return TrialResult(attempt, given, verdict=verdict)
-    return TrialResult(attempt, seen, facts=facts)
+        return ProcedureResult(attempt, given, verdict=verdict)
+    return ProcedureResult(attempt, seen, facts=facts)
 
 
-def resume_here(_context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> TrialResult:
+def resume_here(_context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> ProcedureResult:
     """A session of the mTLS service, offered to it once more."""
     given = probe(dataclasses.replace(attempt, nonce="", keep_session=True))
     seen = probe(dataclasses.replace(attempt, session=given.session)) if given.answered else given
-    return TrialResult(attempt, seen, facts={"resumed": seen.resumed})
+    return ProcedureResult(attempt, seen, facts={"resumed": seen.resumed})
 
 
 def other_server_command(context: VerifyContext, attempt: Attempt) -> list[str]:

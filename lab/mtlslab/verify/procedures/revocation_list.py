@@ -1,4 +1,4 @@
-"""The trial that looks at the revocation list itself, as it lies in the workspace."""
+"""The procedure that looks at the revocation list itself, as it lies in the workspace."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from mtlslab.probe.model import Attempt
 from mtlslab.verify.checks.judge import Verdict
 from mtlslab.verify.checks.model import Check, Result
 from mtlslab.verify.context import Probe, VerifyContext
-from mtlslab.verify.procedures.model import TrialResult
+from mtlslab.verify.procedures.model import ProcedureResult
 from mtlslab.workspace.directory import Workspace
 from mtlslab.workspace.revocation import crl_state
 
 
-def look_at_list(context: VerifyContext, _check: Check, attempt: Attempt, _probe: Probe) -> TrialResult:
+def look_at_list(context: VerifyContext, _check: Check, attempt: Attempt, _probe: Probe) -> ProcedureResult:
     """Read the list and its dates; no connection is made."""
     try:
         state = crl_state(Workspace(context.directory), datetime.datetime.now(datetime.UTC))
     except LabError as error:
         verdict = Verdict(Result.FAIL, f"{error.what} {error.why}")
-        return TrialResult(attempt, None, facts={"condition": "damaged"}, verdict=verdict)
+        return ProcedureResult(attempt, None, facts={"condition": "damaged"}, verdict=verdict)
     end = state.info.next_update if state.info else None
     facts = {"answer": state.condition.value, "condition": state.condition.value}
     if end is not None:
         facts["next_update"] = end.isoformat(timespec="seconds")
     verdict = _verdict(state.condition.value, end)
-    return TrialResult(attempt, None, facts=facts, verdict=verdict)
+    return ProcedureResult(attempt, None, facts=facts, verdict=verdict)
 
 
 def list_command(_context: VerifyContext, _attempt: Attempt) -> list[str]:

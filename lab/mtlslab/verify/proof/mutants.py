@@ -299,7 +299,7 @@ def says_success_to_everyone(twin: Twin) -> None:
 
 @mutant()
 def wrong_page(twin: Twin) -> None:
-    """The right client is let in and finds nothing."""
+    """The authorised client is let in and finds nothing."""
     twin.edit(LOCATION, "location = /hello-world.txt { return 404; }")
 
 

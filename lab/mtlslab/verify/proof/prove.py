@@ -159,8 +159,8 @@ def _require_here(runtime: Runtime) -> None:
     if not runtime.publishes_here():
         raise MachineError(
             "The twins of a proof cannot be reached on another machine.",
-            why="they let strangers in, so they listen on that machine's loopback address only",
-            hint=f"Type the command there, or use another runtime: mtlslab up {other_runtimes(runtime.name)}",
+            why="they let unauthorised clients in, so they listen on that machine's loopback address only",
+            hint=f"Type the command there, or start the lab in another runtime: {other_runtimes(runtime.name)}",
         )
 
 

@@ -1,8 +1,8 @@
 """Sabotaged twins: copies of a lab with one thing wrong, on free ports, that the checks must catch.
 
 A twin lies below ``twins/`` in the workspace of its lab: an engine that sees the lab sees it too. It is rendered
-from the templates, not copied from edited files: what is on trial are the checks. It listens on loopback, wherever the
-lab listens, and of private keys it has the server's only: what needs a CA's key, or a client's, uses the lab's.
+from the templates, not copied from edited files: the checks are under test. It listens on loopback, wherever the lab
+listens, and of private keys it has the server's only: what needs a CA's key, or a client's, uses the lab's.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def make_twin(lab: Workspace, spec: LabSpec, name: str, *, crl: bool, now: datet
     """Copy what a lab's servers need and render the files for free ports.
 
     Args:
-        lab: the workspace of the lab, with the zoo's revoked credential where there is to be a list.
+        lab: the workspace of the lab, with the revoked fault where there is to be a list.
         spec: its settings.
         name: of the twin; becomes a directory and, with the lab's name, its label.
         crl: whether a revocation list is checked; it revokes that one credential.
