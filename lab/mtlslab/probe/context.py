@@ -112,8 +112,6 @@ def new_context(key: ContextKey) -> ssl.SSLContext:
     context.check_hostname = key.check_hostname and not key.insecure
     context.verify_mode = ssl.CERT_NONE if key.insecure else ssl.CERT_REQUIRED
     context.hostname_checks_common_name = not key.strict_names
-    # Some Pythons take an end without close_notify for a proper one; an attacker could make it (RFC 8446 section 6.1).
-    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     _offer(context, key)
     _trust(context, key)
     if key.certificate:
