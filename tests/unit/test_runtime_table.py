@@ -122,6 +122,10 @@ def test_a_lab_that_ran_in_it_is_not_forgotten_while_it_is_out_of_reach(swarm_fi
     for command in ("down", "status", "reload"):
         without = mtlslab(command, cwd=here, **NO_ENGINE)
         assert (without.code, "'swarm', which is not known" in without.err) == (2, True), without.err
+    # Whoever wants to be rid of the lab is told, and is.
+    purged = mtlslab("down", "--purge", cwd=here, **NO_ENGINE)
+    assert (purged.code, "'swarm', which is not known" in purged.err) == (0, True), purged.err
+    assert not record.exists()
 
 
 def test_hints_name_all_other_runtimes(swarm_file: Path) -> None:

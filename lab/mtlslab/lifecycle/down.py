@@ -8,6 +8,7 @@ import dataclasses
 from mtlslab.errors import LabError
 from mtlslab.lifecycle.leftovers import end_twins, remove_twin_directories
 from mtlslab.lifecycle.where import Say, recorded_runtime, refuse_foreign, runtimes_of
+from mtlslab.runtime.table import RUNTIMES
 from mtlslab.workspace.directory import Workspace
 from mtlslab.workspace.refusals import at_work
 from mtlslab.workspace.target import Target
@@ -26,7 +27,8 @@ def down(target: Target, *, purge: bool, say: Say) -> tuple[str, ...]:
         Names of what was removed: containers, volumes and networks, services that ran as processes, and twins.
 
     Raises:
-        SpecError, MachineError: lab.json names a runtime that is unknown or cannot be reached; nothing is removed.
+        SpecError: lab.json names a runtime that is unknown; nothing is removed. With ``purge`` it counts as none.
+        MachineError: lab.json names a runtime that cannot be reached; nothing is removed.
         NotOursError: only with ``purge``: another user owns the workspace or may change it. The services are stopped.
     """
     workspace = target.workspace
@@ -39,7 +41,7 @@ def down(target: Target, *, purge: bool, say: Say) -> tuple[str, ...]:
     if not workspace.exists():
         return _stop_everywhere(target, say, locked=False)
     with workspace.lock():
-        removed = _stop_everywhere(target, say, locked=True)
+        removed = _stop_everywhere(_without_unknown_runtime(target, say) if purge else target, say, locked=True)
         remove_twin_directories(workspace, say)
         if purge:
             if target.record:
@@ -49,6 +51,15 @@ def down(target: Target, *, purge: bool, say: Say) -> tuple[str, ...]:
         else:
             _forget_runtime(workspace)
         return removed
+
+
+def _without_unknown_runtime(target: Target, say: Say) -> Target:
+    """The target without the name of a runtime that is unknown, so that a damaged lab.json can be purged."""
+    recorded = recorded_runtime(target)
+    if target.record is None or not recorded or recorded in RUNTIMES:
+        return target
+    say(f"lab.json names the runtime {recorded!r}, which is not known: what may run there is left alone.")
+    return dataclasses.replace(target, record=dataclasses.replace(target.record, runtime=""))
 
 
 def _stop_everywhere(target: Target, say: Say, *, locked: bool) -> tuple[str, ...]:

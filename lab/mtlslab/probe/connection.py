@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from mtlslab.probe.model import Chunk, Sender
+from mtlslab.probe.model import Chunk, Sender, Side
 from mtlslab.probe.records import HEADER, MAX_RECORD
 from mtlslab.probe.tape import tape_of
 
@@ -254,10 +254,10 @@ class Connection(io.RawIOBase):
         """Read application data; 0 at the end, also where the server leaves without a close_notify."""
         data, self._early = self._early, b""
         if not data:
-            try:
+            with contextlib.suppress(ssl.SSLEOFError):
                 data = self._pump(functools.partial(self.tls.read, len(buffer)))
-            except ssl.SSLEOFError:
-                self.cut_off = True
+            # Some Pythons take every end for a proper one (OP_IGNORE_UNEXPECTED_EOF): the alert itself tells.
+            self.cut_off = not data and ("close_notify", Side.PEER) not in self.tape.alerts
         buffer[: len(data)] = data
         return len(data)
 
