@@ -33,9 +33,12 @@ def _verdict(twin: TwinResult) -> str:
 
 def _closing(proof: Proof) -> str:
     caught, total = len(proof.mutants) - len(proof.survivors), len(proof.mutants)
+    faithful = [trial for trial in proof.trials if trial.control]
     if proof.exit_code is ExitCode.INCONCLUSIVE:
-        return "Nothing is proved: a faithful twin is not green."
-    words = f"mutation score {proof.score:.0%}: the checks caught {caught} of {total} mutants"
+        alarms = f" ({len(proof.false_alarms)} of {len(faithful)})" if len(proof.false_alarms) > 1 else ""
+        return f"Nothing is proved: a faithful twin is not green{alarms}."
+    words = f"no false alarm on {len(faithful)} faithful twins; "
+    words += f"mutation score {proof.score:.0%}: the checks caught {caught} of {total} mutants"
     if proof.survivors:
         return f"{words}; {', '.join(twin.name for twin in proof.survivors)} survived."
     return f"{words}. The checks bite."

@@ -20,7 +20,7 @@ from mtlslab.runtime.base import Runtime
 from mtlslab.runtime.choose import Runtimes
 from mtlslab.runtime.table import other_runtimes
 from mtlslab.verify.checks import Result
-from mtlslab.verify.proof.mutants import MUTANTS, Mutant
+from mtlslab.verify.proof.mutants import CONTROLS, MUTANTS, Mutant
 from mtlslab.verify.proof.twins import StoppedError, Twin, make_twin, running
 from mtlslab.verify.report import VerifyReport
 from mtlslab.verify.rules.load import Reading
@@ -34,11 +34,7 @@ from mtlslab.workspace.trust import refuse, require_trust
 SCHEMA = "mtlslab.prove/1"
 # A twin costs processor time (handshakes) and waiting (the engine); two at a time keep two cores busy.
 SIDE_BY_SIDE = 2
-
-CONTROLS = (
-    Mutant("twin", "a faithful twin: nothing is wrong", crl=False, sabotage=lambda _: None),
-    Mutant("twin-crl", "a faithful twin that checks a revocation list", crl=True, sabotage=lambda _: None),
-)
+_RENDERED = 2  # the first controls
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +74,11 @@ class Proof:
         return tuple(twin for twin in self.twins if not twin.control)
 
     @property
+    def false_alarms(self) -> tuple[TwinResult, ...]:
+        """The faithful twins on which a check failed, or could not tell."""
+        return tuple(twin for twin in self.twins if twin.control and not twin.good)
+
+    @property
     def survivors(self) -> tuple[TwinResult, ...]:
         """The sabotaged twins that no check caught."""
         return tuple(twin for twin in self.mutants if not twin.good)
@@ -90,7 +91,7 @@ class Proof:
     @property
     def exit_code(self) -> ExitCode:
         """Inconclusive when a faithful twin is not green (then nothing is proved), else whether all were caught."""
-        if not self.mutants or any(twin.control and not twin.good for twin in self.twins):
+        if not self.mutants or self.false_alarms:
             return ExitCode.INCONCLUSIVE
         return ExitCode.CHECK_FAILED if self.survivors else ExitCode.OK
 
@@ -103,6 +104,7 @@ class Proof:
             "success": self.exit_code is ExitCode.OK,
             "exit_code": int(self.exit_code),
             "score": round(self.score, 4),
+            "false_alarms": [twin.name for twin in self.false_alarms],
             "twins": [{**dataclasses.asdict(twin), "good": twin.good} for twin in self.twins],
         }
 
@@ -129,6 +131,8 @@ def prove(
     """
     workspace = target.workspace
     chosen = _chosen(names)
+    # For a few mutants, the faithful twins as rendered will do.
+    controls = tuple(CONTROLS.values())[: _RENDERED if names else None]
     _require_here(runtime)
     stop = threading.Event()
     workspace.require()
@@ -148,7 +152,7 @@ def prove(
             issue(list(FAULTS))
         with worker_pool(SIDE_BY_SIDE) as pool:
             try:
-                results = tuple(pool.map(result_of, (*CONTROLS, *chosen)))
+                results = tuple(pool.map(result_of, (*controls, *chosen)))
             except BaseException:
                 stop.set()
                 raise
@@ -193,18 +197,18 @@ def _result_of_twin(
         twin = make_twin(workspace, spec, mutant.name, crl=mutant.crl, now=now)
         mutant.sabotage(twin)
         with running(twin, runtime, image, stop):
-            report = _checked(twin, runtime, stop)
+            report = _checked(twin, mutant, runtime, stop)
     except FileNotFoundError as error:
         why = f"{error.filename} has gone: was the lab's directory removed meanwhile?"
         raise MachineError(f"The twin {mutant.name!r} could not be checked.", why=why) from error
     caught = tuple(finding.id for finding in report.findings if finding.result is Result.FAIL)
-    control = mutant in CONTROLS
+    control = mutant.name in CONTROLS
     # A faithful twin must be green in every respect: what could not be told there proves nothing elsewhere either.
     unsure = tuple(f.id for f in report.findings if f.result in (Result.INCONCLUSIVE, Result.SKIP)) if control else ()
     return TwinResult(mutant.name, mutant.title, control, caught + unsure, len(report.findings))
 
 
-def _checked(twin: Twin, runtime: Runtime, stop: threading.Event) -> VerifyReport:
+def _checked(twin: Twin, mutant: Mutant, runtime: Runtime, stop: threading.Event) -> VerifyReport:
     spec, workspace = twin.spec, twin.workspace
     context = make_context(Target(spec.name, workspace, workspace.record()), spec, runtime.name)
     reading = Reading(workspace, spec, runtime.configuration)
@@ -215,4 +219,4 @@ def _checked(twin: Twin, runtime: Runtime, stop: threading.Event) -> VerifyRepor
             raise StoppedError
         return attempt(what)
 
-    return run_checks(context, probe=probe, read_log=lambda tail: runtime.logs(spec.name, tail=tail))
+    return run_checks(context, mutant.only, probe=probe, read_log=lambda tail: runtime.logs(spec.name, tail=tail))

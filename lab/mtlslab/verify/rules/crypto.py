@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from mtlslab.pki.keys import dh_bits
 from mtlslab.probe.suites import Suite, suites
 from mtlslab.verify.configuration.model import Directive, Scope
-from mtlslab.verify.rules.facts import Facts
+from mtlslab.verify.rules.facts import Facts, serves
 from mtlslab.verify.rules.model import Objection, Rule, grave, mild
 
 _SSL = "nginx, ngx_http_ssl_module"
@@ -46,8 +46,9 @@ def _settings(facts: Facts, name: str) -> Iterator[Directive]:
 
 
 def _servers(facts: Facts) -> Iterator[Scope]:
+    """The servers that serve anything: what the others do not say about TLS does no harm."""
     for configuration in facts.both:
-        yield from configuration.servers
+        yield from (server for server in configuration.servers if serves(configuration, server))
 
 
 def _protocols(facts: Facts) -> Iterator[Objection]:

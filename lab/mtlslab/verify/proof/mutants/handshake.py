@@ -1,77 +1,26 @@
-"""The mutants: what can go wrong with mutual TLS, each as one change to a twin. To add one, add a function.
-
-A mutant's name is its function's name, its docstring is what a person reads. A mutant that the checks do not catch is a
-check that is missing.
-"""
+"""Mutants that show from the outside: in the handshake, in the answer, in the server's certificate."""
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
-import inspect
-from collections.abc import Callable
 
 from mtlslab import pki
 from mtlslab.pki.crl import issue_crl
 from mtlslab.plan.paths import CLIENT_CA, CRL, SERVER_CA, SERVER_CA_KEY, SERVER_CERT, SERVER_KEY
 from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE
 from mtlslab.runtime.ports import free_port
+from mtlslab.verify.proof.mutants.model import (
+    CIPHERS,
+    CLIENT_CA_FILE,
+    FIRST_SERVER,
+    LOCATION,
+    OPEN_SERVER,
+    PROTOCOLS,
+    VERIFY_CLIENT,
+    mutant,
+)
 from mtlslab.verify.proof.twins import Twin
 from mtlslab.workspace.credentials import load, load_client_ca
-
-Sabotage = Callable[[Twin], None]
-
-
-@dataclasses.dataclass(frozen=True)
-class Mutant:
-    """One way to get mutual TLS wrong.
-
-    Attributes:
-        name: its id, in kebab case.
-        title: what is wrong, as a phrase.
-        crl: whether it is a twin that checks a revocation list. (With a list nginx refuses every chain with an
-            intermediate, so what concerns chains needs a twin without.)
-        sabotage: makes a twin wrong, before it is started.
-    """
-
-    name: str
-    title: str
-    crl: bool
-    sabotage: Sabotage = dataclasses.field(repr=False)
-
-
-MUTANTS: dict[str, Mutant] = {}
-"""All mutants by name, in the order in which they are told."""
-
-PROTOCOLS = r"ssl_protocols [^;]*;"
-CIPHERS = r"ssl_ciphers [^;]*;"
-VERIFY_CLIENT = r"ssl_verify_client on;"
-CLIENT_CA_FILE = r"\.\./certs/client-ca\.crt"
-FIRST_SERVER = r"\n    server \{"
-# nginx takes the first server of an address for every name that no other server claims.
-OPEN_SERVER = """
-    server {
-        include listen.conf;
-        server_name nobody.test;
-        ssl_certificate ../certs/server.crt;
-        ssl_certificate_key ../certs/server.key;
-        location / { root nginx-mtls; }
-    }
-
-    server {"""
-LOCATION = r"location = /hello-world\.txt \{[^}]*\}"
-
-
-def mutant(*, crl: bool = False) -> Callable[[Sabotage], Sabotage]:
-    """Enter a function into the list."""
-
-    def enter(sabotage: Sabotage) -> Sabotage:
-        name = sabotage.__name__.replace("_", "-")
-        MUTANTS[name] = Mutant(name, inspect.getdoc(sabotage) or "", crl, sabotage)
-        return sabotage
-
-    return enter
-
 
 # --- whether the server asks, and insists
 
