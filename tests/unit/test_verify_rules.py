@@ -1,7 +1,8 @@
-"""The rules over the configuration: whoever writes a weakness otherwise is caught, whoever writes no weakness is not."""
+"""The rules over the configuration: a weakness is caught however it is written, and what is none is left alone."""
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import datetime
 import re
@@ -129,7 +130,7 @@ IN_SERVER = [
     ("refusals-stay-refusals", 'error_page 496 = @text; location @text { return 200 "Hello"; }'),
     (
         "refusals-stay-refusals",
-        "error_page 496 @all; location @all { root nginx-mtls; try_files /hello-world.txt =404; }",
+        "error_page 496 @a; location @a { root nginx-mtls; try_files /hello-world.txt =404; }",
     ),
     ("refusals-stay-refusals", "error_page 496 @all; location @all { rewrite ^(.*)$ /hello-world.txt last; }"),
     ("refusals-stay-refusals", "error_page 496 /x; location ~ ^/x$ { alias nginx-mtls/hello-world.txt; }"),
@@ -198,11 +199,10 @@ IN_HTTP = [
         "map $http_a $b { default x; } map $b $who { default y; x z; } add_header X-Client-Cert $who;",
     ),
     ("openssl-is-left-alone", "ssl_conf_command Options AllowNoDHEKEX;"),
-    ("is-the-labs-own", "include /etc/nginx/conf.d/*.conf; include ../../*.conf;"),
 ]
 
 
-@pytest.mark.parametrize(("rule", "text"), IN_HTTP[:-1], ids=lambda value: value[:60])
+@pytest.mark.parametrize(("rule", "text"), IN_HTTP, ids=lambda value: value[:60])
 def test_a_weakness_in_the_http_block_breaks_its_rule(lab: Lab, rule: str, text: str) -> None:
     if "add_header" in text:  # those of the server hide those of the http block
         lab.edit(re.compile(r"add_header [^;]*;"), "")
@@ -239,10 +239,14 @@ def test_a_weakness_outside_of_http_breaks_its_rule(lab: Lab, rule: str, text: s
         "ssl_verify_client optional_no_ca; if ($ssl_client_verify = NONE) { return 403; }",
         "ssl_verify_client optional_no_ca; if ($ssl_client_verify ~* ^failed) { return 403; }",
         'ssl_verify_client optional_no_ca; if ($ssl_client_serial = "") { return 403; }',
-        "ssl_verify_client optional; set $n 0; if ($ssl_client_verify != SUCCESS) { set $n 1; } "
-        "if ($server_protocol = HTTP/2.0) { set $n 0; } if ($n) { return 403; }",
-        "ssl_verify_client optional; if ($request_method = HEAD) { break; } "
-        "if ($ssl_client_verify != SUCCESS) { return 403; }",
+        (
+            "ssl_verify_client optional; set $n 0; if ($ssl_client_verify != SUCCESS) { set $n 1; } "
+            "if ($server_protocol = HTTP/2.0) { set $n 0; } if ($n) { return 403; }"
+        ),
+        (
+            "ssl_verify_client optional; if ($request_method = HEAD) { break; } "
+            "if ($ssl_client_verify != SUCCESS) { return 403; }"
+        ),
         'ssl_verify_client optional; set $k "$ssl_client_verify$http_x"; if ($k !~ SUCCESS) { return 403; }',
         "ssl_verify_client optional; if ($ssl_client_verify != SUCCESS) { return 200 hello; }",
         "ssl_verify_client optional; if ($ssl_client_verify != SUCCESS) { rewrite ^ /hello-world.txt; }",
@@ -428,6 +432,17 @@ def test_strong_suites_by_other_words_are_strong(lab: Lab, ciphers: str) -> None
     assert lab.broken() == set()
 
 
+@pytest.mark.parametrize(("bits", "good"), [(1024, False), (2048, True)])
+def test_parameters_for_diffie_hellman_are_measured(lab: Lab, bits: int, good: bool) -> None:
+    prime = b"\x00" + b"\xff" * (bits // 8)
+    integer = b"\x02\x82" + len(prime).to_bytes(2) + prime + b"\x02\x01\x02"
+    encoded = base64.encodebytes(b"\x30\x82" + len(integer).to_bytes(2) + integer)
+    pem = b"-----BEGIN DH PARAMETERS-----\n" + encoded + b"-----END DH PARAMETERS-----\n"
+    lab.write("nginx-mtls/dh.pem", pem)
+    lab.edit(LISTEN, f"{LISTEN} ssl_dhparam dh.pem;")
+    assert ("dh-parameters" not in lab.broken()) is good
+
+
 # --- files and answers
 
 
@@ -477,7 +492,7 @@ def test_the_page_comes_from_its_file_whatever_leads_there(lab: Lab, location: s
         "http2 on;",
         "ssl_session_timeout 10m;",
         "access_log /dev/stdout lab; access_log run/more.log combined;",
-        "add_header Strict-Transport-Security max-age=63072000 always; add_header X-SSL-Client-Verify $ssl_client_verify;",
+        "add_header Strict-Transport-Security max-age=6 always; add_header X-SSL-Client-Verify $ssl_client_verify;",
         "location /files/ { alias nginx-mtls/files/; }",
         "ssl_conf_command Ciphersuites TLS_AES_256_GCM_SHA384;",
         "error_log /dev/stderr debug;",
@@ -565,11 +580,21 @@ def test_a_comment_that_looks_like_a_mark_hides_nothing() -> None:
         split_dump(dump_of({"/lab/nginx-mtls/nginx.conf": twice}), CONTAINER_ROOT)
 
 
-@pytest.mark.parametrize("text", ["", "nothing", "http {", "http { } }"])
+@pytest.mark.parametrize("text", ["http {", "http { } }"])
 def test_words_that_are_no_configuration_are_refused(text: str) -> None:
     with pytest.raises(UnreadableError):
-        parse(MTLS_SERVICE, split_dump(dump_of({f"/lab/{CONF}": text}) if text else "", "/lab"), root="/lab")
-        parse(MTLS_SERVICE, {}, root="/lab")
+        parse(MTLS_SERVICE, {CONF: text})
+
+
+def test_nginx_that_says_nothing_is_not_understood() -> None:
+    with pytest.raises(UnreadableError, match="no file"):
+        split_dump("", CONTAINER_ROOT)
+
+
+def test_a_configuration_without_an_answer_breaks_the_rule_on_the_page(lab: Lab) -> None:
+    """An empty configuration is no good one, although it opens no door."""
+    lab.write(CONF, "")
+    assert lab.broken() == {"answers-with-the-page"}
 
 
 def test_includes_are_expanded_where_they_stand_by_pattern_and_by_name() -> None:

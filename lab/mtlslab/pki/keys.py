@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 from collections.abc import Generator
@@ -139,9 +140,22 @@ def _try_signing(key: rsa.RSAPrivateKey) -> None:
 
 
 def dh_bits(pem: bytes) -> int | None:
-    """Length in bits of the prime of Diffie-Hellman parameters; None when there are none that can be read."""
+    """Length in bits of the prime of Diffie-Hellman parameters (PKCS #3, section 9); None when none can be read."""
+    # pyca gives this up: the prime is the first INTEGER of a SEQUENCE (X.690 section 8).
+    found = re.search(rb"-----BEGIN [X9.42 ]*DH PARAMETERS-----([A-Za-z0-9+/=\s]+)-----END", pem)
     try:
-        parameters = serialization.load_pem_parameters(pem)
-    except (ValueError, UnsupportedAlgorithm):
+        content = _der_content(0x30, base64.b64decode(found[1])) if found else b""
+        return int.from_bytes(_der_content(0x02, content)).bit_length() or None
+    except (ValueError, IndexError):
         return None
-    return parameters.parameter_numbers().p.bit_length()
+
+
+def _der_content(tag: int, encoded: bytes) -> bytes:
+    """The content of the value that DER begins with; raises ValueError for another tag, IndexError for too few bytes."""
+    if encoded[0] != tag:
+        raise ValueError(f"tag {encoded[0]}")
+    length, start = encoded[1], 2
+    if length > 0x7F:
+        start += length & 0x7F
+        length = int.from_bytes(encoded[2:start])
+    return encoded[start : start + length]

@@ -30,6 +30,8 @@ def split_dump(text: str, root: str) -> dict[str, str]:
         UnreadableError: there is no file in it, or one twice: a comment of a file looks like a mark of nginx.
     """
     marks = list(_MARK.finditer(text))
+    if not marks:
+        raise UnreadableError("nginx -T prints no file")
     files: dict[str, str] = {}
     for mark, following in zip(marks, [*marks[1:], None], strict=True):
         path = inside(root, mark[1])
@@ -38,8 +40,6 @@ def split_dump(text: str, root: str) -> dict[str, str]:
                 f"nginx -T seems to print {path} twice: is there a comment that looks like its marks?"
             )
         files[path] = text[mark.end() + 1 : following.start() if following else len(text)]
-    if not files:
-        raise UnreadableError("nginx -T prints no file")
     return files
 
 

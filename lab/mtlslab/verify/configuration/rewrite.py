@@ -22,6 +22,8 @@ _SPECIAL = re.compile(r"[.^$*+?()\[\]{}|\\]")
 _MOST_VALUES = 64
 _MOST_ROUTES = 512
 VERIFY = "ssl_client_verify"
+_PATH = ("uri", "document_uri")
+_ANY_PATH = ("", "^", "/", "^/", ".", ".*", "^.*", "^.*$", "^(.*)$", "^/(.*)$")
 _EMPTY_WITHOUT_CERTIFICATE = (
     *("ssl_client_s_dn", "ssl_client_i_dn", "ssl_client_serial", "ssl_client_fingerprint", "ssl_client_cert"),
     *(
@@ -91,11 +93,13 @@ class World:
     Attributes:
         verify: ``$ssl_client_verify``; None when it is not known either.
         http: the http block, with its maps.
+        path: what is asked for; None for any path.
         variables: what ``set`` has set.
     """
 
     verify: str | None
     http: Scope | None = None
+    path: str | None = None
     variables: Mapping[str, Value] = dataclasses.field(default_factory=dict)
 
     def text(self, text: str) -> tuple[Value, ...]:
@@ -115,12 +119,9 @@ class World:
 
     def variable(self, name: str) -> tuple[Value, ...]:
         """Every value that a variable may have."""
-        if name in self.variables:
-            return (self.variables[name],)
-        if name == VERIFY and self.verify is not None:
-            return (_text(self.verify),)
-        if name in _EMPTY_WITHOUT_CERTIFICATE and self.verify == "NONE":
-            return (_text(""),)
+        known = self._known(name)
+        if known is not None:
+            return (known,)
         source = find_source(self.http, name)
         if source is None:
             return (ANYTHING,)
@@ -128,6 +129,15 @@ class World:
             return self._mapped(source)
         outcomes = [one.args[-1] if one.args else one.name for one in source.block or ()]
         return tuple(dict.fromkeys(map(_text, outcomes))) or (ANYTHING,)
+
+    def _known(self, name: str) -> Value | None:
+        if name in self.variables:
+            return self.variables[name]
+        if name == VERIFY and self.verify is not None:
+            return _text(self.verify)
+        if name in _PATH and self.path is not None:
+            return _text(self.path)
+        return _text("") if name in _EMPTY_WITHOUT_CERTIFICATE and self.verify == "NONE" else None
 
     def _mapped(self, source: Directive) -> tuple[Value, ...]:
         found: list[Value] = []
@@ -301,18 +311,28 @@ def _run_rewrite(
     step: Directive, rest: tuple[Directive, ...], world: World, choices: tuple[Directive, ...], moved: str
 ) -> Iterator[tuple[Route, World]]:
     target, flag = step.args[1] if len(step.args) > 1 else "", step.args[2] if len(step.args) > 2 else ""
-    always = step.first in ("^", ".*", "^.*$", "^(.*)$", "", "/", "^/", ".")
-    more = choices if always else (*choices, step)
-    if not always:
+    matches = _rewrites(step.first, world.path)
+    more = (*choices, step) if matches is None else choices
+    if not matches:
         yield from _run(rest, world, more, moved)
+    if matches is False:
+        return
+    there = dataclasses.replace(world, path=None if "$" in target else target.partition("?")[0])
     if flag in ("redirect", "permanent") or re.match(r"https?://|\$scheme", target):
         yield Route(End.REFUSED, step, more), world
     elif flag == "last":
-        yield Route(End.MOVED, step, more, target), world
+        yield Route(End.MOVED, step, more, target), there
     elif flag == "break":
-        yield Route(End.THROUGH, step, more, target), world
+        yield Route(End.THROUGH, step, more, target), there
     else:
-        yield from _run(rest, world, more, target)
+        yield from _run(rest, there, more, target)
+
+
+def _rewrites(pattern: str, path: str | None) -> bool | None:
+    """Whether a ``rewrite`` changes a path; None where that depends on a path that is not known."""
+    if path is not None:
+        return regex_matches(pattern, path)
+    return True if pattern in _ANY_PATH else None
 
 
 def _end_of_return(step: Directive) -> End:

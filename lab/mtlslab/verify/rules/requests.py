@@ -130,7 +130,7 @@ def _matters(configuration: Configuration, server: Scope) -> bool:
 def _page_of(configuration: Configuration, server: Scope) -> Iterator[Objection]:
     http = configuration.http[0] if configuration.http else None
     through = False
-    for route, world in routes_and_worlds(server, World("SUCCESS", http)):
+    for route, world in routes_and_worlds(server, World("SUCCESS", http, PAGE)):
         if route.end is End.ANSWERED:
             yield grave(route.by or server.directive, f"{route.by} answers in place of the page")
         if route.end not in (End.THROUGH, End.MOVED):
