@@ -151,7 +151,7 @@ def dh_bits(pem: bytes) -> int | None:
 
 
 def _der_content(tag: int, encoded: bytes) -> bytes:
-    """The content of the value that DER begins with; raises ValueError for another tag, IndexError for too few bytes."""
+    """The content of the value that DER begins with; ValueError for another tag, IndexError for too few bytes."""
     if encoded[0] != tag:
         raise ValueError(f"tag {encoded[0]}")
     length, start = encoded[1], 2

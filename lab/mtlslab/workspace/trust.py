@@ -121,11 +121,12 @@ def differences(workspace: Workspace, spec: LabSpec) -> Iterator[str]:
     for path in _files(workspace):
         if path.startswith(f"{CRL_DIRECTORY}/"):  # a CRL is signed by the CA, and checked where it is used
             continue
-        for line in _compared(workspace, path, rendered.get(path)):
+        for line in compared(workspace, path, rendered.get(path)):
             yield f"{path}: {line}"
 
 
-def _compared(workspace: Workspace, path: str, expected: str | None) -> Iterator[str]:
+def compared(workspace: Workspace, path: str, expected: str | None) -> Iterator[str]:
+    """The lines in which a file differs from a text (None: it is not expected at all), after a plus or minus."""
     try:
         content = workspace.read(path) or b""
     except MachineError:

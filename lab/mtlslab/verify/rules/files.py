@@ -14,7 +14,6 @@ from mtlslab.verify.configuration.model import Configuration, Directive, Scope
 from mtlslab.verify.configuration.rewrite import variables_in
 from mtlslab.verify.rules.facts import Facts
 from mtlslab.verify.rules.model import Objection, Rule, grave, mild
-from mtlslab.workspace.trust import differences
 
 _CORE = "nginx, ngx_http_core_module"
 _LOG_DOCUMENT = "nginx, ngx_http_log_module"
@@ -25,7 +24,6 @@ _WHO = ("ssl_client_s_dn", "ssl_client_s_dn_legacy", "ssl_client_serial", "ssl_c
 _TALKATIVE = ("info", "notice", "debug")
 _LEVELS = (*_TALKATIVE, "warn", "error", "crit", "alert", "emerg")
 _READABLE = ("stderr", "/dev/stderr", "/dev/stdout")
-_SHOWN = 3  # differing lines
 _PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 
 
@@ -169,38 +167,7 @@ def _level(log: Directive) -> str:
     return next((arg for arg in log.args[1:] if arg in _LEVELS), "error")
 
 
-# --- edits
-
-
-def _edits(facts: Facts) -> Iterator[Objection]:
-    found: dict[str, list[str]] = {}
-    for difference in differences(facts.workspace, facts.spec):
-        path, _, line = difference.partition(": ")
-        found.setdefault(path, []).append(line)
-    for path, lines in found.items():
-        more = f" and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
-        shown = "; ".join(" ".join(line.split()) for line in lines[:_SHOWN])
-        yield Objection(f"{path} differs from what was rendered in {len(lines)} lines: {shown}{more}", grave=False)
-
-
-def _unheard(facts: Facts) -> Iterator[Objection]:
-    if facts.unheard:
-        yield Objection(f"the rules have judged the files as they lie there: {facts.unheard.rstrip('.')}", grave=False)
-
-
 RULES = (
-    Rule(
-        id="config-is-told-by-nginx",
-        title="nginx itself tells what it reads",
-        why="nginx -T prints what is read where the service runs, with every include. The files on the disk are what "
-        "it would read, which is another thing where they are copied, mounted elsewhere, or not there.",
-        hint="Does it run? mtlslab status, and mtlslab up to start it.",
-        directive="include",
-        source="nginx, Command-line parameters, -T",
-        sabotage="mtlslab down; the rules then judge the files.",
-        objections=_unheard,
-        severity=Severity.ADVISORY,
-    ),
     Rule(
         id="config-serves-its-own-directory",
         title="each service serves files of its own directory only",
@@ -284,17 +251,5 @@ RULES = (
         source="nginx, Core functionality, error_log; ngx_http_ssl_module",
         sabotage="error_log /dev/null;",
         objections=_errors,
-    ),
-    Rule(
-        id="config-is-as-rendered",
-        title="the files of the services are those that mtlslab rendered",
-        why="An edit may be what you want: the lab is there for it. It is told, so that nobody takes the lab of "
-        "somebody else's edit for the lab of the lecture.",
-        hint="mtlslab up --overwrite renders them anew.",
-        directive="include",
-        source="mtlslab up --help",
-        sabotage="Any edit of nginx-mtls/nginx.conf.",
-        objections=_edits,
-        severity=Severity.ADVISORY,
     ),
 )
