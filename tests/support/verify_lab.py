@@ -12,7 +12,7 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mtlslab.pki import issue_pki
@@ -70,11 +70,13 @@ class RunningLab:
             configuration=Reading(Workspace(self.directory), spec, self.dump),
         )
 
-    def dump(self, _plan: LabPlan, service: Service) -> Dump:
+    def dump(self, plan: LabPlan) -> list[Dump]:
         """What nginx -T says, as a runtime gives it."""
+        return [Dump(self._said(service), str(self.directory)) for service in plan.services]
+
+    def _said(self, service: Service) -> str:
         command = [str(self.nginx), *service.dump_command(str(self.directory))]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=self.directory)
-        return Dump(done.stdout, str(self.directory))
+        return subprocess.run(command, capture_output=True, text=True, check=True, cwd=self.directory).stdout
 
     def start(self) -> None:
         (self.directory / "run").mkdir(exist_ok=True)

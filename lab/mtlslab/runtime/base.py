@@ -195,12 +195,12 @@ class Runtime(Protocol):
             LabNotFoundError: the service does not run.
         """
 
-    def configuration(self, plan: LabPlan, service: Service) -> Dump:
-        """What ``nginx -T`` says where the service runs, with the binary and the arguments of the nginx that runs.
+    def configurations(self, plan: LabPlan) -> tuple[Dump, ...]:
+        """What ``nginx -T`` says where each service of the plan runs, with the binary and arguments of the nginx that runs.
 
         nginx reads the files as they lie there now; what it runs is what lay there when it was started or reloaded.
 
         Raises:
-            MachineError: nginx refuses the configuration, or cannot be asked.
-            LabNotFoundError: the service does not run.
+            MachineError: nginx refuses a configuration, or cannot be asked.
+            LabNotFoundError: a service does not run.
         """

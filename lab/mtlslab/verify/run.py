@@ -122,13 +122,13 @@ def log_reader(target: Target, find: Find) -> ReadLog:
 
 
 def asker(target: Target, find: Find) -> Ask:
-    """Asks the runtime in which the lab runs for the configuration of a service."""
+    """Asks the runtime in which the lab runs for the configurations of its services."""
 
-    def ask(plan: LabPlan, service: Service) -> Dump:
+    def ask(plan: LabPlan) -> Sequence[Dump]:
         runtime = find()
         if runtime is None:
             raise LabNotFoundError(f"Nothing runs of the lab {target.name!r}.", hint="Start it with: mtlslab up")
-        return runtime.configuration(plan, service)
+        return runtime.configurations(plan)
 
     return ask
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from mtlslab.errors import LabNotFoundError, MachineError
@@ -162,8 +162,12 @@ class DockerRuntime:
             api.kill(container, signal="HUP")
             containers.await_new_workers(self.engine, container, old)
 
-    def configuration(self, plan: LabPlan, service: Service) -> Dump:
-        """``nginx -T`` in the container; see ``Runtime.configuration``."""
+    def configurations(self, plan: LabPlan) -> tuple[Dump, ...]:
+        """``nginx -T`` in the containers, side by side; see ``Runtime.configurations``."""
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            return tuple(pool.map(lambda service: self._dump(plan, service), plan.services))
+
+    def _dump(self, plan: LabPlan, service: Service) -> Dump:
         container = self._running(plan, service)
         with engine_errors(f"Cannot read the configuration of {service.name}."):
             api = self.engine.api

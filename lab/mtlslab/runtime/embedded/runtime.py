@@ -7,7 +7,8 @@ import ipaddress
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -156,15 +157,21 @@ class EmbeddedRuntime:
                 check_configuration(plan.lab, service, master, place)
                 apply_configuration(service, master, place)
 
-    def configuration(self, plan: LabPlan, service: Service) -> Dump:
-        """See :meth:`mtlslab.runtime.base.Runtime.configuration`.
+    def configurations(self, plan: LabPlan) -> tuple[Dump, ...]:
+        """See :meth:`mtlslab.runtime.base.Runtime.configurations`.
 
         Raises:
-            LabNotFoundError: the service does not run.
-            MachineError: nginx refuses the configuration, or the service runs from another directory.
+            LabNotFoundError: a service does not run.
+            MachineError: nginx refuses a configuration, or a service runs from another directory.
         """
         with _held(plan) as place:
-            return dump_configuration(plan.lab, service, _masters(plan, service, place)[0], place)
+            masters = [_masters(plan, service, place)[0] for service in plan.services]
+
+            def dump(service: Service, master: Master) -> Dump:
+                return dump_configuration(plan.lab, service, master, place)
+
+            with ThreadPoolExecutor(len(masters)) as pool:
+                return tuple(pool.map(dump, plan.services, masters))
 
     # --- the steps
 

@@ -9,7 +9,7 @@ from mtlslab.errors import LabError
 from mtlslab.lifecycle.files import plan_of
 from mtlslab.plan.paths import COMPOSE_FILE
 from mtlslab.plan.render import render_compose
-from mtlslab.plan.services import with_fingerprints
+from mtlslab.plan.services import SERVICES, with_fingerprints
 from mtlslab.verify.checks.model import Severity
 from mtlslab.verify.rules.facts import Facts
 from mtlslab.verify.rules.model import Objection, Rule
@@ -21,7 +21,8 @@ _FINGERPRINT = "mtlslab.fingerprint:"  # follows from the other files
 
 def _edits(facts: Facts) -> Iterator[Objection]:
     found: dict[str, list[str]] = {}
-    for difference in differences(facts.workspace, facts.spec):
+    # Rendering takes its time: it is for files that are not what lab.json remembers.
+    for difference in () if _all_remembered(facts) else differences(facts.workspace, facts.spec):
         path, _, line = difference.partition(": ")
         found.setdefault(path, []).append(line)
     compose = _compose_edits(facts)
@@ -33,6 +34,17 @@ def _edits(facts: Facts) -> Iterator[Objection]:
         yield Objection(f"{path} differs from what was rendered in {len(lines)} lines: {shown}{more}", grave=False)
 
 
+def _remembered(facts: Facts, path: str) -> bool:
+    """Whether a file is as it was rendered last, by its hash in lab.json."""
+    record, content = facts.workspace.record(), facts.read(path)
+    return record is not None and hashlib.sha256(content or b"").hexdigest() in record.files.get(path, ())[:1]
+
+
+def _all_remembered(facts: Facts) -> bool:
+    paths = (f"{service}/{name}" for service in SERVICES for name in facts.workspace.names(service))
+    return all(_remembered(facts, path) for path in paths)
+
+
 def _unheard(facts: Facts) -> Iterator[Objection]:
     if facts.unheard:
         yield Objection(f"the rules have judged the files as they lie there: {facts.unheard.rstrip('.')}", grave=False)
@@ -40,8 +52,8 @@ def _unheard(facts: Facts) -> Iterator[Objection]:
 
 def _compose_edits(facts: Facts) -> list[str]:
     """The differing lines of the Compose file; empty where there is none, or where it is as it was rendered."""
-    record, content = facts.workspace.record(), facts.read(COMPOSE_FILE)
-    if record is None or content is None or hashlib.sha256(content).hexdigest() in record.files.get(COMPOSE_FILE, ()):
+    record = facts.workspace.record()
+    if record is None or facts.read(COMPOSE_FILE) is None or _remembered(facts, COMPOSE_FILE):
         return []
     found = []
     for copied in (False, True):  # lab.json does not tell which of the two it was

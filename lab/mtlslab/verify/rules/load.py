@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mtlslab.errors import LabError
 from mtlslab.plan.services import SERVICES, LabPlan, Service, make_plan
@@ -21,8 +21,8 @@ from mtlslab.verify.configuration.parse import UnreadableError, parse, split_dum
 from mtlslab.verify.rules.facts import Facts
 from mtlslab.workspace.directory import Workspace
 
-Ask = Callable[[LabPlan, Service], Dump]
-"""Asks the runtime for the configuration of a service; raises LabError where it cannot be had."""
+Ask = Callable[[LabPlan], Sequence[Dump]]
+"""Asks the runtime for the configurations of a plan's services; raises LabError where they cannot be had."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Reading:
     def _told(self, plan: LabPlan) -> tuple[Configuration, ...]:
         if self._ask is None:
             raise LabError("No runtime is known that could be asked.")
-        return tuple(_parsed(service, self._ask(plan, service)) for service in plan.services)
+        return tuple(_parsed(service, dump) for service, dump in zip(plan.services, self._ask(plan), strict=True))
 
     def _on_disk(self, service: str) -> Configuration:
         files = {}
