@@ -538,6 +538,19 @@ def test_a_log_that_does_not_tell_or_can_be_forged_is_bad(lab: Lab, old: str, ne
     assert "log-names-the-client" in lab.broken()
 
 
+def test_the_lines_of_a_map_are_no_directives(lab: Lab) -> None:
+    lab.edit("http {", "http { map $uri $x { default 0; root /; autoindex 1; set_real_ip_from 2; }")
+    assert lab.broken() == set()
+
+
+def test_a_location_within_an_internal_one_is_asked_for_directly(lab: Lab) -> None:
+    """``internal`` is not inherited."""
+    lab.edit(ON, "ssl_verify_client optional; if ($request_method = HEAD) { set $a 1; }")
+    lab.edit(LOCATION, "location /a { internal; location /a/b { root nginx-mtls; } }")
+    (objection,) = CATALOGUE["config-asks-every-client"].objections(lab.facts())
+    assert "location /a/b" in str(objection)
+
+
 def test_an_edit_is_told_with_its_lines(lab: Lab) -> None:
     lab.edit("worker_processes 1;", "worker_processes 2;")
     (objection,) = CATALOGUE["config-is-as-rendered"].objections(lab.facts())

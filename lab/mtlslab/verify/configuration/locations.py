@@ -28,12 +28,12 @@ _NEVER_DIRECT = "@"
 
 def is_named(location: Scope) -> bool:
     """Whether only nginx itself can get there (``location @name``)."""
-    return location.directive.args[-1:][0:1] != () and location.directive.args[-1].startswith(_NEVER_DIRECT)
+    return any(arg.startswith(_NEVER_DIRECT) for arg in location.directive.args[:1])
 
 
 def is_internal(location: Scope) -> bool:
     """Whether a client cannot ask for it."""
-    return is_named(location) or bool(location.in_force("internal"))
+    return is_named(location) or bool(location.own("internal"))
 
 
 def named(server: Scope, name: str) -> Scope | None:

@@ -14,6 +14,8 @@ import re
 from collections.abc import Iterator, Mapping
 
 HTTP_PORT = 80  # of a listen without a port, and of a server without a listen
+# Blocks whose lines are no directives.
+_TABLES = ("map", "geo", "split_clients", "types", "charset_map")
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
 
 
@@ -87,10 +89,11 @@ class Scope:
         return tuple(Scope(one, self) for one in self.own(*kinds) if one.block is not None)
 
     def all_blocks(self) -> Iterator[Scope]:
-        """The block itself and every block within it, however deep."""
+        """The block itself and every block of directives within it, however deep."""
         yield self
         for inner in self.blocks():
-            yield from inner.all_blocks()
+            if inner.kind not in _TABLES:
+                yield from inner.all_blocks()
 
     def locations(self) -> Iterator[Scope]:
         """Every location within the block, however deep, in the order of the file."""

@@ -59,7 +59,10 @@ def parse(
         UnreadableError: a file cannot be read as nginx would read it.
     """
     reader = _Reader(service, files, root, contained=contained)
-    main = tuple(reader.expanded(f"{service}/nginx.conf", 0))
+    try:
+        main = tuple(reader.expanded(f"{service}/nginx.conf", 0))
+    except RecursionError as error:
+        raise UnreadableError("its blocks are nested too deep") from error
     strangers = sorted(set(files) - reader.used)
     if whole and strangers:
         raise UnreadableError(f"nginx -T prints {strangers[0]}, which nothing includes")
