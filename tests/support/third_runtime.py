@@ -72,7 +72,7 @@ class SwarmRuntime:
     def reload(self, plan: LabPlan, service: Service) -> None:
         raise MachineError("The swarm does not reload.")
 
-    def configuration(self, plan: LabPlan, service: Service) -> Dump:
+    def configurations(self, plan: LabPlan) -> tuple[Dump, ...]:
         raise MachineError("The swarm does not tell.")
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from mtlslab import pki
 from mtlslab.pki.crl import issue_crl
+from mtlslab.pki.faults import Severity
 from mtlslab.plan.paths import CLIENT_CA, CRL, SERVER_CA
 from mtlslab.plan.render import render
 from mtlslab.plan.services import CONTAINER_ROOT, MTLS_SERVICE, TLS_SERVICE, make_plan
 from mtlslab.plan.spec import LabSpec
-from mtlslab.verify.checks.model import Severity
 from mtlslab.verify.configuration.parse import UnreadableError, parse, split_dump
 from mtlslab.verify.rules.catalogue import CATALOGUE
 from mtlslab.verify.rules.facts import Facts

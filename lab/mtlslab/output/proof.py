@@ -33,7 +33,7 @@ def _verdict(twin: TwinResult) -> str:
 
 def _closing(proof: Proof) -> str:
     caught, total = len(proof.mutants) - len(proof.survivors), len(proof.mutants)
-    faithful = [trial for trial in proof.trials if trial.control]
+    faithful = [twin for twin in proof.twins if twin.control]
     if proof.exit_code is ExitCode.INCONCLUSIVE:
         alarms = f" ({len(proof.false_alarms)} of {len(faithful)})" if len(proof.false_alarms) > 1 else ""
         return f"Nothing is proved: a faithful twin is not green{alarms}."

@@ -196,7 +196,7 @@ class Runtime(Protocol):
         """
 
     def configurations(self, plan: LabPlan) -> tuple[Dump, ...]:
-        """What ``nginx -T`` says where each service of the plan runs, with the binary and arguments of the nginx that runs.
+        """What ``nginx -T`` says where each service of the plan runs, by the binary and arguments that run there.
 
         nginx reads the files as they lie there now; what it runs is what lay there when it was started or reloaded.
 

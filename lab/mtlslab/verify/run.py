@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from mtlslab.errors import LabNotFoundError
 from mtlslab.lifecycle.where import find_running
 from mtlslab.plan.paths import CLIENT_CERT, CLIENT_KEY, SERVER_CA
-from mtlslab.plan.services import LabPlan, Service
+from mtlslab.plan.services import LabPlan
 from mtlslab.plan.spec import LabSpec, make_spec, reachable_address
 from mtlslab.runtime.base import Dump, LogLine, Runtime
 from mtlslab.runtime.choose import Runtimes

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from mtlslab.errors import LabError
 from mtlslab.lifecycle.files import plan_of
+from mtlslab.pki.faults import Severity
 from mtlslab.plan.paths import COMPOSE_FILE
 from mtlslab.plan.render import render_compose
 from mtlslab.plan.services import SERVICES, with_fingerprints
-from mtlslab.verify.checks.model import Severity
 from mtlslab.verify.rules.facts import Facts
 from mtlslab.verify.rules.model import Objection, Rule
 from mtlslab.workspace.trust import compared, differences

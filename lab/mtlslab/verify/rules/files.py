@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 
 from mtlslab.errors import LabError
-from mtlslab.pki.faults import Severity
 from mtlslab.plan.services import MTLS_SERVICE
 from mtlslab.verify.configuration.locations import modifier_of
 from mtlslab.verify.configuration.model import Configuration, Directive, Scope
