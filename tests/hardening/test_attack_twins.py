@@ -27,7 +27,7 @@ from mtlslab.workspace.directory import Workspace
 from mtlslab.workspace.target import locate
 
 from tests.support.cli import mtlslab
-from tests.support.leavings import ended, secrets_in, start, twin_masters, wait_for
+from tests.support.leavings import ended, remove_under_use, secrets_in, start, twin_masters, wait_for
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104  the lab's address is on trial; nothing of it is started
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -112,7 +112,7 @@ def test_down_ends_the_twins_of_a_killed_proof_whatever_became_of_their_director
     if fate == "moved":
         place = lab.rename(tmp_path / "elsewhere")
     else:
-        shutil.rmtree(lab / "twins" if fate == "twins removed" else lab)
+        remove_under_use(lab / "twins" if fate == "twins removed" else lab)
     if fate == "made anew":
         render_lab(tmp_path, lab.name)
     down = mtlslab("down", "--dir", place, cwd=tmp_path)

@@ -167,7 +167,7 @@ def test_a_lab_that_is_down_is_judged_by_its_files_and_says_so(tmp_path: Path, l
     run, found = rules(lab)
     assert run.code == 0
     assert found["config-is-told-by-nginx"]["result"] == "warn"
-    assert "does not run" in found["config-is-told-by-nginx"]["reason"]
+    assert "Nothing runs of the lab" in found["config-is-told-by-nginx"]["reason"]
     assert rules(lab, "--strict")[0].code == 1
     text = (lab / CONF).read_text()
     (lab / CONF).write_text(text.replace("ssl_verify_client on;", "ssl_verify_client off;"))

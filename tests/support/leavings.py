@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -47,6 +48,16 @@ def wait_for(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come true"
         time.sleep(0.005)
+
+
+def remove_under_use(place: Path) -> None:
+    """Remove a directory in which a process may just make files: it is emptied until it can go."""
+
+    def gone() -> bool:
+        shutil.rmtree(place, ignore_errors=True)
+        return not place.exists()
+
+    wait_for(gone)
 
 
 def start(*arguments: str | Path, cwd: Path, **more: str) -> subprocess.Popen[str]:
