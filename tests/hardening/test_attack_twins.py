@@ -168,7 +168,7 @@ def test_down_does_not_end_the_twins_of_a_proof_at_work(lab: Path) -> None:
 
 def test_a_proof_whose_lab_is_taken_away_ends_with_words_and_without_a_verdict(lab: Path, tmp_path: Path) -> None:
     process = prove_until_twins_run(lab)
-    shutil.rmtree(lab, ignore_errors=True)
+    remove_under_use(lab)
     down = mtlslab("down", "--dir", lab, cwd=tmp_path)
     run = ended(process)
     assert down.code == 0
@@ -222,7 +222,7 @@ def test_no_mutant_needs_more_than_the_servers_key(lab: Path) -> None:
 def test_a_twin_of_a_lab_that_is_gone_is_not_made_in_its_place(lab: Path) -> None:
     workspace = Workspace(lab)
     spec = make_spec(workspace.require().spec)
-    shutil.rmtree(lab)
+    remove_under_use(lab)
     with pytest.raises(LabNotFoundError):
         make_twin(workspace, spec, "x", crl=False, now=NOW)
     assert not lab.exists()
