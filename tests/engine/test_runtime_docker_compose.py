@@ -136,3 +136,21 @@ def test_a_project_of_somebody_else_under_the_same_name_is_left_alone(
         assert compose(other, "ps", "--all", "--quiet") != ""
     finally:
         compose(other, "down")
+
+
+@pytest.mark.parametrize(
+    "steps", [("restart",), ("stop", "start"), ("stop", "up -d"), ("kill", "start")], ids=" then ".join
+)
+@pytest.mark.parametrize("by", ["the SDK", "Compose"])
+def test_services_answer_when_compose_starts_them_again(plan: LabPlan, by: str, steps: tuple[str, ...]) -> None:
+    """The tmpfs of the second start is as writable as that of the first."""
+    if by == "Compose":
+        compose(plan.directory, "up", "-d")
+    else:
+        runtime = DockerRuntime(pull="never")
+        runtime.prepare(plan.lab, plan.image)
+        runtime.start(plan)
+    wait_for_answers(plan)
+    for step in steps:
+        compose(plan.directory, *step.split())
+    wait_for_answers(plan)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtlslab.plan.paths import COMPOSE_FILE, CRL, HELLO
-from mtlslab.plan.services import CONTAINER_ROOT, CONTAINER_TMPFS, CONTAINER_TMPFS_OPTIONS, SERVICES, LabPlan, Service
+from mtlslab.plan.services import CONTAINER_ROOT, CONTAINER_TMPFS, SERVICES, LabPlan, Service
 from mtlslab.plan.spec import LabSpec
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def render(plan: LabPlan, spec: LabSpec) -> dict[str, str]:
 def render_compose(plan: LabPlan) -> str:
     """Render the Compose file of a plan. The plan needs its fingerprints: they become labels."""
     return template(f"{COMPOSE_FILE}.j2").render(
-        plan=plan, root=CONTAINER_ROOT, tmpfs=f"{CONTAINER_TMPFS}:{CONTAINER_TMPFS_OPTIONS}"
+        plan=plan, root=CONTAINER_ROOT, tmpfs=f"{CONTAINER_TMPFS}:{plan.tmpfs_options}"
     )
 
 

@@ -20,7 +20,6 @@ from mtlslab.plan.spec import LabSpec
 TLS_SERVICE, MTLS_SERVICE, SERVICES = words.TLS_SERVICE, words.MTLS_SERVICE, words.SERVICES
 CONTAINER_ROOT = "/lab"
 CONTAINER_TMPFS = f"{CONTAINER_ROOT}/run"
-CONTAINER_TMPFS_OPTIONS = "mode=1777,size=16m"
 
 # Labels by which the containers of a lab are found; the runtime adds the labels of Compose.
 LABEL_LAB = "mtlslab.lab"
@@ -142,6 +141,16 @@ class LabPlan:
         """Name of the lab's network; see :func:`network_name`."""
         return network_name(self.lab)
 
+    @property
+    def tmpfs_options(self) -> str:
+        """Mount options of the containers' tmpfs; see tmpfs(5).
+
+        It belongs to the plan's user. Its mode alone would not do: when a container starts again, runc before 1.1.8
+        gives the tmpfs the mode of the mount point that the first start has left, and nginx could not write there.
+        """
+        uid, _, gid = self.user.partition(":")
+        return f"mode=1777,size=16m,uid={uid},gid={gid}"
+
     def service(self, name: str) -> Service:
         """The service of that name.
 
@@ -223,6 +232,7 @@ def _fingerprint(plan: LabPlan, service: Service) -> str:
         dataclasses.asdict(dataclasses.replace(service, fingerprint="")),
         plan.image,
         plan.user,
+        plan.tmpfs_options,
         plan.listen,
         dataclasses.asdict(plan.health),
         dataclasses.asdict(plan.limits),

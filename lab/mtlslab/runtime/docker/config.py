@@ -11,7 +11,6 @@ from mtlslab.plan.paths import COMPOSE_FILE
 from mtlslab.plan.services import (
     CONTAINER_ROOT,
     CONTAINER_TMPFS,
-    CONTAINER_TMPFS_OPTIONS,
     LABEL_LAB,
     LABEL_SERVICE,
     LabPlan,
@@ -49,7 +48,7 @@ def container_config(plan: LabPlan, service: Service) -> dict[str, Any]:
             "NetworkMode": plan.network,
             "PortBindings": {port: [{"HostIp": plan.listen, "HostPort": str(service.port)}]},
             "Mounts": _mounts(plan, service),
-            "Tmpfs": {CONTAINER_TMPFS: CONTAINER_TMPFS_OPTIONS},
+            "Tmpfs": {CONTAINER_TMPFS: plan.tmpfs_options},
             "ReadonlyRootfs": True,
             "CapDrop": ["ALL"],
             "SecurityOpt": ["no-new-privileges:true"],
