@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,12 @@ def spec_of(directory: Path) -> dict[str, Any]:
 def curl(directory: Path, words: str) -> Run:
     done = subprocess.run(["curl", "-sS", *words.split()], cwd=directory, capture_output=True, text=True, check=False)
     return Run(done.returncode, done.stdout, done.stderr)
+
+
+def identities(place: Path, name: str) -> dict[str, str]:
+    """Service -> container or process, as ``status`` tells them."""
+    rows = json.loads(mtlslab("status", "--name", name, "-o", "json", cwd=place).out)["services"]
+    return {row["service"]: row["identity"] for row in rows}
 
 
 def processes_of(name: str) -> list[psutil.Process]:
@@ -144,6 +151,60 @@ def test_reload_applies_a_good_edit_and_refuses_a_bad_one_with_nginxs_words(lab:
     assert refused.code == 3
     assert "perhaps" in refused.err
     assert curl(place / name, url).out.startswith("Hello World")
+
+
+@pytest.mark.parametrize("runtime", ["embedded", pytest.param("docker", marks=pytest.mark.engine)])
+def test_up_with_a_bad_edit_leaves_the_old_server_alone(
+    runtime: str, lab: tuple[Path, str], request: pytest.FixtureRequest
+) -> None:
+    """Nothing is replaced for a configuration that nginx refuses."""
+    if runtime == "docker":
+        request.getfixturevalue("engine")
+    place, name = lab
+    assert mtlslab(*UP, "--runtime", runtime, "--name", name, cwd=place).code == 0
+    before = identities(place, name)
+    conf = place / name / "nginx-mtls/nginx.conf"
+    conf.write_text(conf.read_text().replace("ssl_verify_client on;", "ssl_verify_client perhaps;"))
+    refused = mtlslab("up", "--name", name, cwd=place)
+    assert (refused.code, "perhaps" in refused.err) == (2, True)
+    assert identities(place, name) == before
+    url = f"https://localhost:{spec_of(place / name)['mtls_port']}/hello-world.txt"
+    served = curl(place / name, f"{url} --cacert certs/server-ca.crt --cert certs/client.crt --key certs/client.key")
+    assert served.out.startswith("Hello World")
+
+
+def test_reload_tells_of_a_service_that_does_not_run(lab: tuple[Path, str]) -> None:
+    place, name = lab
+    assert mtlslab(*UP, "--name", name, cwd=place).code == 0
+    psutil.Process(int(identities(place, name)["nginx-tls"].removeprefix("pid "))).kill()
+    reloaded = mtlslab("reload", "--name", name, cwd=place)
+    assert reloaded.code == 4
+    assert "nginx-mtls: the configuration is applied." in reloaded.out
+    assert "nginx-tls: not reloaded" in reloaded.out
+    assert "mtlslab up" in reloaded.err
+
+
+def test_rotating_removes_nothing_before_the_new_certificates_are_made(
+    lab: tuple[Path, str],
+) -> None:
+    """Settings that cannot be issued leave the old certificates as they were."""
+    place, name = lab
+    assert mtlslab("render", *UP[3:], "--name", name, cwd=place).code == 0
+    before = (place / name / "certs/client.crt").read_bytes()
+    code = (
+        "import sys; from mtlslab import pki; from mtlslab.__main__ import main\n"
+        "def fail(*_, **__): raise KeyboardInterrupt\n"
+        "pki.issue_lab_ca = fail; sys.exit(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "render", "--name", name, "--rotate-certs"],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 130, done.stderr
+    assert (place / name / "certs/client.crt").read_bytes() == before
 
 
 def test_reload_without_the_servers_key_names_it(lab: tuple[Path, str]) -> None:

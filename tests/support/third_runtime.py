@@ -72,6 +72,9 @@ class SwarmRuntime:
     def reload(self, plan: LabPlan, service: Service) -> None:
         raise MachineError("The swarm does not reload.")
 
+    def test(self, plan: LabPlan, service: Service) -> None:
+        raise MachineError("The swarm does not test.")
+
     def configurations(self, plan: LabPlan) -> tuple[Dump, ...]:
         raise MachineError("The swarm does not tell.")
 

@@ -27,22 +27,19 @@ def write_certificates(
     Args:
         workspace: the lab's, locked.
         spec: names, key type, validity, and whether there is a CRL.
-        rotate: delete the existing certificates first.
+        rotate: issue all anew, then put them in the place of the existing ones.
         say: told in a sentence what was issued, and why.
         keys: private keys that are already being generated; None generates them now.
 
     Raises:
         SpecError: a CA is damaged or not the lab's, or other users may read a private key.
     """
-    if rotate:
-        # Leaves before CAs: if the program is killed in between, there is still a CA for every leaf.
-        workspace.remove(sorted(PKI_FILES, key=lambda path: "-ca." in path))
-    existing: dict[str, bytes] = {}
-    for path in PKI_FILES:
-        content = workspace.read_key(path) if path.endswith(".key") else workspace.read(path)
-        if content is not None:
-            existing[path] = content
+    existing = {} if rotate else _existing(workspace)
     update = renew_pki(spec, existing, datetime.datetime.now(datetime.UTC), keys)
+    if rotate:
+        # Only now that the new ones are made. Leaves before CAs: if the program is killed in between, there is still a
+        # CA for every leaf.
+        workspace.remove(sorted(PKI_FILES, key=lambda path: "-ca." in path))
     for message in update.messages:
         say(message)
     if CLIENT_CA_KEY in update.files:
@@ -54,6 +51,11 @@ def write_certificates(
             workspace.write(path, content)
     if spec.crl:
         _write_crl(workspace, say)
+
+
+def _existing(workspace: Workspace) -> dict[str, bytes]:
+    found = {path: workspace.read_key(path) if path.endswith(".key") else workspace.read(path) for path in PKI_FILES}
+    return {path: content for path, content in found.items() if content is not None}
 
 
 def _retire_client_ca(workspace: Workspace, say: Say) -> None:

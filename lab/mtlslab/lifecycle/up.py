@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from mtlslab.errors import LabError
+from mtlslab.errors import LabError, MachineError, SpecError
 from mtlslab.lifecycle.asked import UpOptions, asked_spec, last_image, save_record
 from mtlslab.lifecycle.files import write_certificates, write_files
 from mtlslab.lifecycle.interrupts import undisturbed
@@ -15,8 +15,9 @@ from mtlslab.lifecycle.timings import Timings
 from mtlslab.lifecycle.where import Say, recorded_runtime, refuse_foreign
 from mtlslab.pki import KeyPool
 from mtlslab.plan.render import load_templates
+from mtlslab.plan.services import LabPlan
 from mtlslab.plan.spec import LabSpec, make_spec
-from mtlslab.runtime.base import Runtime, ServiceStatus
+from mtlslab.runtime.base import Runtime, ServiceStatus, State
 from mtlslab.runtime.choose import Runtimes
 from mtlslab.runtime.ports import check_ports_free, pick_ports
 from mtlslab.runtime.table import AUTO
@@ -138,6 +139,8 @@ def _bring_up(target: Target, outlook: _Outlook, options: UpOptions, say: Say, t
     with timings.step("render"):
         copied = runtime.copies_files()
         plan = write_files(workspace, spec, image, overwrite=options.overwrite, say=say, copied=copied)
+    with timings.step("nginx -t"):
+        _test_what_is_to_be_replaced(plan, outlook)
     with timings.step("start the services"):
         started = runtime.start(plan)
     try:
@@ -149,6 +152,18 @@ def _bring_up(target: Target, outlook: _Outlook, options: UpOptions, say: Say, t
                 runtime.stop(spec.name, started.created)
         raise
     return UpResult(spec, runtime.describe(), started.created, started.kept)
+
+
+def _test_what_is_to_be_replaced(plan: LabPlan, outlook: _Outlook) -> None:
+    """Refuse a configuration that nginx refuses, before the server that runs is taken down for it."""
+    for item in outlook.running:
+        service = plan.service(item.service)
+        if item.state is not State.RUNNING or item.fingerprint == service.fingerprint:
+            continue
+        try:
+            outlook.runtime.test(plan, service)
+        except MachineError as error:
+            raise SpecError(error.what, why=error.lines, hint=f"Correct {service.conf}, then: mtlslab up") from error
 
 
 def _timed(timings: Timings, step: str, work: Callable[[], str]) -> str:

@@ -187,6 +187,14 @@ class Runtime(Protocol):
         With ``follow``, new lines are yielded until the services end or the caller stops.
         """
 
+    def test(self, plan: LabPlan, service: Service) -> None:
+        """Have the nginx of a running service test the configuration as it lies there now (``nginx -t``).
+
+        Raises:
+            MachineError: nginx refuses the configuration; ``why`` holds its output.
+            LabNotFoundError: the service does not run.
+        """
+
     def reload(self, plan: LabPlan, service: Service) -> None:
         """Test the configuration with ``nginx -t``, then have the running nginx load it (signal HUP).
 

@@ -147,9 +147,18 @@ class DockerRuntime:
 
     def reload(self, plan: LabPlan, service: Service) -> None:
         """``nginx -t`` in the container, then the signal HUP, then wait for the new workers; see ``Runtime.reload``."""
+        self.test(plan, service)
+        container = self._running(plan, service)
+        with engine_errors(f"Cannot reload {service.name}."):
+            old = containers.serving_workers(self.engine, container)
+            self.engine.api.kill(container, signal="HUP")
+            containers.await_new_workers(self.engine, container, old)
+
+    def test(self, plan: LabPlan, service: Service) -> None:
+        """``nginx -t`` in the container; see ``Runtime.test``."""
         api, container = self.engine.api, self._running(plan, service)
         copy_again(api, plan, service)
-        with engine_errors(f"Cannot reload {service.name}."):
+        with engine_errors(f"Cannot test the configuration of {service.name}."):
             test = api.exec_create(container, ["nginx", *service.test_command(CONTAINER_ROOT)])["Id"]
             said = api.exec_start(test).decode(errors="replace").strip()
             if api.exec_inspect(test)["ExitCode"] != 0:
@@ -158,9 +167,6 @@ class DockerRuntime:
                     why=said.splitlines(),
                     hint=f"Correct {service.conf}, then: mtlslab reload",
                 )
-            old = containers.serving_workers(self.engine, container)
-            api.kill(container, signal="HUP")
-            containers.await_new_workers(self.engine, container, old)
 
     def configurations(self, plan: LabPlan) -> tuple[Dump, ...]:
         """``nginx -T`` in the containers, side by side; see ``Runtime.configurations``."""

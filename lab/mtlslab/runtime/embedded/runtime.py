@@ -157,6 +157,12 @@ class EmbeddedRuntime:
                 check_configuration(plan.lab, service, master, place)
                 apply_configuration(service, master, place)
 
+    def test(self, plan: LabPlan, service: Service) -> None:
+        """See :meth:`mtlslab.runtime.base.Runtime.test`."""
+        with _held(plan) as place:
+            for master in _masters(plan, service, place):
+                check_configuration(plan.lab, service, master, place)
+
     def configurations(self, plan: LabPlan) -> tuple[Dump, ...]:
         """See :meth:`mtlslab.runtime.base.Runtime.configurations`.
 
