@@ -255,6 +255,29 @@ def test_chromium_is_served_with_the_certificate_in_its_store_and_refused_withou
 
 @pytest.mark.clients
 @every("chromium")
+def test_chromium_with_a_profile_does_not_show_the_page_once_its_certificate_is_gone(
+    lab: Lab, client: str, chromium_policy: Path, tmp_path: Path
+) -> None:
+    """A profile on the disk has a cache; the page must not be in it."""
+    # Browsers keep a page of no stated age for a tenth of the time since its last change (RFC 9111, section 4.2.2).
+    os.utime(lab.directory / "nginx-mtls/hello-world.txt", (0, 0))
+    home = {"HOME": str(tmp_path)}
+
+    def with_profile(code: str) -> str:
+        assert "--headless" in code
+        return code.replace("--headless", '--headless --user-data-dir="$HOME/profile"')
+
+    recipe = lab.printed(client)
+    served = lab.paste(recipe["start"] + recipe["Prepare"] + with_profile(recipe["Served"]), **home)
+    assert SERVED_PAGE in served.out
+    assert (tmp_path / "profile/Default").is_dir()
+    refused = lab.paste(recipe["start"] + with_profile(recipe["Without the certificate"]), **home)
+    assert SERVED_PAGE not in refused.out
+    assert NO_CERTIFICATE in refused.out
+
+
+@pytest.mark.clients
+@every("chromium")
 def test_chromium_with_a_certificate_of_another_ca_is_refused(
     lab: Lab, client: str, chromium_policy: Path, tmp_path: Path
 ) -> None:
