@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import traceback
 from typing import Any
 
@@ -53,6 +54,7 @@ class BorderedGroup(TyperGroup):
             raise _ended(MachineError("The machine has run out of something.", why=str(error))) from error
         except Exception as error:
             if type(error).__module__.startswith("typer."):
+                _offer_name(error)
                 _make_visible(error)
                 raise
             raise _bug(error, debug=_debug(ctx)) from error
@@ -69,6 +71,14 @@ def _make_visible(error: Any) -> None:
     message = getattr(error, "format_message", lambda: None)()
     if isinstance(message, str):
         error.format_message = lambda: "\n".join(map(visible, message.split("\n")))
+
+
+def _offer_name(error: Any) -> None:
+    """Complete the error of ``mtlslab up mylab``: the name of a lab is an option."""
+    command = getattr(getattr(error, "ctx", None), "command", None)
+    said = re.fullmatch(r"Got unexpected extra argument\(s\) \((\S+)\)", getattr(error, "message", "") or "")
+    if said and command and any("--name" in parameter.opts for parameter in command.params):
+        error.message += f". For a lab of that name: mtlslab {command.name} --name {said[1]}"
 
 
 def _debug(ctx: Any) -> bool:

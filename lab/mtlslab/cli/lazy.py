@@ -30,12 +30,33 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 }
 
 
+# What people type who know other programs -> what does that here.
+HABITS: Mapping[str, str] = {
+    **dict.fromkeys(("start", "run", "create", "init"), "up"),
+    **dict.fromkeys(("stop", "rm", "remove", "delete", "destroy", "clean"), "down"),
+    **dict.fromkeys(("ls", "ps", "list", "info", "show"), "status"),
+    **dict.fromkeys(("test", "check", "prove"), "verify"),
+    **dict.fromkeys(("scan", "probe"), "audit"),
+    **dict.fromkeys(("restart", "apply"), "reload"),
+    **dict.fromkeys(("cert", "issue", "revoke", "export"), "certs"),
+    "log": "logs",
+    "help": "--help",
+    "version": "--version",
+}
+
+
 class LazyGroup(BorderedGroup):
     """The command group of the program, with the commands of ``COMMANDS``."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.commands: MutableMapping[str, Any] = _Loaded()
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command; for a word of another program, name the one that is meant."""
+        if args and args[0] not in self.commands and args[0] in HABITS:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean 'mtlslab {HABITS[args[0]]}'?")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  the group's signature
         """Write the list of commands with the first sentence of their help, without loading them."""
