@@ -28,10 +28,10 @@ down: $(INSTALLED) ## Stop and remove what the demo started; its files stay
 install: $(INSTALLED) ## Install into .venv exactly what constraints.txt pins, each file checked by its hash
 
 quick: $(INSTALLED) ## Run the tests that start no nginx and no engine; half a minute on two cores
-	@$(BIN)/python -m pytest -n $(JOBS) tests/unit $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/unit $(ARGS)
 
 test: $(INSTALLED) ## Run all tests; JOBS=4 processes, ARGS='-k verify' for pytest
-	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 bench: $(INSTALLED) ## Measure against the shell way; ARGS='--only up --runs 3', ARGS=--write for docs/performance.md
 	@$(BIN)/python -m benchmarks $(ARGS)
