@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -171,6 +172,18 @@ def test_up_with_a_bad_edit_leaves_the_old_server_alone(
     url = f"https://localhost:{spec_of(place / name)['mtls_port']}/hello-world.txt"
     served = curl(place / name, f"{url} --cacert certs/server-ca.crt --cert certs/client.crt --key certs/client.key")
     assert served.out.startswith("Hello World")
+
+
+def test_up_names_the_way_out_when_the_directory_of_a_running_lab_is_gone(lab: tuple[Path, str]) -> None:
+    place, name = lab
+    assert mtlslab(*UP, "--name", name, cwd=place).code == 0
+    shutil.rmtree(place / name)
+    refused = mtlslab(*UP, "--name", name, cwd=place)
+    assert refused.code == 3
+    assert f"mtlslab down --name {name}" in refused.err
+    assert not (place / name).exists()
+    assert mtlslab("down", "--name", name, cwd=place).code == 0
+    assert mtlslab(*UP, "--name", name, cwd=place).code == 0
 
 
 def test_reload_tells_of_a_service_that_does_not_run(lab: tuple[Path, str]) -> None:

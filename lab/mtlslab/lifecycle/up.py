@@ -16,6 +16,7 @@ from mtlslab.lifecycle.where import Say, recorded_runtime, refuse_foreign
 from mtlslab.pki import KeyPool
 from mtlslab.plan.render import load_templates
 from mtlslab.plan.services import LabPlan
+from mtlslab.plan.shell import shell_line
 from mtlslab.plan.spec import LabSpec, make_spec
 from mtlslab.runtime.base import Runtime, ServiceStatus, State
 from mtlslab.runtime.choose import Runtimes
@@ -109,8 +110,18 @@ def _look(target: Target, options: UpOptions, say: Say, timings: Timings) -> _Ou
         running = runtime.status(spec.name)
         elsewhere = _running_elsewhere(target, runtimes, runtime)
     refuse_foreign(spec.name, directory, running)
+    if running and target.record is None:
+        raise _directory_is_gone(spec.name)
     spec = _settled(spec, _own_ports(target) if running or elsewhere else (), here=runtime.publishes_here())
     return _Outlook(spec, runtime, running, elsewhere, keys)
+
+
+def _directory_is_gone(lab: str) -> MachineError:
+    return MachineError(
+        f"Services of a lab called {lab!r} still run.",
+        why="their directory is gone, or is no lab any more",
+        hint=f"Take them away, then start the lab anew: {shell_line(['mtlslab', 'down', '--name', lab])}",
+    )
 
 
 def _take_away(lab: str, runtime: Runtime, say: Say) -> None:
