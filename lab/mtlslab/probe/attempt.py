@@ -18,8 +18,8 @@ from mtlslab.probe.connection import Connection, Deadline, Wire, connect
 from mtlslab.probe.context import Session, client_context, key_for, key_log, new_context
 from mtlslab.probe.hello import first_answer, second_handshake
 from mtlslab.probe.http import read_answer, request_bytes
-from mtlslab.probe.keys import read_key_log
 from mtlslab.probe.http2 import exchange
+from mtlslab.probe.keys import read_key_log
 from mtlslab.probe.model import ALPN_HTTP_2, Attempt, KeyLog, Observation, Phase, Recording, Side
 from mtlslab.probe.names import require_name
 from mtlslab.probe.records import HANDSHAKE, alert_in, is_tls, record

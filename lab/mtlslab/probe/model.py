@@ -89,8 +89,8 @@ class Attempt:
         session: session to resume, out of an earlier observation of an attempt with the same trust and credential.
         keep_session: hand out the session, to be resumed later.
         method: of the HTTP request.
-        http_version: ``"1.0"``, ``"1.1"`` or ``"2"``. The last offers both HTTP/2 and 1.1, as curl does, and speaks what
-            the server chooses; in clear it is HTTP/2 without asking (RFC 9113 section 3.3).
+        http_version: ``"1.0"``, ``"1.1"`` or ``"2"``. The last offers both HTTP/2 and 1.1, as curl does, and speaks
+            what the server chooses; in clear it is HTTP/2 without asking (RFC 9113 section 3.3).
         host_header: the Host header if it is not host and port of the URL.
         headers: further header fields; one that the probe sends by itself is replaced.
         as_curl: send no header field but those of curl, and offer the application protocols that it offers.
