@@ -33,6 +33,7 @@ from mtlslab.verify.checks.model import CLIENT, PROBE
 from mtlslab.verify.context import Probe, VerifyContext, credential_files
 from mtlslab.verify.doors.survey import Survey
 from mtlslab.verify.procedures import PROCEDURES, ProcedureResult, command_of
+from mtlslab.verify.procedures.pages import other_page
 from mtlslab.verify.report import VerifyFinding, VerifyReport
 from mtlslab.verify.rules.load import Reading
 from mtlslab.verify.server_log import ReadLog, read_server_log
@@ -231,7 +232,8 @@ class _Run:
         if said:
             observed["server"] = said.to_mapping()
         command = result.command or command_of(check, self._context, result.attempt)
-        finding = self._finding(check, command, _verdict(shot, said), observed, seen.duration if seen else 0.0)
+        verdict = other_page(self._context, check, result) or _verdict(shot, said)
+        finding = self._finding(check, command, verdict, observed, seen.duration if seen else 0.0)
         if observed.get("outcome") == Outcome.UNREACHABLE.value and check.service in SERVICES:
             return dataclasses.replace(finding, hint=_NOBODY_THERE.format(service=check.service))
         return finding

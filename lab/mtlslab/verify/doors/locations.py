@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 from mtlslab.plan.paths import CLIENT_CA, CLIENT_KEY, HELLO, SERVER_KEY
 from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE
-from mtlslab.verify.configuration.locations import is_internal, modifier_of
+from mtlslab.verify.configuration.locations import is_internal, modifier_of, regex_matches
 from mtlslab.verify.configuration.model import Configuration, Scope
 from mtlslab.verify.doors.samples import matching
 
 PAGE = f"/{HELLO}"
+_MOST = 3  # samples of one expression
 # One page, as a server may come to read it: encoded, doubled, climbing, with a query, in another case, as a directory.
 SPELLINGS = (
     "/",
@@ -59,10 +60,13 @@ def paths_of(configuration: Configuration, server: Scope) -> Iterator[str]:
 def _of_location(location: Scope) -> Iterator[str]:
     modifier, text = modifier_of(location)
     if modifier.startswith("~"):
-        for sample in matching(text, ignore_case=modifier == "~*"):
-            path = sample if sample.startswith("/") else f"/{sample}"
-            yield path
-            yield posixpath.join(path, HELLO)
+        ignore_case = modifier == "~*"
+        for filler in (HELLO.partition(".")[0], HELLO):
+            for sample in matching(text, ignore_case=ignore_case, filler=filler)[:_MOST]:
+                path = sample if sample.startswith("/") else f"/{sample}"
+                yield path
+                if regex_matches(text, below := posixpath.join(path, HELLO), ignore_case=ignore_case):
+                    yield below
         return
     if not text.startswith("/"):
         return

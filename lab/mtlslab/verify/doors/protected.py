@@ -33,7 +33,7 @@ class Protected:
     @functools.cached_property
     def page(self) -> bytes:
         """The page of the mTLS service; empty when there is none. A link is followed: its target is what is served."""
-        return _content(self._directory / MTLS_SERVICE / HELLO)
+        return content_of(self._directory / MTLS_SERVICE / HELLO)
 
     def holds_page(self, seen: Observation) -> bool:
         """Whether an answer holds the page, or says how long it is (HEAD)."""
@@ -54,7 +54,7 @@ class Protected:
     def _files(self) -> dict[str, str]:
         found = {}
         for path in _walk(self._directory):
-            if content := _content(path):
+            if content := content_of(path):
                 found[hashlib.sha256(content).hexdigest()] = path.relative_to(self._directory).as_posix()
         return found
 
@@ -70,7 +70,7 @@ def _walk(directory: Path) -> Iterator[Path]:
             yield Path(root, name)
 
 
-def _content(path: Path) -> bytes:
+def content_of(path: Path) -> bytes:
     """The content of a file of a sensible size; nothing for any other thing, such as a FIFO."""
     try:
         status = path.stat()

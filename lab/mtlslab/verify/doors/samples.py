@@ -28,45 +28,60 @@ def names_for(server_name: str) -> tuple[str, ...]:
     return (server_name,) if re.fullmatch(r"[\w.-]+", server_name) and server_name != "_" else ()
 
 
-def matching(pattern: str, *, ignore_case: bool = False) -> tuple[str, ...]:
-    """Some texts in which an expression is found; none where it cannot be read, or is about what was around it."""
+def matching(pattern: str, *, ignore_case: bool = False, filler: str = "") -> tuple[str, ...]:
+    """Some texts in which an expression is found; none where it cannot be read, or is about what was around it.
+
+    Args:
+        pattern: the expression, in the grammar of PCRE.
+        ignore_case: whether case counts.
+        filler: a text to try where a sign may be repeated.
+    """
     python = re.sub(r"\(\?<(?=\w)", "(?P<", pattern)
     parser: Any = importlib.import_module("re._parser")
     try:
         expression = re.compile(python, re.IGNORECASE if ignore_case else 0)
-        found = list(itertools.islice(_texts(parser.parse(python)), 4 * _MOST))
+        found = list(itertools.islice(_Sampler(filler).texts(parser.parse(python)), 4 * _MOST))
     except (re.error, RecursionError, OverflowError):
         return ()
     good = [text for text in dict.fromkeys(found) if len(text) <= _LONGEST and expression.search(text)]
     return tuple(good[:_MOST])
 
 
-def _texts(items: Iterable[Any]) -> Iterator[str]:
-    """The texts of a sequence: alternatives of the first part vary slowest."""
-    parts = [list(itertools.islice(_of_one(str(kind), value), _MOST)) for kind, value in items]
-    return map("".join, itertools.product(*parts))
+class _Sampler:
+    """Makes texts from the parts of an expression."""
 
+    def __init__(self, filler: str) -> None:
+        self._filler = filler
 
-def _of_one(kind: str, value: Any) -> Iterator[str]:
-    if kind == "LITERAL":
-        yield chr(value)
-    elif kind == "NOT_LITERAL":
-        yield next(sign for sign in _ANY if sign != chr(value))
-    elif kind == "ANY":
-        yield "x"
-    elif kind == "IN":
-        yield from _of_set(value)
-    elif kind == "BRANCH":
-        for branch in value[1]:
-            yield from _texts(branch)
-    elif kind == "SUBPATTERN":
-        yield from _texts(value[-1])
-    elif kind in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
-        lowest, highest, inner = value
+    def texts(self, items: Iterable[Any]) -> Iterator[str]:
+        """The texts of a sequence: alternatives of the first part vary slowest."""
+        parts = [list(itertools.islice(self._of_one(str(kind), value), _MOST)) for kind, value in items]
+        return map("".join, itertools.product(*parts))
+
+    def _of_one(self, kind: str, value: Any) -> Iterator[str]:
+        if kind == "LITERAL":
+            yield chr(value)
+        elif kind == "NOT_LITERAL":
+            yield next(sign for sign in _ANY if sign != chr(value))
+        elif kind == "ANY":
+            yield "x"
+        elif kind == "IN":
+            yield from _of_set(value)
+        elif kind == "BRANCH":
+            for branch in value[1]:
+                yield from self.texts(branch)
+        elif kind == "SUBPATTERN":
+            yield from self.texts(value[-1])
+        elif kind in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
+            yield from self._repeated(*value)
+        else:  # anchors, and what looks around, take no room
+            yield ""
+
+    def _repeated(self, lowest: int, highest: Any, inner: Any) -> Iterator[str]:
+        if self._filler and int(highest) > len(self._filler) and str(inner[0][0]) in ("ANY", "IN", "NOT_LITERAL"):
+            yield self._filler
         count = lowest or min(1, int(highest))
-        yield from (text * min(count, _LONGEST) for text in _texts(inner))
-    else:  # anchors, and what looks around, take no room
-        yield ""
+        yield from (text * min(count, _LONGEST) for text in self.texts(inner))
 
 
 def _of_set(items: Any) -> Iterator[str]:
