@@ -24,8 +24,8 @@ from mtlslab.probe import attempt as engine
 from mtlslab.probe import connection
 from mtlslab.probe.attempt import attempt as probe
 from mtlslab.probe.model import Attempt, KeyFiles
+from mtlslab.verify.context import credential_files
 from mtlslab.verify.pictures import THIEF, examples, record_examples
-from mtlslab.verify.runner import credential_files
 
 from tests.support.verify_lab import NOW, RunningLab, alerting_server, make_lab, tcp_server
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from mtlslab.pki import new_key
 from mtlslab.probe.attempt import attempt
 from mtlslab.probe.model import MAX_BODY, Attempt, KeyFiles, Phase, Side
-from mtlslab.verify.runner import credential_files
+from mtlslab.verify.context import credential_files
 
 from tests.support.verify_lab import (
     RunningLab,

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from mtlslab.errors import MachineError
 from mtlslab.plan.services import LabPlan, Service
-from mtlslab.runtime.base import Dump, LogLine, Runtime, RuntimeOptions, ServiceStatus, Started, State
+from mtlslab.runtime.base import Dump, LogLine, OpenSocket, Runtime, RuntimeOptions, ServiceStatus, Started, State
 from mtlslab.runtime.table import RUNTIMES
 
 NAME = "swarm"
@@ -76,6 +76,9 @@ class SwarmRuntime:
         raise MachineError("The swarm does not test.")
 
     def configurations(self, plan: LabPlan) -> tuple[Dump, ...]:
+        raise MachineError("The swarm does not tell.")
+
+    def open_sockets(self, plan: LabPlan) -> tuple[OpenSocket, ...]:
         raise MachineError("The swarm does not tell.")
 
 

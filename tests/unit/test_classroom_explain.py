@@ -35,7 +35,7 @@ def test_every_id_has_a_page_that_is_complete(name: str) -> None:
 def test_every_page_says_who_decides_and_how_to_see_it_fail(name: str) -> None:
     """Where it is not a directive of nginx, it says so: "none"."""
     page = explain(name)
-    known = r"\b(?:ssl_[a-z_]+|http2|listen|error_page)\b" if name not in CATALOGUE else "^[a-z_, ]+$"
+    known = r"\b(?:ssl_[a-z_]+|http2|listen|error_page|alias)\b" if name not in CATALOGUE else "^[a-z_, ]+$"
     assert page.directive.startswith("none: ") or re.search(known, page.directive)
     assert page.sabotage.strip()
     shown = render_page(page)

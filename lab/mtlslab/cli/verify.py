@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
                 "mtlslab verify": "all checks, for people",
                 "mtlslab verify -v": "with the curl command behind each check",
                 "mtlslab verify --list": "what would be checked",
+                "mtlslab verify --list-doors": "where unauthorised clients would knock",
                 "mtlslab verify --only mtls-refuses-expired": "one check, and the control that it depends on",
                 "mtlslab verify --strict": "warnings fail, too",
                 "mtlslab verify --prove": "do the checks bite? sabotaged twins of the lab must turn them red",
@@ -62,9 +63,19 @@ def verify(
     list_: Annotated[bool, typer.Option("--list", envvar="MTLSLAB_LIST", help="List the checks, run none.")] = False,
     output: Annotated[
         str,
-        options.output_option(looks.VERIFY_FORMATS, list_=looks.LIST_FORMATS, prove=looks.PROOF_FORMATS),
+        options.output_option(
+            looks.VERIFY_FORMATS, list_=looks.LIST_FORMATS, list_doors=looks.DOOR_FORMATS, prove=looks.PROOF_FORMATS
+        ),
     ] = "text",
     output_file: options.OutputFile = None,
+    list_doors: Annotated[
+        bool,
+        typer.Option("--list-doors", envvar="MTLSLAB_LIST_DOORS", help="List the doors to knock at, and try none."),
+    ] = False,
+    doors: Annotated[
+        int,
+        typer.Option("--doors", envvar="MTLSLAB_DOORS", metavar="N", min=1, help="Knock N times at most at the doors."),
+    ] = 200,
     strict: Annotated[
         bool,
         typer.Option("--strict", envvar="MTLSLAB_STRICT", help="Warnings fail, too: also what nginx does by design."),
@@ -90,12 +101,16 @@ def verify(
     target = find(name, directory)
     if prove:
         run_proof(target, mutant or [], output, output_file, unicode=shows_unicode())
-    require_choice("--output", output, looks.LIST_FORMATS if list_ else looks.VERIFY_FORMATS)
+    listed = looks.LIST_FORMATS if list_ else looks.DOOR_FORMATS if list_doors else None
+    require_choice("--output", output, listed or looks.VERIFY_FORMATS)
     if list_:
         put_text(looks.render_list(use_case.listed(target, only or ()), output))
         return
+    if list_doors:
+        put_text(looks.render(use_case.listed_doors(target, doors), looks.DOOR_FORMATS, output))
+        return
     with _progress() as observer:
-        report = use_case.verify(target, only or (), strict=strict, observer=observer)
+        report = use_case.verify(target, only or (), strict=strict, observer=observer, doors=doors)
     colour = shows_colour() and output_file is None
     text = looks.render_report(
         report,

@@ -16,11 +16,13 @@ from mtlslab.output.look import Look
 if TYPE_CHECKING:
     from mtlslab.classroom.explain import Page
     from mtlslab.verify.checks import Check
+    from mtlslab.verify.doors.model import DoorList
     from mtlslab.verify.pictures import Picture
     from mtlslab.verify.proof.prove import Proof
     from mtlslab.verify.report import Report, VerifyReport
 
 __all__ = [
+    "DOOR_FORMATS",
     "LIST_FORMATS",
     "PAGE_FORMATS",
     "PROOF_FORMATS",
@@ -96,6 +98,12 @@ def _list_document(checks: Sequence[Check], _look: Look) -> str:
     return render_json_list(checks)
 
 
+def _doors(listing: DoorList, _look: Look) -> str:
+    from mtlslab.output.doors import render_doors
+
+    return render_doors(listing)
+
+
 def _page(page: Page, _look: Look) -> str:
     from mtlslab.output.page import render_page
 
@@ -113,6 +121,7 @@ REPORT_FORMATS: dict[str, Writer] = {"text": _text, "short": _short, "json": _do
 VERIFY_FORMATS: ChainMap[str, Writer] = ChainMap({"html": _html}, REPORT_FORMATS)
 """Those, and what is for reports of ``verify`` only."""
 LIST_FORMATS: dict[str, Writer] = {"text": _list, "json": _list_document}
+DOOR_FORMATS: dict[str, Writer] = {"text": _doors, "json": _document}
 PAGE_FORMATS: dict[str, Writer] = {"text": _page, "json": _document}
 PROOF_FORMATS: dict[str, Writer] = {"text": _proof, "json": _document}
 

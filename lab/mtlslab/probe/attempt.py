@@ -18,8 +18,9 @@ from mtlslab.probe.connection import Connection, Deadline, Wire, connect
 from mtlslab.probe.context import Session, client_context, key_for, key_log, new_context
 from mtlslab.probe.hello import first_answer, second_handshake
 from mtlslab.probe.http import read_answer, request_bytes
+from mtlslab.probe.http2 import exchange
 from mtlslab.probe.keys import read_key_log
-from mtlslab.probe.model import Attempt, KeyLog, Observation, Phase, Recording, Side
+from mtlslab.probe.model import ALPN_HTTP_2, Attempt, KeyLog, Observation, Phase, Recording, Side
 from mtlslab.probe.names import require_name
 from mtlslab.probe.records import HANDSHAKE, alert_in, is_tls, record
 
@@ -124,6 +125,10 @@ class _Run:
 
     def _ask(self, stream: Connection | Wire, request: bytes) -> dict[str, Any]:
         self.phase = Phase.SEND
+        if self._chose_http_2(stream):
+            answer = exchange(stream, self.what)
+            self.phase = Phase.DONE
+            return answer
         broken = stream.send(request) if isinstance(stream, Connection) else stream.deliver(request)
         self.phase = Phase.READ
         answer = read_answer(stream, self.what.method, broken)
@@ -131,6 +136,11 @@ class _Run:
         if self.what.record and isinstance(stream, Connection):
             stream.drain()
         return answer
+
+    def _chose_http_2(self, stream: Connection | Wire) -> bool:
+        if isinstance(stream, Connection):
+            return stream.tls.selected_alpn_protocol() == ALPN_HTTP_2
+        return self.what.http_version == "2"
 
     def _renegotiate(self, wire: Wire, connection: Connection) -> dict[str, Any]:
         self.phase = Phase.SEND

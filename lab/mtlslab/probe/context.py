@@ -87,7 +87,7 @@ def key_for(what: Attempt) -> ContextKey:
         system_trust=what.system_trust,
         strict_names=what.strict_names,
         ciphers=what.ciphers,
-        alpn=what.alpn,
+        alpn=what.protocols,
     )
 
 

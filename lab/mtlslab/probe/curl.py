@@ -55,10 +55,19 @@ def _credential(attempt: Attempt, workspace: Path) -> list[str]:
 
 def _request(attempt: Attempt) -> list[str]:
     method = {"GET": [], "HEAD": ["--head"]}.get(attempt.method, ["--request", attempt.method])
-    version = ["--http1.0"] if attempt.http_version == "1.0" else []
+    path = ["--path-as-is"] if "/." in attempt.path or "//" in attempt.path else []
+    globs = ["--globoff"] if set(attempt.path) & set("[]{}") else []
     host = () if attempt.host_header is None else (("Host", attempt.host_header),)
-    fields = [word for name, value in (*host, *attempt.headers) for word in ("--header", f"{name}: {value}")]
-    return [*method, *version, *fields]
+    # Without a value curl would leave a field away; a semicolon in place of the colon sends it empty.
+    given = (f"{name}: {value}" if value else f"{name};" for name, value in (*host, *attempt.headers))
+    fields = [word for field in given for word in ("--header", field)]
+    return [*method, *path, *globs, *_version(attempt), *fields]
+
+
+def _version(attempt: Attempt) -> list[str]:
+    if attempt.http_version == "2":
+        return ["--http2-prior-knowledge"] if attempt.plain else []  # over TLS, curl offers it by itself
+    return [f"--http{attempt.http_version}"] if attempt.as_curl or attempt.http_version == "1.0" else []
 
 
 def _address(attempt: Attempt) -> list[str]:

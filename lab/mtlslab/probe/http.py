@@ -14,15 +14,16 @@ from urllib.parse import quote
 from mtlslab.probe.connection import Connection, Wire
 from mtlslab.probe.model import MAX_BODY, Attempt
 
-# HTTP/2 is another protocol below the same words: whoever adds it answers here, and in `read_answer`.
-HTTP_VERSIONS = ("1.0", "1.1")
+# Whoever offers HTTP/2 must be able to speak 1.1; the other one is spoken in :mod:`mtlslab.probe.http2`.
+HTTP_VERSIONS = {"1.0": "1.0", "1.1": "1.1", "2": "1.1"}
+CURL = "curl/8.5.0"
 MAX_READ = 1 << 20  # bytes of a body that are read
 _MAX_HEADER = 4096  # characters of one header; a subject is a tenth of it
 _BLOCK = 1 << 16
 
 # No room for backtracking: the page may be made to waste our time.
 _TITLE = re.compile(r"<title>([^<]*)", re.IGNORECASE)
-_HEADERS = re.compile(r"server|content-type|location|x-ssl-client-.*", re.IGNORECASE)
+_HEADERS = re.compile(r"server|content-type|content-length|location|x-ssl-client-.*", re.IGNORECASE)
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -34,14 +35,24 @@ def request_bytes(what: Attempt) -> bytes:
     """
     if what.http_version not in HTTP_VERSIONS:
         raise ValueError(f"HTTP/{what.http_version} cannot be spoken here, {' and '.join(HTTP_VERSIONS)} can")
-    nonce = f"{'&' if '?' in what.path else '?'}probe={quote(what.nonce, safe='')}" if what.nonce else ""
     lines = [
-        f"{what.method} {what.path}{nonce} HTTP/{what.http_version}",
-        *(f"{name}: {value}" for name, value in _fields(what)),
+        f"{what.method} {target_of(what)} HTTP/{HTTP_VERSIONS[what.http_version]}",
+        *(f"{name}: {value}" for name, value in fields_of(what)),
     ]
+    require_lines(lines)
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def target_of(what: Attempt) -> str:
+    """The target of the request: the path, with the nonce if there is one."""
+    separator = "&" if "?" in what.path else "?"
+    return f"{what.path}{separator}probe={quote(what.nonce, safe='')}" if what.nonce else what.path
+
+
+def require_lines(lines: Iterable[str]) -> None:
+    """Raise ValueError where a line of the request would break in two."""
     if any(_CONTROLS.search(line) for line in lines):
         raise ValueError("a line of the request holds a control character")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
 def read_answer(stream: Connection | Wire, method: str, broken: ConnectionError | None = None) -> dict[str, Any]:
@@ -63,10 +74,15 @@ def read_answer(stream: Connection | Wire, method: str, broken: ConnectionError 
         raise (broken or error) from None
     body = _Body(response)
     body.read(stream)
+    return answer_of(response.status, response.getheaders(), body)
+
+
+def answer_of(status: int, headers: Iterable[tuple[str, str]], body: Body) -> dict[str, Any]:
+    """An answer as fields of an observation."""
     text = body.start.decode("utf-8", "replace")
     return {
-        "status": response.status,
-        "headers": dict(_of_interest(response.getheaders())),
+        "status": status,
+        "headers": dict(_of_interest(headers)),
         "body": text,
         "title": title_of(text),
         "body_size": body.size if body.complete else None,
@@ -80,13 +96,15 @@ def title_of(page: str) -> str:
     return title[1].strip() if title else ""
 
 
-def _fields(what: Attempt) -> Iterator[tuple[str, str]]:
+def fields_of(what: Attempt) -> Iterator[tuple[str, str]]:
+    """The header fields of the request, as HTTP/1.1 names them."""
     own = {
         "Host": what.authority if what.host_header is None else what.host_header,
-        "User-Agent": "mtlslab",
+        "User-Agent": CURL if what.as_curl else "mtlslab",
         "Accept": "*/*",
-        "Connection": "close",
     }
+    if not what.as_curl:
+        own["Connection"] = "close"
     replaced = {name.lower() for name, _ in what.headers}
     yield from ((name, value) for name, value in own.items() if name.lower() not in replaced)
     yield from what.headers
@@ -102,32 +120,45 @@ class _Readable:
         return io.BufferedReader(self._stream)
 
 
-class _Body:
+class Body:
     """A body as it is read: its beginning, its size and digest, and whether all of it came."""
 
-    def __init__(self, response: http.client.HTTPResponse) -> None:
-        self._response = response
+    def __init__(self) -> None:
         self.start = b""
         self.size = 0
         self.digest = hashlib.sha256()
         self.complete = False
 
+    def take(self, data: bytes) -> None:
+        """Add what has come."""
+        if self.size < MAX_BODY:
+            self.start += data[: MAX_BODY - self.size]
+        self.size += len(data)
+        self.digest.update(data)
+
+
+class _Body(Body):
+    """The body of an answer that the standard library reads."""
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        super().__init__()
+        self._response = response
+
     def read(self, stream: Connection | Wire) -> None:
         """Read it. The status line is the answer: a body that breaks off or never ends takes nothing from it."""
         try:
-            self.start = self._next(MAX_BODY)
             while self.size <= MAX_READ and self._next(_BLOCK):
                 pass
             self.complete = self.size <= MAX_READ and self._has_ended(stream)
         except http.client.IncompleteRead as error:
-            self.start = self.start or error.partial[:MAX_BODY]
+            if not self.size:
+                self.start = error.partial[:MAX_BODY]
         except (OSError, ValueError, http.client.HTTPException):
             pass
 
     def _next(self, count: int) -> bytes:
         data = self._response.read(count)
-        self.size += len(data)
-        self.digest.update(data)
+        self.take(data)
         return data
 
     def _has_ended(self, stream: Connection | Wire) -> bool:

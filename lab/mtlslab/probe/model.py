@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mtlslab.probe.context import Session
 
 DEFAULT_TIMEOUT = 5.0
+ALPN_HTTP_1, ALPN_HTTP_2 = "http/1.1", "h2"
 DEFAULT_PATH = "/hello-world.txt"
 MAX_BODY = 2048  # bytes of the answer that are kept; an error page is a tenth of it
 
@@ -88,9 +89,11 @@ class Attempt:
         session: session to resume, out of an earlier observation of an attempt with the same trust and credential.
         keep_session: hand out the session, to be resumed later.
         method: of the HTTP request.
-        http_version: ``"1.1"`` or ``"1.0"``.
+        http_version: ``"1.0"``, ``"1.1"`` or ``"2"``. The last offers both HTTP/2 and 1.1, as curl does, and speaks
+            what the server chooses; in clear it is HTTP/2 without asking (RFC 9113 section 3.3).
         host_header: the Host header if it is not host and port of the URL.
         headers: further header fields; one that the probe sends by itself is replaced.
+        as_curl: send no header field but those of curl, and offer the application protocols that it offers.
         plain: send the request in clear, without TLS.
         hello: a ClientHello message made by hand; only the first record of the answer is read.
         renegotiate: instead of a request, start a second handshake in the connection (TLS 1.2 with an AEAD suite).
@@ -121,6 +124,7 @@ class Attempt:
     http_version: str = "1.1"
     host_header: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    as_curl: bool = False
     plain: bool = False
     hello: bytes = dataclasses.field(default=b"", repr=False)
     renegotiate: bool = False
@@ -140,6 +144,15 @@ class Attempt:
     def server_name(self) -> str:
         """The name that SNI shall carry; empty for none."""
         return self.host if self.sni is None else self.sni
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """The application protocols that are offered, the dearest first."""
+        if self.alpn:
+            return self.alpn
+        if self.http_version == "2":
+            return ALPN_HTTP_2, ALPN_HTTP_1
+        return (ALPN_HTTP_1,) if self.as_curl and self.http_version == "1.1" else ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -78,6 +78,21 @@ class Dump:
 
 
 @dataclasses.dataclass(frozen=True)
+class OpenSocket:
+    """A TCP socket of a service that takes connections.
+
+    Attributes:
+        service: service name.
+        address: where it can be reached from this machine; ``0.0.0.0`` or ``::`` for all addresses.
+        port: TCP port there.
+    """
+
+    service: str
+    address: str
+    port: int
+
+
+@dataclasses.dataclass(frozen=True)
 class RuntimeOptions:
     """The options with which a runtime is opened.
 
@@ -210,5 +225,13 @@ class Runtime(Protocol):
 
         Raises:
             MachineError: nginx refuses a configuration, or cannot be asked.
+            LabNotFoundError: a service does not run.
+        """
+
+    def open_sockets(self, plan: LabPlan) -> tuple[OpenSocket, ...]:
+        """The TCP sockets on which the services of the plan really listen, whatever their configuration says.
+
+        Raises:
+            MachineError: the runtime cannot tell.
             LabNotFoundError: a service does not run.
         """

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mtlslab.probe.model import DEFAULT_PATH, DEFAULT_TIMEOUT, Attempt, Observation
+from mtlslab.plan.paths import CLIENT_CERT, CLIENT_KEY, FAULTS_DIRECTORY
+from mtlslab.probe.model import DEFAULT_PATH, DEFAULT_TIMEOUT, Attempt, KeyFiles, Observation
+from mtlslab.verify.checks.model import CLIENT
 
 if TYPE_CHECKING:
+    from mtlslab.verify.doors.model import DoorList
     from mtlslab.verify.rules.load import Known
 
 Probe = Callable[[Attempt], Observation]
@@ -34,6 +37,7 @@ class VerifyContext:
         log_token: what each line of the services' access logs begins with.
         lab_directory: of a sabotaged twin: absolute path of its lab's workspace; None for a lab itself.
         configuration: gives what nginx reads, for the rules; None when nobody has it.
+        doors: gives the doors at which unauthorised clients knock; None for those that the configuration names.
     """
 
     directory: Path
@@ -49,8 +53,17 @@ class VerifyContext:
     log_token: str = ""
     lab_directory: Path | None = None
     configuration: Callable[[], Known] | None = None
+    doors: Callable[[], DoorList] | None = None
 
     @property
     def issuer(self) -> Path:
         """The workspace with the CAs' keys and the clients' credentials: a twin has none, and uses its lab's."""
         return self.lab_directory or self.directory
+
+
+def credential_files(directory: Path, name: str) -> KeyFiles:
+    """The files of a credential in the workspace ``directory``: the lab's client, or a faulty one by its name."""
+    if name == CLIENT:
+        return KeyFiles(directory / CLIENT_CERT, directory / CLIENT_KEY)
+    faults = directory / FAULTS_DIRECTORY
+    return KeyFiles(faults / f"{name}.crt", faults / f"{name}.key")

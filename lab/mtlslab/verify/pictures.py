@@ -9,8 +9,8 @@ from mtlslab.handshake.record import record_handshake
 from mtlslab.plan.paths import SERVER_CA
 from mtlslab.probe.model import Attempt
 from mtlslab.verify.checks.model import CLIENT
-from mtlslab.verify.context import VerifyContext
-from mtlslab.verify.runner import Issue, credential_files
+from mtlslab.verify.context import VerifyContext, credential_files
+from mtlslab.verify.runner import Issue
 
 THIEF = "stolen-certificate"  # of the faults: nginx refuses a bad chain by HTTP, but this one by a TLS alert
 

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 from mtlslab.errors import LabNotFoundError
 from mtlslab.lifecycle.where import find_running
 from mtlslab.plan.paths import CLIENT_CERT, CLIENT_KEY, SERVER_CA
-from mtlslab.plan.services import LabPlan
+from mtlslab.plan.services import LabPlan, make_plan
 from mtlslab.plan.spec import LabSpec, make_spec, reachable_address
-from mtlslab.runtime.base import Dump, LogLine, Runtime
+from mtlslab.runtime.base import Dump, LogLine, OpenSocket, Runtime
 from mtlslab.runtime.choose import Runtimes
 from mtlslab.verify.checks import Check, Outcome, catalogue, select
 from mtlslab.verify.context import VerifyContext
+from mtlslab.verify.doors.model import DEFAULT_DOORS, DoorList
+from mtlslab.verify.doors.survey import Survey
 from mtlslab.verify.pictures import Picture, record_examples
 from mtlslab.verify.report import VerifyReport
 from mtlslab.verify.rules.load import Ask, Reading
@@ -27,7 +29,12 @@ Find = Callable[[], Runtime | None]
 
 
 def verify(
-    target: Target, only: Sequence[str] = (), *, strict: bool = False, observer: Observer | None = None
+    target: Target,
+    only: Sequence[str] = (),
+    *,
+    strict: bool = False,
+    observer: Observer | None = None,
+    doors: int = DEFAULT_DOORS,
 ) -> VerifyReport:
     """Run the checks that ``only`` means against a lab, and the positive controls that they depend on.
 
@@ -36,6 +43,7 @@ def verify(
         only: ids of checks, beginnings of ids or patterns; empty for all.
         strict: whether a warning is as bad as a failure.
         observer: is told of each finding as it comes.
+        doors: how many knocks at doors there may be.
 
     Raises:
         LabNotFoundError: there is no such lab.
@@ -52,7 +60,7 @@ def verify(
         contained = bool(record.runtime) and runtimes.named(record.runtime).uses_image()
         find = _finder(target, runtimes)
         reading = Reading(workspace, spec, asker(target, find), contained=contained)
-        context = dataclasses.replace(context, configuration=reading)
+        context = with_survey(dataclasses.replace(context, configuration=reading), target, spec, find, doors)
         return run_checks(
             context,
             only,
@@ -62,6 +70,36 @@ def verify(
             read_log=log_reader(target, find),
             strict=strict,
         )
+
+
+def listed_doors(target: Target, most: int = DEFAULT_DOORS) -> DoorList:
+    """The doors at which ``verify`` would knock; nothing is tried.
+
+    Raises:
+        LabNotFoundError: there is no such lab.
+    """
+    workspace = target.workspace
+    record = workspace.require()
+    spec = make_spec(record.spec)
+    runtimes = Runtimes(workspace.directory)
+    contained = bool(record.runtime) and runtimes.named(record.runtime).uses_image()
+    find = _finder(target, runtimes)
+    reading = Reading(workspace, spec, asker(target, find), contained=contained)
+    context = dataclasses.replace(make_context(target, spec, record.runtime), configuration=reading)
+    survey = with_survey(context, target, spec, find, most).doors
+    return survey() if survey else DoorList((), {})
+
+
+def with_survey(context: VerifyContext, target: Target, spec: LabSpec, find: Find, most: int) -> VerifyContext:
+    """The same lab, with its doors: those of its configuration and those of the sockets that are open."""
+
+    def sockets() -> Sequence[OpenSocket]:
+        runtime = find()
+        if runtime is None:
+            raise LabNotFoundError(f"Nothing runs of the lab {target.name!r}.", hint="Start it with: mtlslab up")
+        return runtime.open_sockets(make_plan(spec, target.workspace.directory, image="", user=""))
+
+    return dataclasses.replace(context, doors=Survey(context, sockets, most=most, listen=spec.listen))
 
 
 def without_rules(context: VerifyContext) -> tuple[Check, ...]:

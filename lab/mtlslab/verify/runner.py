@@ -8,15 +8,14 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from mtlslab.errors import LabError
 from mtlslab.lifecycle.interrupts import worker_pool
-from mtlslab.plan.paths import CLIENT_CERT, CLIENT_KEY, FAULTS_DIRECTORY, SERVER_CA
+from mtlslab.plan.paths import SERVER_CA
 from mtlslab.plan.services import SERVICES, TLS_SERVICE
 from mtlslab.plan.spec import LabSpec
 from mtlslab.probe.attempt import attempt
-from mtlslab.probe.model import Attempt, KeyFiles
+from mtlslab.probe.model import Attempt
 from mtlslab.verify.checks import (
     Check,
     Outcome,
@@ -31,8 +30,10 @@ from mtlslab.verify.checks import (
     with_controls,
 )
 from mtlslab.verify.checks.model import CLIENT, PROBE
-from mtlslab.verify.context import Probe, VerifyContext
+from mtlslab.verify.context import Probe, VerifyContext, credential_files
+from mtlslab.verify.doors.survey import Survey
 from mtlslab.verify.procedures import PROCEDURES, ProcedureResult, command_of
+from mtlslab.verify.procedures.pages import other_page
 from mtlslab.verify.report import VerifyFinding, VerifyReport
 from mtlslab.verify.rules.load import Reading
 from mtlslab.verify.server_log import ReadLog, read_server_log
@@ -91,7 +92,7 @@ def run_checks(
     needed = with_controls(known, chosen)
     started, begin = datetime.datetime.now(datetime.UTC), time.perf_counter()
     ready = issue(_faults(needed)) if issue else None
-    context = with_configuration(context)
+    context = with_doors(with_configuration(context))
     run = _Run(context, asked_for, probe, observer or _nobody, ready)
     run.probe_all(needed)
     logged = run.join(read_log) if read_log else False
@@ -105,14 +106,6 @@ def run_checks(
         strict=strict,
         duration_ms=(time.perf_counter() - begin) * 1000,
     )
-
-
-def credential_files(directory: Path, name: str) -> KeyFiles:
-    """The files of a credential in the workspace ``directory``: the lab's client, or a faulty one by its name."""
-    if name == CLIENT:
-        return KeyFiles(directory / CLIENT_CERT, directory / CLIENT_KEY)
-    faults = directory / FAULTS_DIRECTORY
-    return KeyFiles(faults / f"{name}.crt", faults / f"{name}.key")
 
 
 def make_attempt(context: VerifyContext, check: Check) -> Attempt:
@@ -147,8 +140,13 @@ def with_configuration(context: VerifyContext) -> VerifyContext:
     return dataclasses.replace(context, configuration=Reading(Workspace(context.directory), spec))
 
 
+def with_doors(context: VerifyContext) -> VerifyContext:
+    """The same lab, with the doors that its configuration names where nobody has looked for them."""
+    return context if context.doors else dataclasses.replace(context, doors=Survey(context))
+
+
 def _faults(checks: Iterable[Check]) -> tuple[str, ...]:
-    names = (check.credential for check in checks)
+    names = (name for check in checks for name in (check.credential, *check.shows))
     return tuple(dict.fromkeys(name for name in names if name and name != CLIENT))
 
 
@@ -164,7 +162,7 @@ class _Run:
         ready: Ready | None,
     ) -> None:
         self._context = context
-        self._ready = ready
+        self._ready = ready or _nobody_waits
         self._asked_for = asked_for
         self._probe = probe
         self._observer = observer
@@ -199,14 +197,17 @@ class _Run:
         return tuple(self._decided[check.id] for check in checks)
 
     def _wave(self, due: Sequence[Check], pool: ThreadPoolExecutor, *, total: int) -> None:
-        lost = {check.id for check in due if self._control_lost(check)}
+        lost = {check.id for check in due if self._control_lost(check) and not check.regardless}
         shots = pool.map(self._shoot, (check for check in due if check.id not in lost))
         for check in due:
             if check.id in lost:
                 self._decide(self._skipped(check), total)
         for shot in shots:
             self._shots.append(shot)
-            self._decide(self._judged(shot), total)
+            finding = self._judged(shot)
+            # Without its control a refusal proves nothing; whoever is let in proves enough.
+            in_vain = self._control_lost(shot.check) and finding.result is not Result.FAIL
+            self._decide(self._skipped(shot.check) if in_vain else finding, total)
 
     def _control_lost(self, check: Check) -> bool:
         return check.depends is not None and self._decided[check.depends].result not in (Result.PASS, Result.WARN)
@@ -214,8 +215,8 @@ class _Run:
     def _shoot(self, check: Check) -> _Shot:
         what = make_attempt(self._context, check)
         try:
-            if self._ready and check.credential:
-                self._ready(check.credential)
+            for name in filter(None, (check.credential, *check.shows)):
+                self._ready(name)
             return _Shot(check, PROCEDURES[check.procedure](self._context, check, what, self._probe))
         except (LabError, OSError) as error:
             verdict = Verdict(Result.INCONCLUSIVE, f"The check could not be made: {error}.")
@@ -231,7 +232,8 @@ class _Run:
         if said:
             observed["server"] = said.to_mapping()
         command = result.command or command_of(check, self._context, result.attempt)
-        finding = self._finding(check, command, _verdict(shot, said), observed, seen.duration if seen else 0.0)
+        verdict = other_page(self._context, check, result) or _verdict(shot, said)
+        finding = self._finding(check, command, verdict, observed, seen.duration if seen else 0.0)
         if observed.get("outcome") == Outcome.UNREACHABLE.value and check.service in SERVICES:
             return dataclasses.replace(finding, hint=_NOBODY_THERE.format(service=check.service))
         return finding
@@ -273,6 +275,10 @@ def _verdict(shot: _Shot, said: ServerSaid | None) -> Verdict:
     if result.seen is None:
         raise ValueError(f"the procedure {shot.check.procedure!r} has neither seen anything nor given a verdict")
     return judge(shot.check, result.seen, said)
+
+
+def _nobody_waits(_name: str) -> None:
+    """The credentials are there already."""
 
 
 def _nobody(_finding: VerifyFinding, _total: int) -> None:

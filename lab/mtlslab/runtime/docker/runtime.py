@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from mtlslab.errors import LabNotFoundError, MachineError
 from mtlslab.plan.services import CONTAINER_ROOT, LabPlan, Service, with_fingerprints
 from mtlslab.plan.shell import shell_line
-from mtlslab.runtime.base import Dump, LogLine, ServiceStatus, Started
+from mtlslab.runtime.base import Dump, LogLine, OpenSocket, ServiceStatus, Started
 from mtlslab.runtime.docker import containers
 from mtlslab.runtime.docker.image import choose_image
 from mtlslab.runtime.docker.logs import follow_logs, read_logs
@@ -185,6 +185,22 @@ class DockerRuntime:
                     why=(errors or b"").decode(errors="replace").strip().splitlines(),
                 )
             return Dump((output or b"").decode(errors="replace"), CONTAINER_ROOT, contained=True)
+
+    def open_sockets(self, plan: LabPlan) -> tuple[OpenSocket, ...]:
+        """The published ports of the containers; see ``Runtime.open_sockets``.
+
+        What a container does not publish is on the engine's own network, not on this machine's.
+        """
+        found = []
+        for service in plan.services:
+            with engine_errors(f"Cannot look at {service.name}."):
+                ports = self.engine.api.inspect_container(self._running(plan, service))["NetworkSettings"]["Ports"]
+            found += [
+                OpenSocket(service.name, one["HostIp"], int(one["HostPort"]))
+                for published in (ports or {}).values()
+                for one in published or ()
+            ]
+        return tuple(found)
 
     def _tell_about(self, engine: Engine) -> None:
         """Tell the user what differs from an ordinary engine on this machine: copied files, ports elsewhere, no TLS."""

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from mtlslab.errors import MachineError
 from mtlslab.runtime.embedded.marks import MASTER_TITLE, WORKER_TITLE, Mark, mark_of, marked
 from mtlslab.runtime.embedded.users import User, start_as
 from mtlslab.runtime.ports import PROCESS_LABEL
@@ -152,6 +153,19 @@ def serving_workers(master: Master) -> frozenset[int]:
                 if text.startswith(WORKER_TITLE) and not text.startswith(_RETIRED_TITLE):
                     pids.add(child.pid)
     return frozenset(pids)
+
+
+def listening(process: psutil.Process) -> tuple[tuple[str, int], ...]:
+    """Addresses and ports of the TCP sockets on which a process listens, in order.
+
+    Raises:
+        MachineError: the system does not tell.
+    """
+    try:
+        found = process.net_connections(kind="tcp")
+    except psutil.Error as error:
+        raise MachineError(f"The sockets of process {process.pid} cannot be listed.", why=str(error)) from error
+    return tuple(sorted({(one.laddr.ip, one.laddr.port) for one in found if one.status == psutil.CONN_LISTEN}))
 
 
 def start_time(process: psutil.Process) -> float:

@@ -15,7 +15,7 @@ import psutil
 
 from mtlslab.errors import LabNotFoundError, MachineError, SpecError
 from mtlslab.plan.services import MTLS_SERVICE, SERVICES, LabPlan, Service
-from mtlslab.runtime.base import Dump, LogLine, ServiceStatus, Started, State
+from mtlslab.runtime.base import Dump, LogLine, OpenSocket, ServiceStatus, Started, State
 from mtlslab.runtime.embedded import processes
 from mtlslab.runtime.embedded.launch import launch, log_path, log_writer, refused, wait_until_up
 from mtlslab.runtime.embedded.logfile import LogReader
@@ -178,6 +178,21 @@ class EmbeddedRuntime:
 
             with ThreadPoolExecutor(len(masters)) as pool:
                 return tuple(pool.map(dump, plan.services, masters))
+
+    def open_sockets(self, plan: LabPlan) -> tuple[OpenSocket, ...]:
+        """See :meth:`mtlslab.runtime.base.Runtime.open_sockets`.
+
+        Raises:
+            LabNotFoundError: a service does not run.
+            MachineError: the system does not tell, or a service runs from another directory.
+        """
+        with _held(plan) as place:
+            masters = [(service, master) for service in plan.services for master in _masters(plan, service, place)]
+        return tuple(
+            OpenSocket(service.name, address, port)
+            for service, master in masters
+            for address, port in processes.listening(master.process)
+        )
 
     # --- the steps
 

@@ -12,6 +12,7 @@ from mtlslab.verify.checks import (
     entries_crl,
     entries_doors,
     entries_faults,
+    entries_knocks,
     entries_procedures,
     entries_rules,
     entries_tutorial,
@@ -41,6 +42,7 @@ def entries(*, crl: bool = False) -> tuple[Entry, ...]:
         *entries_faults.entries(crl=crl),
         *(entries_crl.ENTRIES if crl else ()),
         *entries_doors.ENTRIES,
+        *entries_knocks.entries(crl=crl),
         *entries_procedures.ENTRIES,
         *entries_rules.entries(),
     )

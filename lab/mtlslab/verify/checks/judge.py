@@ -11,6 +11,7 @@ from mtlslab.probe.model import Observation, Phase, Side
 from mtlslab.verify.checks.model import PAGES, REFUSED_BY_SERVER, REFUSED_STATUS, Check, Expectation, Result
 
 _FAILED = "FAILED:"
+SERVED_STATUS = 200  # no other one brings the page: 204 has no content, 206 a part of it
 VERIFY_HEADER = "x-ssl-client-verify"
 FINGERPRINT_HEADER = "x-ssl-client-fingerprint"
 # Only here is the certificate that the client has the one that the server saw: elsewhere it need not send any.
@@ -78,7 +79,7 @@ def outcome_of(seen: Observation) -> Outcome:
 
 
 def _outcome_of_answer(seen: Observation) -> Outcome:
-    if seen.status is not None and 200 <= seen.status < 300:
+    if seen.status == SERVED_STATUS:
         return Outcome.SERVED
     if seen.status == REFUSED_STATUS:
         for outcome, page in PAGES.items():

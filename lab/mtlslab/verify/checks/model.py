@@ -122,6 +122,8 @@ class Fact:
         rfc: the sections that say so, for whoever wants to read on.
         directive: the nginx directives that decide it.
         sabotage: what to change in order to see it fail.
+        shows: names of further credentials, faults all of them, that the procedure shows.
+        regardless: whether it is tried even without its positive control: what fails then does fail.
         procedure: the procedure that is followed, by its name in ``mtlslab.verify.procedures.PROCEDURES``.
     """
 
@@ -141,6 +143,8 @@ class Fact:
     directive: str = ""
     sabotage: str = ""
     procedure: str = PROBE
+    shows: tuple[str, ...] = ()
+    regardless: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

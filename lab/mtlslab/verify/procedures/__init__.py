@@ -12,8 +12,10 @@ from mtlslab.probe.model import Attempt
 from mtlslab.probe.records import TLS_1_0, TLS_1_1
 from mtlslab.verify.checks.model import CRL_PROCEDURE, PROBE, Check
 from mtlslab.verify.context import Probe, VerifyContext
+from mtlslab.verify.doors.model import Group
 from mtlslab.verify.procedures import client_side, doors, protocol, resumption
 from mtlslab.verify.procedures.configuration import follows, show_directives
+from mtlslab.verify.procedures.knocking import knocks_at
 from mtlslab.verify.procedures.model import Command, Procedure, ProcedureResult
 from mtlslab.verify.procedures.renegotiation import renegotiate, renegotiation_command
 from mtlslab.verify.procedures.revocation_list import list_command, look_at_list
@@ -49,6 +51,7 @@ _PROCEDURES: dict[str, tuple[Procedure, Command]] = {
     "client-of-server-ca": (doors.client_of_server_ca, doors.client_of_server_ca_command),
     "announced-authorities": (doors.announced_authorities, doors.announced_authorities_command),
     "private-keys": (doors.private_keys, doors.private_keys_command),
+    **{f"door-{group.value}": (knocks_at(group), _usual_command) for group in Group},
     # The protocol.
     "plain-http": (protocol.plain_http, protocol.plain_http_command),
     "tls10": (protocol.old_version(TLS_1_0), protocol.old_version_command(TLS_1_0)),

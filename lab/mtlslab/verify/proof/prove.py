@@ -20,11 +20,12 @@ from mtlslab.runtime.base import Runtime
 from mtlslab.runtime.choose import Runtimes
 from mtlslab.runtime.table import other_runtimes
 from mtlslab.verify.checks import Result
+from mtlslab.verify.doors.model import DEFAULT_DOORS
 from mtlslab.verify.proof.mutants import CONTROLS, MUTANTS, Mutant
 from mtlslab.verify.proof.twins import StoppedError, Twin, make_twin, running
 from mtlslab.verify.report import VerifyReport
 from mtlslab.verify.rules.load import Reading
-from mtlslab.verify.run import make_context
+from mtlslab.verify.run import make_context, with_survey
 from mtlslab.verify.runner import run_checks
 from mtlslab.workspace.directory import TWINS_DIRECTORY, Workspace
 from mtlslab.workspace.fault_cache import issued
@@ -213,6 +214,8 @@ def _checked(twin: Twin, mutant: Mutant, runtime: Runtime, stop: threading.Event
     context = make_context(Target(spec.name, workspace, workspace.record()), spec, runtime.name)
     reading = Reading(workspace, spec, runtime.configurations)
     context = dataclasses.replace(context, lab_directory=twin.lab.directory, configuration=reading)
+    target = Target(spec.name, workspace, workspace.record())
+    context = with_survey(context, target, spec, lambda: runtime, DEFAULT_DOORS)
 
     def probe(what: Attempt) -> Observation:
         if stop.is_set():

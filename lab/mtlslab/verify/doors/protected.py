@@ -1,0 +1,80 @@
+"""What nobody unauthorised may be given: the page of the mTLS service, and the files of the workspace."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from mtlslab.plan.paths import HELLO
+from mtlslab.plan.services import MTLS_SERVICE
+from mtlslab.probe.model import Observation
+from mtlslab.workspace.directory import TWINS_DIRECTORY
+
+_MOST_BYTES = 1 << 20
+_MOST_FILES = 5000
+_SHORTEST = 8  # characters of a page by which it is known again within another text
+_PRIVATE_KEY = "PRIVATE KEY-----"
+
+
+class Protected:
+    """The content that is protected in one workspace, as it lies there now.
+
+    Args:
+        directory: the workspace.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    @functools.cached_property
+    def page(self) -> bytes:
+        """The page of the mTLS service; empty when there is none. A link is followed: its target is what is served."""
+        return content_of(self._directory / MTLS_SERVICE / HELLO)
+
+    def holds_page(self, seen: Observation) -> bool:
+        """Whether an answer holds the page, or says how long it is (HEAD)."""
+        text = self.page.decode("utf-8", "replace").strip()
+        if not self.page:
+            return False
+        if len(text) >= _SHORTEST and text[: 1 << 10] in seen.body:
+            return True
+        return seen.body_size == len(self.page) and seen.body_sha256 == hashlib.sha256(self.page).hexdigest()
+
+    def file_in(self, seen: Observation) -> str:
+        """The file of the workspace whose content an answer is, relative to the workspace; empty when it is none."""
+        if _PRIVATE_KEY in seen.body:
+            return self._files.get(seen.body_sha256, "a private key")
+        return self._files.get(seen.body_sha256, "") if seen.body_size else ""
+
+    @functools.cached_property
+    def _files(self) -> dict[str, str]:
+        found = {}
+        for path in _walk(self._directory):
+            if content := content_of(path):
+                found[hashlib.sha256(content).hexdigest()] = path.relative_to(self._directory).as_posix()
+        return found
+
+
+def _walk(directory: Path) -> Iterator[Path]:
+    count = 0
+    for root, directories, names in os.walk(directory):
+        directories[:] = [name for name in directories if name != TWINS_DIRECTORY]
+        for name in names:
+            count += 1
+            if count > _MOST_FILES:
+                return
+            yield Path(root, name)
+
+
+def content_of(path: Path) -> bytes:
+    """The content of a file of a sensible size; nothing for any other thing, such as a FIFO."""
+    try:
+        status = path.stat()
+        plain = stat.S_ISREG(status.st_mode) and 0 < status.st_size <= _MOST_BYTES
+        return path.read_bytes() if plain else b""
+    except OSError:
+        return b""
