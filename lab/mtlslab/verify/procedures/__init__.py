@@ -12,7 +12,7 @@ from mtlslab.probe.model import Attempt
 from mtlslab.probe.records import TLS_1_0, TLS_1_1
 from mtlslab.verify.checks.model import CRL_PROCEDURE, PROBE, Check
 from mtlslab.verify.context import Probe, VerifyContext
-from mtlslab.verify.procedures import client_side, doors, protocol, resumption
+from mtlslab.verify.procedures import client_side, doors, identity, protocol, resumption
 from mtlslab.verify.procedures.configuration import follows, show_directives
 from mtlslab.verify.procedures.model import Command, Procedure, ProcedureResult
 from mtlslab.verify.procedures.renegotiation import renegotiate, renegotiation_command
@@ -49,6 +49,9 @@ _PROCEDURES: dict[str, tuple[Procedure, Command]] = {
     "client-of-server-ca": (doors.client_of_server_ca, doors.client_of_server_ca_command),
     "announced-authorities": (doors.announced_authorities, doors.announced_authorities_command),
     "private-keys": (doors.private_keys, doors.private_keys_command),
+    # Whom the server takes a client for.
+    "two-clients": (identity.two_clients, identity.with_headers_command),
+    "claimed-identity": (identity.claimed_identity, identity.claim_command),
     # The protocol.
     "plain-http": (protocol.plain_http, protocol.plain_http_command),
     "tls10": (protocol.old_version(TLS_1_0), protocol.old_version_command(TLS_1_0)),

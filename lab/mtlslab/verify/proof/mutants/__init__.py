@@ -1,6 +1,6 @@
 """What can go wrong with mutual TLS, and what can be changed without harm. To add a mutant, add a function."""
 
-from mtlslab.verify.proof.mutants import answers, controls, crypto, doors, files, handshake, trust
+from mtlslab.verify.proof.mutants import answers, controls, crypto, doors, files, handshake, identity, trust
 from mtlslab.verify.proof.mutants.model import (
     CIPHERS,
     CLIENT_CA_FILE,
@@ -27,5 +27,6 @@ __all__ = [
     "doors",
     "files",
     "handshake",
+    "identity",
     "trust",
 ]
