@@ -178,7 +178,8 @@ class DockerRuntime:
                     f"nginx -T does not show the configuration of {service.name}.",
                     why=(errors or b"").decode(errors="replace").strip().splitlines(),
                 )
-            return Dump((output or b"").decode(errors="replace"), CONTAINER_ROOT, contained=True)
+            since = containers.serving_since(self.engine, container)
+            return Dump((output or b"").decode(errors="replace"), CONTAINER_ROOT, contained=True, since=since)
 
     def _tell_about(self, engine: Engine) -> None:
         """Tell the user what differs from an ordinary engine on this machine: copied files, ports elsewhere, no TLS."""

@@ -41,6 +41,7 @@ def entries(*, crl: bool = False) -> tuple[Entry, ...]:
         *entries_tutorial.ENTRIES,
         *entries_faults.entries(crl=crl),
         *(entries_crl.ENTRIES if crl else ()),
+        *entries_crl.ALWAYS,
         *entries_identity.ENTRIES,
         *entries_doors.ENTRIES,
         *entries_procedures.ENTRIES,

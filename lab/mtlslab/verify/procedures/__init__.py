@@ -12,7 +12,7 @@ from mtlslab.probe.model import Attempt
 from mtlslab.probe.records import TLS_1_0, TLS_1_1
 from mtlslab.verify.checks.model import CRL_PROCEDURE, PROBE, Check
 from mtlslab.verify.context import Probe, VerifyContext
-from mtlslab.verify.procedures import client_side, doors, identity, protocol, resumption
+from mtlslab.verify.procedures import client_side, doors, identity, protocol, resumption, revoked_clients
 from mtlslab.verify.procedures.configuration import follows, show_directives
 from mtlslab.verify.procedures.model import Command, Procedure, ProcedureResult
 from mtlslab.verify.procedures.renegotiation import renegotiate, renegotiation_command
@@ -35,6 +35,8 @@ def _usual_command(context: VerifyContext, attempt: Attempt) -> list[str]:
 _PROCEDURES: dict[str, tuple[Procedure, Command]] = {
     PROBE: (probe_once, _usual_command),
     CRL_PROCEDURE: (look_at_list, list_command),
+    "revoked-clients": (revoked_clients.revoked_clients, revoked_clients.revoked_command),
+    "newest-list": (revoked_clients.newest_list, revoked_clients.number_command),
     # The client's side.
     **{
         f"server-{name}": (client_side.server_procedure(name), client_side.serve_command(name))

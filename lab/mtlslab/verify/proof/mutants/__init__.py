@@ -1,6 +1,6 @@
 """What can go wrong with mutual TLS, and what can be changed without harm. To add a mutant, add a function."""
 
-from mtlslab.verify.proof.mutants import answers, controls, crypto, doors, files, handshake, identity, trust
+from mtlslab.verify.proof.mutants import answers, controls, crypto, doors, files, handshake, identity, revocation, trust
 from mtlslab.verify.proof.mutants.model import (
     CIPHERS,
     CLIENT_CA_FILE,
@@ -28,5 +28,6 @@ __all__ = [
     "files",
     "handshake",
     "identity",
+    "revocation",
     "trust",
 ]
