@@ -122,10 +122,7 @@ def _revoke(workspace: Workspace, credential: str | None, serial: str | None, da
         put(f"Already revoked at {made.moment:%Y-%m-%d %H:%M} UTC: {what}.")
     else:
         put(f"Revoked {what} in {CRL}.")
-    if made.state.configured:
-        put("Next: mtlslab reload, so that the running mTLS service reads the list.")
-    else:
-        put("Next: mtlslab up, so that the mTLS service checks the list (ssl_crl).")
+    put(revocation.still_open(workspace, made.state))
 
 
 def _serial_number(text: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -24,6 +24,7 @@ class CrlInfo:
         this_update: when it was made (aware UTC).
         next_update: when it stops being valid (aware UTC); nginx then refuses every client. None if it does not say.
         revoked: serial number -> when it was revoked (aware UTC).
+        removed: those of them whose entry says removeFromCRL (section 5.3.1): OpenSSL takes them for good.
     """
 
     issuer: str
@@ -31,6 +32,7 @@ class CrlInfo:
     this_update: datetime.datetime
     next_update: datetime.datetime | None
     revoked: Mapping[int, datetime.datetime]
+    removed: frozenset[int] = frozenset()
 
     def expired(self, now: datetime.datetime) -> bool:
         """Whether it is past its next update."""
@@ -44,6 +46,7 @@ def issue_crl(
     now: datetime.datetime,
     number: int,
     days: int = DAYS,
+    removed: Collection[int] = (),
 ) -> bytes:
     """PEM of a new CRL.
 
@@ -53,6 +56,7 @@ def issue_crl(
         now: the time (aware UTC); the CRL is valid from five minutes earlier, for clocks that are slow.
         number: the CRL number; higher than that of the CA's CRL before.
         days: until the next update.
+        removed: serial numbers among ``revoked`` whose entries say removeFromCRL, to be noticed.
     """
     builder = (
         x509.CertificateRevocationListBuilder()
@@ -63,9 +67,10 @@ def issue_crl(
         .add_extension(pki.authority_key_identifier(ca), critical=False)
     )
     for serial, moment in sorted(revoked.items()):
-        builder = builder.add_revoked_certificate(
-            x509.RevokedCertificateBuilder(serial_number=serial, revocation_date=moment).build()
-        )
+        entry = x509.RevokedCertificateBuilder(serial_number=serial, revocation_date=moment)
+        if serial in removed:
+            entry = entry.add_extension(x509.CRLReason(x509.ReasonFlags.remove_from_crl), critical=False)
+        builder = builder.add_revoked_certificate(entry.build())
     return builder.sign(ca.key, pki.signature_hash(ca.key)).public_bytes(serialization.Encoding.PEM)
 
 
@@ -86,7 +91,15 @@ def read_crl(pem: bytes) -> CrlInfo:
         this_update=crl.last_update_utc,
         next_update=crl.next_update_utc,
         revoked={entry.serial_number: entry.revocation_date_utc for entry in crl},
+        removed=frozenset(entry.serial_number for entry in crl if _is_removed(entry)),
     )
+
+
+def _is_removed(entry: x509.RevokedCertificate) -> bool:
+    try:
+        return entry.extensions.get_extension_for_class(x509.CRLReason).value.reason is x509.ReasonFlags.remove_from_crl
+    except x509.ExtensionNotFound:
+        return False
 
 
 def is_crl_of(pem: bytes, ca: x509.Certificate) -> bool:

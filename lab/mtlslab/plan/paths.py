@@ -6,6 +6,8 @@ CLIENT_CA, CLIENT_CA_KEY = "certs/client-ca.crt", "certs/client-ca.key"
 CLIENT_CERT, CLIENT_KEY = "certs/client.crt", "certs/client.key"
 CRL_DIRECTORY = "crl"
 CRL = f"{CRL_DIRECTORY}/client-ca.crl"
+# What was entered into that list so far, and its highest number: an older list in its place is noticed.
+CRL_NOTE = f"{CRL_DIRECTORY}/issued.json"
 COMPOSE_FILE = "docker-compose.yml"
 HELLO = "hello-world.txt"
 RUN_DIRECTORY = "run"  # pid file and temporary paths: a tmpfs in a container, a directory of the workspace on the host

@@ -23,7 +23,7 @@ _BLOCK = 1 << 16
 
 # No room for backtracking: the page may be made to waste our time.
 _TITLE = re.compile(r"<title>([^<]*)", re.IGNORECASE)
-_HEADERS = re.compile(r"server|content-type|content-length|location|x-ssl-client-.*", re.IGNORECASE)
+_HEADERS = re.compile(r"server|content-type|content-length|location|x-.*", re.IGNORECASE)
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 

@@ -70,11 +70,14 @@ class Dump:
         text: the words of nginx.
         root: the workspace as that nginx names it, such as ``/lab`` in a container; paths may also be relative to it.
         contained: whether it runs in a container.
+        since: when the worker that serves was started, in seconds since 1970: at the last start or reload. None when
+            that cannot be told.
     """
 
     text: str
     root: str
     contained: bool = False
+    since: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

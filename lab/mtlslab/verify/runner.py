@@ -184,12 +184,13 @@ class _Run:
         answered = [shot for shot in self._shots if shot.result.seen and shot.result.seen.answered]
         # Only a plain probe's line is worth waiting for: other procedures may have talked to other servers.
         awaited = {shot.result.attempt.nonce for shot in answered if shot.check.procedure == PROBE}
+        awaited |= {nonce for shot in answered for nonce in shot.result.nonces}
         welcome = {shot.result.attempt.nonce for shot in answered}
         known = read_server_log(read_log, self._context.log_token, awaited, welcome)
         for shot in answered:
             said = known.get(shot.result.attempt.nonce)
-            if said is not None:
-                self._decided[shot.check.id] = self._judged(shot, said)
+            if said is not None or shot.result.verdict_by_log:
+                self._decided[shot.check.id] = self._judged(shot, said, known)
         return bool(known)
 
     def findings(self, checks: Iterable[Check]) -> tuple[VerifyFinding, ...]:
@@ -226,13 +227,15 @@ class _Run:
         self._decided[finding.id] = finding
         self._observer(finding, total)
 
-    def _judged(self, shot: _Shot, said: ServerSaid | None = None) -> VerifyFinding:
+    def _judged(
+        self, shot: _Shot, said: ServerSaid | None = None, known: Mapping[str, ServerSaid] | None = None
+    ) -> VerifyFinding:
         check, result, seen = shot.check, shot.result, shot.result.seen
         observed = {**(observed_mapping(seen) if seen else {}), **result.facts}
         if said:
             observed["server"] = said.to_mapping()
         command = result.command or command_of(check, self._context, result.attempt)
-        verdict = other_page(self._context, check, result) or _verdict(shot, said)
+        verdict = other_page(self._context, check, result) or _verdict(shot, said, known)
         finding = self._finding(check, command, verdict, observed, seen.duration if seen else 0.0)
         if observed.get("outcome") == Outcome.UNREACHABLE.value and check.service in SERVICES:
             return dataclasses.replace(finding, hint=_NOBODY_THERE.format(service=check.service))
@@ -268,8 +271,10 @@ class _Run:
         )
 
 
-def _verdict(shot: _Shot, said: ServerSaid | None) -> Verdict:
+def _verdict(shot: _Shot, said: ServerSaid | None, known: Mapping[str, ServerSaid] | None) -> Verdict:
     result = shot.result
+    if known and result.verdict_by_log:
+        return result.verdict_by_log(known)
     if result.verdict is not None:
         return result.verdict
     if result.seen is None:

@@ -12,7 +12,7 @@ from cryptography import x509
 from mtlslab import pki
 from mtlslab.errors import MachineError, SpecError
 from mtlslab.pki.faults import FAULTS, Fault, FaultFiles, build
-from mtlslab.plan.paths import CLIENT_CA_KEY, CLIENT_CERT, CRL, FAULTS_DIRECTORY, SERVER_CA, WEAK_CLIENT
+from mtlslab.plan.paths import CLIENT_CA_KEY, CLIENT_CERT, CRL, CRL_NOTE, FAULTS_DIRECTORY, SERVER_CA, WEAK_CLIENT
 from mtlslab.plan.spec import LabSpec, make_spec, reachable_address
 from mtlslab.probe.curl import curl_command
 from mtlslab.probe.model import Attempt, KeyFiles
@@ -223,7 +223,7 @@ def retire(workspace: Workspace, *, own: Iterable[str], say: Say) -> None:
         own: paths of the certificates that are issued again.
         say: gets a message about further clients of the old CA: their files stay, but servers refuse them.
     """
-    workspace.remove([CRL, FAULTS_DIRECTORY])
+    workspace.remove([CRL, CRL_NOTE, FAULTS_DIRECTORY])
     found = [name for name in workspace.names(DIRECTORY) if name.endswith((".crt", ".p12"))]
     old = [f"{DIRECTORY}/{name}" for name in found if f"{DIRECTORY}/{name}" not in set(own)]
     if old:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import math
+import re
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 
@@ -16,6 +17,7 @@ from mtlslab import pki
 from mtlslab.errors import LabError, SpecError
 from mtlslab.pki.crl import DAYS, CrlInfo, is_crl_of, issue_crl, read_crl
 from mtlslab.plan.paths import CLIENT_CA, CLIENT_CA_KEY, CRL, FAULTS_DIRECTORY
+from mtlslab.plan.services import MTLS_SERVICE
 from mtlslab.plan.shell import shell_line
 from mtlslab.workspace.credentials import (
     DIRECTORY,
@@ -28,6 +30,7 @@ from mtlslab.workspace.credentials import (
 )
 from mtlslab.workspace.directory import Workspace
 from mtlslab.workspace.renewal import RENEW_BEFORE
+from mtlslab.workspace.revocation_note import read_note, write_note
 
 Say = Callable[[str], None]
 
@@ -88,7 +91,7 @@ def crl_state(workspace: Workspace, now: datetime.datetime) -> CrlState:
     """
     record = workspace.record()
     configured = bool(record and record.spec.get("crl"))
-    info = _read(workspace)
+    info = read_list(workspace)
     return CrlState(_condition(info, now), configured, info)
 
 
@@ -104,7 +107,7 @@ def revoke(workspace: Workspace, serial: int, *, now: datetime.datetime, days: i
     Raises:
         SpecError: the list is damaged or another CA issued it, or the client CA or its key is missing or damaged.
     """
-    before = _read(workspace)
+    before = read_list(workspace)
     already = before is not None and serial in before.revoked
     if not already or days is not None:
         _write(workspace, before, (serial,), now, days)
@@ -124,7 +127,7 @@ def keep_crl(workspace: Workspace, *, now: datetime.datetime, say: Say) -> None:
     Raises:
         SpecError: the list is damaged or another CA issued it, or it must be signed and the client CA's key is missing.
     """
-    info = _read(workspace)
+    info = read_list(workspace)
     condition = _condition(info, now)
     if condition is Condition.GOOD:
         return
@@ -134,6 +137,24 @@ def keep_crl(workspace: Workspace, *, now: datetime.datetime, say: Say) -> None:
     _write(workspace, info, (), now, None)
     if info:
         say(f"Issued a new {CRL}: the old one {_end(info)}.")
+
+
+def still_open(workspace: Workspace, state: CrlState) -> str:
+    """What is missing until the mTLS service refuses those who are on the list, as one sentence with the command.
+
+    Args:
+        workspace: of the lab.
+        state: of the list.
+
+    Raises:
+        LabError: nginx.conf is no file of ours.
+    """
+    if not state.configured:
+        return "Still open: the mTLS service does not check a list yet (ssl_crl). Next: mtlslab up"
+    conf = f"{MTLS_SERVICE}/nginx.conf"
+    if not re.search(rb"^\s*ssl_crl\s", workspace.read(conf) or b"", re.MULTILINE):
+        return f"Still open: {conf} was edited and has no ssl_crl. Next: mtlslab up --overwrite"
+    return "Still open: a running mTLS service has not read this list. Next: mtlslab reload"
 
 
 def serial_of(workspace: Workspace, name: str) -> int:
@@ -177,7 +198,7 @@ def is_revoked(workspace: Workspace, serial: int) -> bool:
     Raises:
         SpecError: the list is damaged, or another CA issued it.
     """
-    info = _read(workspace)
+    info = read_list(workspace)
     return info is not None and serial in info.revoked
 
 
@@ -194,7 +215,12 @@ def _serial_in(workspace: Workspace, path: str) -> int:
     return leaf.serial_number
 
 
-def _read(workspace: Workspace) -> CrlInfo | None:
+def read_list(workspace: Workspace) -> CrlInfo | None:
+    """The list of a lab; None if there is none.
+
+    Raises:
+        SpecError: it is damaged, or another CA issued it.
+    """
     pem = workspace.read(CRL)
     if pem is None:
         return None
@@ -228,11 +254,15 @@ def _condition(info: CrlInfo | None, now: datetime.datetime) -> Condition:
 def _write(
     workspace: Workspace, before: CrlInfo | None, serials: Iterable[int], now: datetime.datetime, days: int | None
 ) -> None:
-    ca = load_client_ca(workspace)
-    revoked = dict.fromkeys(serials, now) | dict(before.revoked if before else {})
-    number = before.number + 1 if before else 1
+    ca, note = load_client_ca(workspace), read_note(workspace)
+    # An older list in place of the last one has lost entries. Whoever removed the list has given up all of them.
+    earlier = {**note.revoked, **before.revoked} if before else {}
+    revoked = dict.fromkeys(serials, now) | earlier
+    number = max(before.number if before else 0, note.number) + 1
     pem = issue_crl(ca, revoked, now=now, number=number, days=days or _usual_days(before))
+    # The list first: a note of a list that was never written would be an alarm for ever.
     workspace.write(CRL, pem)
+    write_note(workspace, read_crl(pem))
 
 
 def _usual_days(before: CrlInfo | None) -> int:

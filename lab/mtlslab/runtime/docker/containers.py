@@ -183,6 +183,22 @@ def serving_workers(engine: Engine, container: str) -> frozenset[str]:
     return frozenset(row[pid] for row in table["Processes"] if row[title].strip() == "nginx: worker process")
 
 
+def serving_since(engine: Engine, container: str) -> float | None:
+    """When the newest serving worker was started, in seconds since 1970; None where the engine cannot tell.
+
+    Up to a second later than it was: ps counts whole seconds.
+    """
+    if engine.is_podman:  # it runs ps in the container, where our image has none
+        return None
+    try:
+        table = engine.api.top(container, ps_args="-eo pid,etimes,args")
+    except APIError:
+        return None
+    now = time.time()
+    ages = [row[1] for row in table["Processes"] if row[-1].strip() == "nginx: worker process"]
+    return max((now - int(age) for age in ages if age.strip().isdigit()), default=None)
+
+
 def _workers_gone(api: APIClient, container: str) -> int:
     """How many workers have stopped accepting connections: nginx logs a line for each."""
     return count_lines_with(api, container, b"gracefully shutting down")

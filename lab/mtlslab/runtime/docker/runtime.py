@@ -184,7 +184,8 @@ class DockerRuntime:
                     f"nginx -T does not show the configuration of {service.name}.",
                     why=(errors or b"").decode(errors="replace").strip().splitlines(),
                 )
-            return Dump((output or b"").decode(errors="replace"), CONTAINER_ROOT, contained=True)
+            since = containers.serving_since(self.engine, container)
+            return Dump((output or b"").decode(errors="replace"), CONTAINER_ROOT, contained=True, since=since)
 
     def open_sockets(self, plan: LabPlan) -> tuple[OpenSocket, ...]:
         """The published ports of the containers; see ``Runtime.open_sockets``.

@@ -168,6 +168,15 @@ def listening(process: psutil.Process) -> tuple[tuple[str, int], ...]:
     return tuple(sorted({(one.laddr.ip, one.laddr.port) for one in found if one.status == psutil.CONN_LISTEN}))
 
 
+def serving_since(master: Master) -> float | None:
+    """When the newest of a master's serving workers was started, in seconds since 1970; None when it has none."""
+    started = []
+    for pid in serving_workers(master):
+        with contextlib.suppress(psutil.Error):
+            started.append(psutil.Process(pid).create_time())
+    return max(started, default=None)
+
+
 def start_time(process: psutil.Process) -> float:
     """When a process started; pid and start time together identify a process.
 

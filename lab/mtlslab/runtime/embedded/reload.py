@@ -63,7 +63,7 @@ def dump_configuration(lab: str, service: Service, master: Master, place: Place)
     if answer.code != 0:
         said = words(answer.errors.splitlines())[-LAST_LINES:]
         raise MachineError(f"nginx -T does not show the configuration of {service.name}.", why=said)
-    return Dump(answer.output, str(place.directory))
+    return Dump(answer.output, str(place.directory), since=processes.serving_since(master))
 
 
 def _other_user(master: Master) -> User | None:

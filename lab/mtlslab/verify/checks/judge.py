@@ -13,6 +13,8 @@ from mtlslab.verify.checks.model import PAGES, REFUSED_BY_SERVER, REFUSED_STATUS
 _FAILED = "FAILED:"
 SERVED_STATUS = 200  # no other one brings the page: 204 has no content, 206 a part of it
 VERIFY_HEADER = "x-ssl-client-verify"
+SUBJECT_HEADER = "x-ssl-client-subject"
+SERIAL_HEADER = "x-ssl-client-serial"
 FINGERPRINT_HEADER = "x-ssl-client-fingerprint"
 # Only here is the certificate that the client has the one that the server saw: elsewhere it need not send any.
 _WITH_CERTIFICATE = (Outcome.SERVED, Outcome.REFUSED_CERTIFICATE)
@@ -97,6 +99,9 @@ def _outcome_of_refusal(seen: Observation) -> Outcome:
 
 def _compare(expect: Expectation, seen: Observation, said: ServerSaid | None) -> Verdict:
     outcome = outcome_of(seen)
+    verdict = _judge_praise(expect, outcome, seen, said)
+    if verdict:
+        return verdict
     if outcome is not expect.outcome and outcome not in expect.also:
         return _mismatch(expect, outcome, seen)
     if outcome in (expect.outcome, Outcome.SERVED):
@@ -143,6 +148,16 @@ def _mismatch(expect: Expectation, outcome: Outcome, seen: Observation) -> Verdi
     if outcome is Outcome.SERVED and expect.outcome in REFUSED_BY_SERVER:
         return Verdict(Result.FAIL, f"The server served a client that it must refuse: {_why_served(seen)}.")
     return Verdict(Result.FAIL, _sentence(outcome, seen))
+
+
+def _judge_praise(expect: Expectation, outcome: Outcome, seen: Observation, said: ServerSaid | None) -> Verdict | None:
+    """Of a client that must be refused, and was, nobody may say that it was verified."""
+    if seen.status is None or outcome is Outcome.SERVED or expect.outcome not in PAGES or Outcome.SERVED in expect.also:
+        return None
+    for place, words in (("answer", seen.headers.get(VERIFY_HEADER)), ("log", said.verify if said else "")):
+        if words == "SUCCESS":
+            return Verdict(Result.FAIL, f"The server refused the client, but its {place} says SUCCESS about it.")
+    return None
 
 
 def _judge_asked(expect: Expectation, seen: Observation) -> Verdict | None:
@@ -260,8 +275,8 @@ def observed_mapping(seen: Observation) -> dict[str, Any]:
         "cipher": seen.cipher,
         "certificate_requested": seen.certificate_requested,
         "client_verify": seen.headers.get(VERIFY_HEADER),
-        "client_subject": seen.headers.get("x-ssl-client-subject"),
-        "client_serial": seen.headers.get("x-ssl-client-serial"),
+        "client_subject": seen.headers.get(SUBJECT_HEADER),
+        "client_serial": seen.headers.get(SERIAL_HEADER),
         "client_fingerprint": seen.headers.get(FINGERPRINT_HEADER),
     }
     return {name: fact for name, fact in facts.items() if fact not in (None, "")}

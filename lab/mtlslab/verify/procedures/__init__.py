@@ -13,7 +13,7 @@ from mtlslab.probe.records import TLS_1_0, TLS_1_1
 from mtlslab.verify.checks.model import CRL_PROCEDURE, PROBE, Check
 from mtlslab.verify.context import Probe, VerifyContext
 from mtlslab.verify.doors.model import Group
-from mtlslab.verify.procedures import client_side, doors, protocol, resumption
+from mtlslab.verify.procedures import client_side, doors, identity, protocol, resumption, revoked_clients
 from mtlslab.verify.procedures.configuration import follows, show_directives
 from mtlslab.verify.procedures.knocking import knocks_at
 from mtlslab.verify.procedures.model import Command, Procedure, ProcedureResult
@@ -37,6 +37,8 @@ def _usual_command(context: VerifyContext, attempt: Attempt) -> list[str]:
 _PROCEDURES: dict[str, tuple[Procedure, Command]] = {
     PROBE: (probe_once, _usual_command),
     CRL_PROCEDURE: (look_at_list, list_command),
+    "revoked-clients": (revoked_clients.revoked_clients, revoked_clients.revoked_command),
+    "newest-list": (revoked_clients.newest_list, revoked_clients.number_command),
     # The client's side.
     **{
         f"server-{name}": (client_side.server_procedure(name), client_side.serve_command(name))
@@ -52,6 +54,9 @@ _PROCEDURES: dict[str, tuple[Procedure, Command]] = {
     "announced-authorities": (doors.announced_authorities, doors.announced_authorities_command),
     "private-keys": (doors.private_keys, doors.private_keys_command),
     **{f"door-{group.value}": (knocks_at(group), _usual_command) for group in Group},
+    # Whom the server takes a client for.
+    "two-clients": (identity.two_clients, identity.with_headers_command),
+    "claimed-identity": (identity.claimed_identity, identity.claim_command),
     # The protocol.
     "plain-http": (protocol.plain_http, protocol.plain_http_command),
     "tls10": (protocol.old_version(TLS_1_0), protocol.old_version_command(TLS_1_0)),

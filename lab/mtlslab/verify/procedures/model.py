@@ -8,7 +8,7 @@ from typing import Any
 
 from mtlslab.pki.faults import Severity
 from mtlslab.probe.model import Attempt, Observation
-from mtlslab.verify.checks.judge import Verdict
+from mtlslab.verify.checks.judge import ServerSaid, Verdict
 from mtlslab.verify.checks.model import Check, Result
 from mtlslab.verify.context import Probe, VerifyContext
 
@@ -23,6 +23,8 @@ class ProcedureResult:
         command: the command that shows the same, as arguments; None for the curl command of ``attempt``.
         facts: what else was seen, for the finding's ``observed``.
         verdict: the procedure's own verdict; None to compare ``seen`` with the check's expectation.
+        nonces: of the attempts whose lines in the server's log the procedure wants to see.
+        verdict_by_log: the procedure's verdict with these lines, by nonce; what the log lacks is missing.
     """
 
     attempt: Attempt
@@ -30,6 +32,8 @@ class ProcedureResult:
     command: list[str] | None = None
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     verdict: Verdict | None = None
+    nonces: tuple[str, ...] = ()
+    verdict_by_log: Callable[[Mapping[str, ServerSaid]], Verdict] | None = None
 
 
 Procedure = Callable[[VerifyContext, Check, Attempt, Probe], ProcedureResult]

@@ -28,6 +28,7 @@ class Facts:
         tls, mtls: the configurations of the two services.
         spec: the lab's settings.
         workspace: its files.
+        read_at: when nginx of the mTLS service has read its files last, in seconds since 1970; None when nobody knows.
         unheard: why nginx itself was not heard, so that this is what lies on the disk; empty when it was.
     """
 
@@ -36,6 +37,7 @@ class Facts:
     spec: LabSpec
     workspace: Workspace
     unheard: str = ""
+    read_at: float | None = None
 
     @property
     def both(self) -> tuple[Configuration, Configuration]:
@@ -54,6 +56,12 @@ class Facts:
             return self.workspace.read(path)
         except (LabError, OSError, ValueError):  # ValueError: a name with a NUL
             return None
+
+    def written_at(self, path: str) -> float | None:
+        """When a file of the workspace was written last, in seconds since 1970; None when there is no such file."""
+        if self.read(path) is None:
+            return None
+        return (self.workspace.directory / path).stat().st_mtime
 
     @functools.cached_property
     def client_ca(self) -> bytes:

@@ -69,7 +69,7 @@ class Reading:
         plan = make_plan(self._spec, self._workspace.directory, image="", user="")
         problem = ""
         try:
-            return Known(self._facts(self._told(plan)))
+            return Known(self._told(plan))
         except LabError as error:
             problem = " ".join(f"{error.what} {error.why}".split())
         except OSError as error:  # no room for the files of the parser
@@ -86,10 +86,12 @@ class Reading:
         tls, mtls = configurations
         return Facts(tls, mtls, self._spec, self._workspace)
 
-    def _told(self, plan: LabPlan) -> tuple[Configuration, ...]:
+    def _told(self, plan: LabPlan) -> Facts:
         if self._ask is None:
             raise LabError("No runtime is known that could be asked.")
-        return tuple(_parsed(service, dump) for service, dump in zip(plan.services, self._ask(plan), strict=True))
+        dumps = self._ask(plan)
+        facts = self._facts(tuple(_parsed(service, dump) for service, dump in zip(plan.services, dumps, strict=True)))
+        return dataclasses.replace(facts, read_at=dumps[-1].since)
 
     def _on_disk(self, service: str) -> Configuration:
         files = {}

@@ -20,6 +20,7 @@ _STRANGERS = {
     "optional": ("NONE",),
     "optional_no_ca": ("NONE", "FAILED:self-signed certificate"),
 }
+_CLOCKS = 2  # seconds: when a process started is known to a second, and files have the time of another clock
 _USUAL_DEPTH, _DEEPEST = 1, 3
 
 
@@ -138,6 +139,20 @@ def _list_is_ours(facts: Facts) -> Iterator[Objection]:
                 yield grave(directive, f"{directive}: {path} is not {CRL}, which mtlslab certs revoke keeps")
 
 
+def _list_is_read(facts: Facts) -> Iterator[Objection]:
+    told = set()
+    for server in facts.open_servers:
+        for directive in server.in_force("ssl_crl")[-1:]:
+            path = facts.mtls.beside_conf(directive.first)
+            written = facts.written_at(path)
+            if facts.read_at is None or written is None or directive.place in told:
+                continue
+            told.add(directive.place)
+            if written > facts.read_at + _CLOCKS:
+                late = f"{written - facts.read_at:.0f} seconds after nginx has read it"
+                yield grave(directive, f"{path} was written {late}: those who were revoked since are served")
+
+
 RULES = (
     Rule(
         id="config-asks-every-client",
@@ -216,5 +231,16 @@ RULES = (
         source=f"{_SSL}, ssl_crl; RFC 5280 section 5.2.3",
         sabotage="ssl_crl with an older copy of the list beside nginx.conf.",
         objections=_list_is_ours,
+    ),
+    Rule(
+        id="config-revocation-list-was-read",
+        title="nginx has read the revocation list since it was written",
+        why="nginx reads the list when it starts and when it is told to (reload), never by itself. Until then a client "
+        "that was revoked is served as before.",
+        hint="Have nginx read it: mtlslab reload.",
+        directive="ssl_crl",
+        source=f"{_SSL}, ssl_crl; nginx, Controlling nginx, Changing Configuration",
+        sabotage="mtlslab certs revoke NAME; and no mtlslab reload.",
+        objections=_list_is_read,
     ),
 )

@@ -1,6 +1,17 @@
 """What can go wrong with mutual TLS, and what can be changed without harm. To add a mutant, add a function."""
 
-from mtlslab.verify.proof.mutants import answers, controls, crypto, doors, files, handshake, knocks, trust
+from mtlslab.verify.proof.mutants import (
+    answers,
+    controls,
+    crypto,
+    doors,
+    files,
+    handshake,
+    identity,
+    knocks,
+    revocation,
+    trust,
+)
 from mtlslab.verify.proof.mutants.model import (
     CIPHERS,
     CLIENT_CA_FILE,
@@ -27,6 +38,8 @@ __all__ = [
     "doors",
     "files",
     "handshake",
+    "identity",
     "knocks",
+    "revocation",
     "trust",
 ]
