@@ -82,23 +82,26 @@ def test_the_list_is_as_it_was_looked_at() -> None:
         ),
         (
             report_of(optional),
-            'lab "lecture" does NOT enforce mTLS: 2 of 8 checks failed (mtls-refuses-no-certificate).',
+            'lab "lecture" lets unauthorised clients in: 2 of 8 checks failed (mtls-refuses-no-certificate).',
         ),
         (
             report_of(stopped),
             (
-                'could not tell whether lab "lecture" enforces mTLS:'
+                'lab "lecture" could not be judged here:'
                 " 2 checks without an answer, 3 not tried (mtls-serves-client-certificate)."
             ),
         ),
         (
             report_of(mixed),
-            'lab "lecture" does NOT enforce mTLS: 1 of 8 checks failed, 1 not tried (mtls-refuses-no-certificate).',
+            (
+                'lab "lecture" lets unauthorised clients in: 1 of 8 checks failed, 1 not tried'
+                " (mtls-refuses-no-certificate)."
+            ),
         ),
         (
             all_failed(report_of()),
             (
-                'lab "lecture" does NOT enforce mTLS: 8 of 8 checks failed (tls-serves-with-ca,'
+                'lab "lecture" is NOT as it should be: 8 of 8 checks failed (tls-serves-with-ca,'
                 " tls-untrusted-without-ca, mtls-serves-client-certificate and 2 more)."
             ),
         ),

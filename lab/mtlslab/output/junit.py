@@ -40,7 +40,7 @@ def _add_suite(root: ET.Element, report: Report, number: int, category: str, fin
         },
     )
     properties = ET.SubElement(suite, "properties")
-    for name, value in report.subject.items():
+    for name, value in {**report.subject, "verdict": report.closing_sentence}.items():
         ET.SubElement(properties, "property", {"name": name, "value": _clean(value)})
     for finding in findings:
         _add_case(suite, report, finding)

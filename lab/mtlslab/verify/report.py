@@ -13,12 +13,15 @@ from enum import Enum
 from typing import Any, ClassVar, Self
 
 from mtlslab.errors import ExitCode
-from mtlslab.pki.faults import Severity
+from mtlslab.pki.faults import Outcome, Severity
 from mtlslab.plan.services import MTLS_SERVICE
 from mtlslab.verify.checks import Result
+from mtlslab.verify.checks.model import CONFIGURATION, REFUSED_BY_SERVER
 
 SCHEMA = "mtlslab.verify/1"
 _NAMES_SHOWN = 3
+# A client to whom one of these must happen is one that must not get the page.
+_KEPT_OUT = frozenset(outcome.value for outcome in (*REFUSED_BY_SERVER, Outcome.OTHER_STATUS))
 
 Change = Callable[[Any], Any]
 """From a text, or a value with texts in it, to what stands in its place."""
@@ -208,6 +211,38 @@ class VerifyFinding(Finding):
 
     service: str
 
+    @property
+    def lets_in(self) -> bool:
+        """Whether a client that the mTLS server must refuse was served."""
+        return (
+            self._fails_at_mtls
+            and self.expected.get("outcome") in _KEPT_OUT
+            and self.observed.get("outcome") == Outcome.SERVED.value
+        )
+
+    @property
+    def turns_away(self) -> bool:
+        """Whether the mTLS server did not serve a client that it must serve.
+
+        A client that does not trust the server has left by itself: that is about the server's identity.
+        """
+        served = Outcome.SERVED.value
+        no_refusal = (served, Outcome.CLIENT_REFUSES_SERVER.value)
+        wanted, seen = self.expected.get("outcome"), self.observed.get("outcome", served)
+        return self._fails_at_mtls and wanted == served and seen not in no_refusal
+
+    @property
+    def differs(self) -> bool:
+        """Whether a warning tells of a server that is stricter, or simply another, than the one that was rendered."""
+        if self.result is not Result.WARN or self.by_design:
+            return False
+        wanted = {self.expected.get("outcome"), *self.expected.get("also", ())}
+        return self.category == CONFIGURATION or self.observed.get("outcome", next(iter(wanted))) not in wanted
+
+    @property
+    def _fails_at_mtls(self) -> bool:
+        return self.service == MTLS_SERVICE and self.result is Result.FAIL
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VerifyReport(Report):
@@ -223,7 +258,7 @@ class VerifyReport(Report):
     SCHEMA = SCHEMA
     KEYS = (
         *("lab", "runtime", "started", "duration_ms", "complete", "strict", "server_log"),
-        *("success", "exit_code", "summary"),
+        *("success", "exit_code", "closing_sentence", "summary"),
     )
     PROGRAM = "verify"
     CONCISE = False
@@ -269,20 +304,35 @@ class VerifyReport(Report):
         """The one sentence that everything comes down to."""
         lab, counts = f'lab "{self.lab}"', self.summary
         failed, unknown = self.with_result(Result.FAIL), self.with_result(Result.INCONCLUSIVE)
-        if self.exit_code is ExitCode.CHECK_FAILED and not failed:
-            return f"{lab} does not pass --strict: {self._warned()} ({_names(self.with_result(Result.WARN))})."
         if failed:
-            mutual = any(one.service == MTLS_SERVICE for one in self.findings if one.result is Result.FAIL)
-            verdict = "does NOT enforce mTLS" if mutual else "is NOT as it should be"
-            many = f"{len(failed)} of {_checks(len(self.findings))}"
-            return f"{lab} {verdict}: {many} failed{_untried(counts)} ({_names(failed)})."
+            return self._failed_sentence()
+        if self.exit_code is ExitCode.CHECK_FAILED:
+            return f"{lab} does not pass --strict: {self._warned()} ({_names(self.with_result(Result.WARN))})."
         if self.exit_code is ExitCode.INCONCLUSIVE:
             without = f"{_checks(len(unknown))} without an answer{_untried(counts)}"
-            return f"could not tell whether {lab} enforces mTLS: {without} ({_names(unknown)})."
+            return f"{lab} could not be judged here: {without}{_in_brackets(unknown)}."
         passed = f"{_checks(counts['pass'])} passed{self._warned(', ')}."
-        if self.complete:
-            return f"{lab} enforces mTLS: {passed}"
-        return f"{lab}: {passed} That is a selection; whether it enforces mTLS takes all checks."
+        if not self.complete:
+            return f"{lab}: {passed} That is a selection; whether it enforces mTLS takes all checks."
+        differs = any(finding.differs for finding in self.findings)
+        return f"{lab} enforces mTLS{', but is stricter or other than rendered' if differs else ''}: {passed}"
+
+    def _failed_sentence(self) -> str:
+        """What has failed, told by what happened: the worst first."""
+        failed = [finding for finding in self.findings if finding.result is Result.FAIL]
+        let_in = [finding for finding in failed if finding.lets_in]
+        turned_away = [finding for finding in failed if finding.turns_away]
+        if let_in:
+            verdict = "lets unauthorised clients in" + (" and does not serve its own client" if turned_away else "")
+        elif turned_away:
+            verdict = "does not serve its own client"
+        elif all(finding.category == CONFIGURATION for finding in failed):
+            verdict = "is NOT configured as it should be"
+        else:
+            verdict = "is NOT as it should be"
+        told = sorted(failed, key=lambda one: (not one.lets_in, not one.turns_away))
+        many = f"{len(failed)} of {_checks(len(self.findings))}"
+        return f'lab "{self.lab}" {verdict}: {many} failed{_untried(self.summary)}{_in_brackets(told)}.'
 
     def _warned(self, before: str = "") -> str:
         """How many warnings there are, and how many of them stand for what nginx does by design."""
@@ -301,6 +351,10 @@ def _checks(count: int) -> str:
 
 def _untried(counts: Mapping[str, int]) -> str:
     return f", {counts['skip']} not tried" if counts["skip"] else ""
+
+
+def _in_brackets(findings: Sequence[Finding]) -> str:
+    return f" ({_names(findings)})" if findings else ""
 
 
 def _names(findings: Sequence[Finding]) -> str:
