@@ -12,13 +12,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from docker.api import APIClient
 from docker.errors import APIError, DockerException, ImageNotFound
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
 from mtlslab.errors import MachineError
 from mtlslab.plan.spec import DEFAULT_IMAGE
+from mtlslab.runtime.engine.client_config import BareClient, credentials_for
 from mtlslab.runtime.engine.connection import Engine, engine_errors, status_code, words
 from mtlslab.runtime.engine.endpoint import CONNECT_SECONDS
 
@@ -167,17 +167,20 @@ def build_context(binary: bytes) -> io.BytesIO:
     return buffer
 
 
-def pull_image(engine: Engine, image: str, stall: float = STALL_SECONDS) -> None:
+def pull_image(
+    engine: Engine, image: str, stall: float = STALL_SECONDS, say: Callable[[str], None] = lambda _: None
+) -> None:
     """Pull an image; give up after ``stall`` seconds without progress.
 
     Raises:
         OutOfReachError: the registry cannot be reached, or there was no progress for that long.
         RefusedError: the registry does not have the image, or refuses access.
     """
+    credentials = credentials_for(image, say)
     client = _PullClient(engine, stall)
     last_progress = time.monotonic()
     try:
-        for event in client.pull(image, stream=True, decode=True):
+        for event in client.pull(image, stream=True, decode=True, auth_config=credentials):
             if "error" in event:
                 raise _pull_error(str(event["error"]), _SERVER_ERROR)
             # Before a retry, the engine counts down the seconds, with one event each: that is not progress.
@@ -189,13 +192,13 @@ def pull_image(engine: Engine, image: str, stall: float = STALL_SECONDS) -> None
         raise _pull_error(words(error), status_code(error)) from error
     except (RequestException, HTTPError, OSError) as error:
         raise OutOfReachError(f"no progress for {stall:g} s") from error
-    except DockerException as error:  # for example, a credential helper failed
+    except DockerException as error:
         raise RefusedError(str(error)) from error
     finally:
         client.close()  # ends the request, and the engine then gives up the pull
 
 
-class _PullClient(APIClient):
+class _PullClient(BareClient):
     """A client of its own, whose reads time out after ``stall`` seconds; the SDK pulls without a timeout."""
 
     def __init__(self, engine: Engine, stall: float) -> None:
@@ -216,7 +219,7 @@ def _pull_if_allowed(engine: Engine, wanted: str, pull: str, say: Callable[[str]
     if pull == "never":
         raise OutOfReachError("--pull never")
     say(f"Image: asking the registry for {wanted}.")
-    pull_image(engine, wanted, stall)
+    pull_image(engine, wanted, stall, say)
     image = find_image(engine, wanted)
     if image is None:
         raise RefusedError("the pull ended without an image")

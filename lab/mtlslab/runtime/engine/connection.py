@@ -17,6 +17,7 @@ from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
 from mtlslab.errors import MachineError
+from mtlslab.runtime.engine.client_config import BareClient
 from mtlslab.runtime.engine.endpoint import CONNECT_SECONDS, WITHOUT_DOCKER, Endpoint, knock
 
 CALL_SECONDS = 60.0
@@ -125,7 +126,7 @@ def status_code(error: Exception) -> int:
     return int(getattr(error, "status_code", None) or 0)
 
 
-class _Client(APIClient):
+class _Client(BareClient):
     """Keeps the answer to the version call that the SDK makes at the start, so that no second call is needed."""
 
     answer: dict[str, Any]
@@ -139,7 +140,9 @@ class _Client(APIClient):
 
 
 def _open(endpoint: Endpoint, timeout: float) -> tuple[APIClient, dict[str, Any]]:
-    api = _Client(base_url=endpoint.url, tls=endpoint.tls or False, version="auto", timeout=timeout)  # type: ignore[arg-type]  # float seconds work
+    api = _Client(
+        base_url=endpoint.url, tls=endpoint.tls or False, version="auto", timeout=timeout
+    )  # seconds may be a float
     api.timeout = CALL_SECONDS  # type: ignore[assignment]
     return api, api.answer
 
