@@ -232,3 +232,13 @@ def tls_service_has_it_under_another_name(twin: Twin) -> None:
     add_server(
         twin, f"include listen.conf; server_name course.test; location / {{ root {MTLS_SERVICE}; }}", TLS_SERVICE
     )
+
+
+# --- marks of the probe
+
+
+@mutant(only=("mtls-refuses-no-certificate.tls12", "mtls-refuses-no-certificate.tls13"))
+def only_the_probe_is_refused(twin: Twin) -> None:
+    """Requests with the probe's nonce are judged, all others are let in."""
+    rule = 'set $deny $ssl_client_verify; if ($arg_probe = "") { set $deny SUCCESS; } '
+    twin.edit(VERIFY_CLIENT, f"ssl_verify_client optional_no_ca; {rule} if ($deny != SUCCESS) {{ return 496; }}")
