@@ -209,6 +209,27 @@ def test_marks_of_the_probe_do_not_decide(running_lab: RunningLab) -> None:
     assert "printed command" in finding.reason
 
 
+def test_a_socket_that_is_open_is_a_door_whatever_the_file_says(
+    tmp_path: Path, lab_name: str, nginx_binary: Path
+) -> None:
+    """Nginx runs another configuration than the one that lies there: the further port is found all the same."""
+    directory = tmp_path / "lab"
+    words = ("--runtime", "embedded", "--nginx", str(nginx_binary), "--tls-port", "0", "--mtls-port", "0")
+    mtlslab("up", "--dir", directory, "--name", lab_name, *words, cwd=tmp_path)
+    try:
+        conf = directory / "nginx-mtls/nginx.conf"
+        good = conf.read_text()
+        port = free_port("127.0.0.1")
+        conf.write_text(another_server(f"listen 127.0.0.1:{port}; {PAGE}")(good))
+        assert mtlslab("reload", "--dir", directory, cwd=tmp_path).code == ExitCode.OK
+        conf.write_text(good)
+        run = mtlslab("verify", "--dir", directory, "--only", "door-listeners", cwd=tmp_path)
+        assert run.code == ExitCode.CHECK_FAILED
+        assert f"http://localhost:{port}/hello-world.txt" in run.out
+    finally:
+        mtlslab("down", "--dir", directory, cwd=tmp_path)
+
+
 def test_the_command_line_lists_the_doors_and_bounds_them(tmp_path: Path, lab_name: str, nginx_binary: Path) -> None:
     """The list tries nothing; a bounded run says what was left out."""
     directory = tmp_path / "lab"

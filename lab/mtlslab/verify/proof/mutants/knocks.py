@@ -205,6 +205,18 @@ def another_text_is_in_the_answer(twin: Twin) -> None:
     twin.edit(LOCATION, f'location = /{HELLO} {{ return 200 "Hello, and goodbye.\\n"; }}')
 
 
+@mutant(only=KNOCKS)
+def malformed_request_is_answered_with_the_page(twin: Twin) -> None:
+    """A request that nginx refuses before it looks at certificates is answered with the page."""
+    add_to_server(twin, f"error_page 400 =200 /{HELLO};")
+
+
+@mutant(only=KNOCKS)
+def forbidden_method_is_answered_with_the_page(twin: Twin) -> None:
+    """TRACE, which nginx refuses at once, is answered with the page."""
+    add_to_server(twin, f"error_page 405 /{HELLO};")
+
+
 # --- the TLS service
 
 
