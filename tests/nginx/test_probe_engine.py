@@ -224,7 +224,7 @@ def test_the_answer_to_head_has_no_body(certs: Path) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"http_version": "2"},
+        {"http_version": "3"},
         {"headers": (("X", "a\r\nX-Other: b"),)},
         {"host_header": "a\nb"},
         {"method": "GET / HTTP/1.1\r\nX: y\r\n\r\nGET"},

@@ -215,7 +215,8 @@ def test_an_mtls_port_that_speaks_plain_http_fails(running_lab: RunningLab) -> N
 
 
 def test_a_server_that_refuses_with_alerts_is_seen_to_refuse(running_lab: RunningLab) -> None:
-    with alerting_server(running_lab.directory) as port:
+    page = (running_lab.directory / "nginx-mtls/hello-world.txt").read_bytes()
+    with alerting_server(running_lab.directory, body=page) as port:
         context = dataclasses.replace(running_lab.context, mtls_port=port)
         report = run_checks(context, ["mtls-refuses-other-ca", "mtls-refuses-self-signed", "mtls-refuses-expired"])
     refused = [finding for finding in report.findings if not finding.dependency]

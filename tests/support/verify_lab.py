@@ -185,14 +185,15 @@ def tcp_server(answer: Callable[[socket.socket], None], address: str = "127.0.0.
 
 
 @contextlib.contextmanager
-def alerting_server(directory: Path, verify: ssl.VerifyMode = ssl.CERT_REQUIRED, tickets: int = 2) -> Iterator[int]:
+def alerting_server(
+    directory: Path, verify: ssl.VerifyMode = ssl.CERT_REQUIRED, tickets: int = 2, body: bytes = b"hello"
+) -> Iterator[int]:
     """A Python TLS server: unlike nginx it ends the handshake with an alert when it does not like the certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(directory / "certs/server.crt", directory / "certs/server.key")
     context.load_verify_locations(directory / "certs/client-ca.crt")
     context.verify_mode = verify
     context.num_tickets = tickets
-    body = b"hello"
 
     def answer(connection: socket.socket) -> None:
         with context.wrap_socket(connection, server_side=True) as tls:

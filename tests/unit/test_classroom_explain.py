@@ -95,3 +95,9 @@ def test_the_command_line_explains_without_a_lab(tmp_path: Path, monkeypatch: py
     assert run(app, ["explain"]).exit_code == ExitCode.USAGE
     assert run(app, ["explain", "nonsense"]).exit_code == ExitCode.USAGE
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_doors_have_a_page_of_their_own() -> None:
+    page = explain("doors")
+    assert page.command == ("mtlslab", "verify", "--list-doors")
+    assert explain("door-names").id == "door-names"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mtlslab.errors import LabError, SpecError
-from mtlslab.pki.faults import FAULTS
+from mtlslab.pki.faults import FAULTS, Severity
 from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE
 from mtlslab.plan.spec import DEFAULT_NAME, LabSpec, make_spec, reachable_address
 from mtlslab.verify.checks import Entry, Outcome, Trust, families
@@ -93,22 +93,53 @@ class Page:
         return {"schema": SCHEMA, **dataclasses.asdict(self), **commands}
 
 
+DOORS_PAGE = Page(
+    id="doors",
+    title="nobody unauthorised is let in at any door of the mTLS server",
+    severity=Severity.REQUIRED.value,
+    tried="A door is one way to ask: address, port, TLS or in clear, name in SNI, Host header, path, version of "
+    "HTTP and TLS, method, and what else the request says. The doors come from the configuration that nginx "
+    "reads (nginx -T) and from the sockets that are open. Each of these is varied by itself, by a client "
+    "without a certificate; names, locations and protocols also by clients with a certificate that is "
+    "self-signed, of another CA of the same name, expired, revoked (where there is a list), or the server's "
+    "own. Every knock sends what curl sends.",
+    happens="Each is refused with a 4xx, an alert or a closed connection, and nothing of the protected page is in the "
+    "refusal. It is a failure if the page, any file of the workspace, or another 2xx is given; a redirection "
+    "is a warning, unless it leads from HTTP to HTTPS. The doors are knocked at even if a positive control is "
+    "lost: then a refusal proves nothing, but whoever is let in proves enough.",
+    why="A server may refuse at the front door and be open at the side: under another name, at ::1, over HTTP/2, "
+    "for HEAD, in one location, for a header. What is checked is what was tried, so there must be many tries "
+    "of many kinds.",
+    rfc="RFC 9110 section 7, RFC 6066 section 3",
+    directive="listen, server_name, location, ssl_verify_client, if, map, error_page",
+    hint="The finding names the door and prints the command that gets through. ssl_verify_client on, in every "
+    "server block of the service, leaves no side door. Knocks that were left out for their number are told: "
+    "--doors N.",
+    sabotage="Each of the checks door-... has its own: mtlslab explain door-names.",
+    prepare=(),
+    command=("mtlslab", "verify", "--list-doors"),
+    run=("mtlslab", "verify", "--only", "door-", "-v"),
+)
+
+
 def explain(name: str, target: Target | None = None) -> Page:
     """Make the page about a check or a fault.
 
     Args:
-        name: id of a check, with or without its TLS version, or name of a fault.
+        name: id of a check, with or without its TLS version, name of a fault, or ``doors``.
         target: the lab whose ports the command uses; None, or a directory without a lab, gives the default ports.
 
     Raises:
         SpecError: there is no such page; the hint suggests similar names.
     """
+    if name == DOORS_PAGE.id:
+        return DOORS_PAGE
     context = _context(target)
     entries = families(crl=context.crl)
     family = name.partition(".")[0]
     entry = entries.get(family) or _entry_of_fault(family, entries)
     if entry is None:
-        near = difflib.get_close_matches(family, [*entries, *FAULTS], n=3, cutoff=0.5)
+        near = difflib.get_close_matches(family, [*entries, *FAULTS, DOORS_PAGE.id], n=3, cutoff=0.5)
         meant = f"Did you mean {' or '.join(near)}? " if near else ""
         raise SpecError(f"There is no page about {name!r}.", hint=f"{meant}All of them: mtlslab explain --list")
     return page_of(entry, context)

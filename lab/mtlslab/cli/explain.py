@@ -21,6 +21,7 @@ def register(app: typer.Typer) -> None:
             {
                 "mtlslab explain mtls-refuses-expired": "what is tried, what happens and why",
                 "mtlslab explain stolen-certificate": "the same, by the name of a fault",
+                "mtlslab explain doors": "where unauthorised clients knock",
                 "mtlslab explain --list": "all pages",
             },
             ExitCode.OK,
@@ -32,7 +33,7 @@ def register(app: typer.Typer) -> None:
 def explain(
     id_: Annotated[
         str | None,
-        typer.Argument(metavar="ID", show_default=False, help="Id of a check, or name of a fault."),
+        typer.Argument(metavar="ID", show_default=False, help="Id of a check, name of a fault, or doors."),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", envvar="MTLSLAB_LIST", help="List all pages.")] = False,
     output: Annotated[str, options.output_option(looks.PAGE_FORMATS, list_=looks.LIST_FORMATS)] = "text",

@@ -17,6 +17,7 @@ from mtlslab.cli.prove import run_proof
 from mtlslab.cli.reportfile import write_report
 from mtlslab.cli.terminal import clear_passing, is_watched, put_text, show_passing, shows_colour, shows_unicode
 from mtlslab.errors import ExitCode
+from mtlslab.verify.doors.model import DEFAULT_DOORS
 
 if TYPE_CHECKING:
     from mtlslab.verify.report import Finding
@@ -75,7 +76,7 @@ def verify(
     doors: Annotated[
         int,
         typer.Option("--doors", envvar="MTLSLAB_DOORS", metavar="N", min=1, help="Knock N times at most at the doors."),
-    ] = 200,
+    ] = DEFAULT_DOORS,
     strict: Annotated[
         bool,
         typer.Option("--strict", envvar="MTLSLAB_STRICT", help="Warnings fail, too: also what nginx does by design."),

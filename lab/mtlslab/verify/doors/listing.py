@@ -26,7 +26,7 @@ UNKNOWN_NAME = "nobody-knows.test"
 _EVERYWHERE = ("", "0.0.0.0", "::", "[::]", "*")  # noqa: S104 - read, not bound
 _LOOPBACKS = ("127.0.0.1", "::1")
 _MOST_PORTS = 10  # of a range
-_METHODS = ("HEAD", "POST", "OPTIONS", "PUT", "DELETE", "PATCH", "PROPFIND", "TRACE")
+_METHODS = ("HEAD", "POST", "OPTIONS", "PUT", "DELETE", "PATCH", "PROPFIND", "TRACE", "CONNECT")
 # What proxies and people use in order to vouch for a client.
 _HEADERS = (
     (("X-SSL-Client-Verify", "SUCCESS"),),
@@ -35,7 +35,10 @@ _HEADERS = (
     (("User-Agent", "kube-probe/1.29"),),
     (("Range", "bytes=0-"),),
     (("Connection", "close"),),
+    # Refused before anybody looks at certificates: what error_page makes of that is another way in.
+    (("Transfer-Encoding", "unknown"),),
 )
+_NO_HOST = "no..host"  # refused likewise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,7 +206,8 @@ def _methods(ground: Ground) -> Iterator[tuple[Door, str]]:
 def _headers(ground: Ground) -> Iterator[tuple[Door, str]]:
     configuration = ground.configuration(MTLS_SERVICE)
     found = list(dict.fromkeys(hinted(configuration, ground.mtls))) if configuration else []
-    usual = [dataclasses.replace(ground.mtls, headers=headers) for headers in _HEADERS]
+    usual = [dataclasses.replace(ground.mtls, protocol="1.1", headers=headers) for headers in _HEADERS]
+    usual.append(dataclasses.replace(ground.mtls, host=_NO_HOST))
     yield from _crossed(found, ground.clients[:1])
     yield from _crossed(usual, ground.clients[:1])
     yield from _crossed(found, ground.clients[1:2])

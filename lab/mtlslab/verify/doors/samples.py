@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import re
+import socket
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -17,6 +18,8 @@ _CLASSES = {"CATEGORY_DIGIT": "7", "CATEGORY_WORD": "x", "CATEGORY_SPACE": " "}
 
 def names_for(server_name: str) -> tuple[str, ...]:
     """Host names that a ``server_name`` takes (https://nginx.org/en/docs/http/server_names.html); none for ``""``."""
+    if server_name == "$hostname":
+        return (socket.gethostname(),)
     if server_name.startswith("~"):
         return tuple(name for name in matching(server_name[1:], ignore_case=True) if name)
     if server_name.startswith("*."):

@@ -8,15 +8,16 @@ import time
 
 from mtlslab.pki.servers import SERVER_CREDENTIALS
 from mtlslab.probe.curl import curl_command
-from mtlslab.probe.model import Attempt
+from mtlslab.probe.model import Attempt, Side
 from mtlslab.probe.records import TLS_1_0, TLS_1_1
 from mtlslab.verify.checks.model import CRL_PROCEDURE, PROBE, Check
 from mtlslab.verify.context import Probe, VerifyContext
 from mtlslab.verify.doors.model import Group
 from mtlslab.verify.procedures import client_side, doors, identity, protocol, resumption, revoked_clients
 from mtlslab.verify.procedures.configuration import follows, show_directives
-from mtlslab.verify.procedures.knocking import knocks_at
+from mtlslab.verify.procedures.knocking import as_printed, knocks_at
 from mtlslab.verify.procedures.model import Command, Procedure, ProcedureResult
+from mtlslab.verify.procedures.pages import judge_as_printed
 from mtlslab.verify.procedures.renegotiation import renegotiate, renegotiation_command
 from mtlslab.verify.procedures.revocation_list import list_command, look_at_list
 from mtlslab.verify.rules.catalogue import CATALOGUE
@@ -24,9 +25,16 @@ from mtlslab.verify.rules.catalogue import CATALOGUE
 __all__ = ["PROCEDURES", "Procedure", "ProcedureResult", "command_of"]
 
 
-def probe_once(_context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> ProcedureResult:
-    """The usual case: one attempt."""
-    return ProcedureResult(attempt, probe(attempt))
+_AS_PRINTED = ("1.3", None)  # once for each family of checks
+
+
+def probe_once(context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> ProcedureResult:
+    """The usual case: one attempt; where the server answers, the printed command must fare no better and no worse."""
+    seen = probe(attempt)
+    verdict = None
+    if check.tls_version in _AS_PRINTED and (seen.answered or seen.alert_from is Side.PEER):
+        verdict = judge_as_printed(context, check, ProcedureResult(attempt, seen), probe(as_printed(attempt)))
+    return ProcedureResult(attempt, seen, verdict=verdict)
 
 
 def _usual_command(context: VerifyContext, attempt: Attempt) -> list[str]:

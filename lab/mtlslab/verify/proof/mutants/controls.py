@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from mtlslab import pki
 from mtlslab.plan.paths import CLIENT_CA, SERVER_CA, SERVER_CA_KEY, SERVER_CERT
+from mtlslab.runtime.ports import free_port
 from mtlslab.verify.proof.mutants.model import (
     CLIENT_CA_FILE,
+    FIRST_SERVER,
     RULES,
     VERIFY_CLIENT,
     add_file,
@@ -14,7 +16,7 @@ from mtlslab.verify.proof.mutants.model import (
     add_to_server,
     faithful,
 )
-from mtlslab.verify.proof.twins import Twin
+from mtlslab.verify.proof.twins import LOOPBACK, Twin
 from mtlslab.workspace.credentials import load
 
 _DAYS = 30
@@ -102,6 +104,20 @@ def twin_that_hangs_up_on_other_names(twin: Twin) -> None:
 def twin_that_rejects_other_names(twin: Twin) -> None:
     """Whoever asks for another name gets no handshake (ssl_reject_handshake)."""
     add_server(twin, "include listen.conf; server_name ~^; ssl_reject_handshake on;")
+
+
+@faithful(only=("door-", "config-"))
+def twin_with_a_strict_default(twin: Twin) -> None:
+    """The server has the name that clients use, and a first one rejects all other names."""
+    twin.edit(r"server_name mtls-hello-world;", "server_name mtls-hello-world localhost;")
+    strict = "include listen.conf; server_name nobody.test; ssl_reject_handshake on;"
+    twin.edit(FIRST_SERVER, f"\n    server {{ {strict} }}\n    server {{")
+
+
+@faithful(only=("door-",))
+def twin_with_a_port_that_leads_to_tls(twin: Twin) -> None:
+    """HTTP at a further port is redirected to HTTPS."""
+    add_server(twin, f"listen {LOOPBACK}:{free_port(LOOPBACK)}; return 301 https://$host:{twin.spec.mtls_port}$uri;")
 
 
 @faithful(only=RULES)

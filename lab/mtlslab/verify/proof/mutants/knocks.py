@@ -205,6 +205,18 @@ def another_text_is_in_the_answer(twin: Twin) -> None:
     twin.edit(LOCATION, f'location = /{HELLO} {{ return 200 "Hello, and goodbye.\\n"; }}')
 
 
+@mutant(only=KNOCKS)
+def malformed_request_is_answered_with_the_page(twin: Twin) -> None:
+    """A request that nginx refuses before it looks at certificates is answered with the page."""
+    add_to_server(twin, f"error_page 400 =200 /{HELLO};")
+
+
+@mutant(only=KNOCKS)
+def forbidden_method_is_answered_with_the_page(twin: Twin) -> None:
+    """TRACE, which nginx refuses at once, is answered with the page."""
+    add_to_server(twin, f"error_page 405 /{HELLO};")
+
+
 # --- the TLS service
 
 
@@ -232,3 +244,13 @@ def tls_service_has_it_under_another_name(twin: Twin) -> None:
     add_server(
         twin, f"include listen.conf; server_name course.test; location / {{ root {MTLS_SERVICE}; }}", TLS_SERVICE
     )
+
+
+# --- marks of the probe
+
+
+@mutant(only=("mtls-refuses-no-certificate.tls12", "mtls-refuses-no-certificate.tls13"))
+def only_the_probe_is_refused(twin: Twin) -> None:
+    """Requests with the probe's nonce are judged, all others are let in."""
+    rule = 'set $deny $ssl_client_verify; if ($arg_probe = "") { set $deny SUCCESS; } '
+    twin.edit(VERIFY_CLIENT, f"ssl_verify_client optional_no_ca; {rule} if ($deny != SUCCESS) {{ return 496; }}")
