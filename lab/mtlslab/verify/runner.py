@@ -12,11 +12,11 @@ from pathlib import Path
 
 from mtlslab.errors import LabError
 from mtlslab.lifecycle.interrupts import worker_pool
-from mtlslab.plan.paths import CLIENT_CERT, CLIENT_KEY, FAULTS_DIRECTORY, SERVER_CA
-from mtlslab.plan.services import SERVICES, TLS_SERVICE
+from mtlslab.plan.paths import CLIENT_CERT, CLIENT_KEY, FAULTS_DIRECTORY, HELLO, SERVER_CA
+from mtlslab.plan.services import MTLS_SERVICE, SERVICES, TLS_SERVICE
 from mtlslab.plan.spec import LabSpec
 from mtlslab.probe.attempt import attempt
-from mtlslab.probe.model import Attempt, KeyFiles
+from mtlslab.probe.model import MAX_BODY, Attempt, KeyFiles
 from mtlslab.verify.checks import (
     Check,
     Outcome,
@@ -30,6 +30,7 @@ from mtlslab.verify.checks import (
     select,
     with_controls,
 )
+from mtlslab.verify.checks.judge import leaks
 from mtlslab.verify.checks.model import CLIENT, PROBE
 from mtlslab.verify.context import Probe, VerifyContext
 from mtlslab.verify.procedures import PROCEDURES, ProcedureResult, command_of
@@ -56,6 +57,7 @@ class _Shot:
 
     check: Check
     result: ProcedureResult
+    page: str = ""
 
 
 def run_checks(
@@ -147,6 +149,15 @@ def with_configuration(context: VerifyContext) -> VerifyContext:
     return dataclasses.replace(context, configuration=Reading(Workspace(context.directory), spec))
 
 
+def protected_page(directory: Path) -> str:
+    """Text of the page of the mTLS service in the workspace ``directory``; empty if it cannot be read."""
+    try:
+        content = Workspace(directory).read(f"{MTLS_SERVICE}/{HELLO}") or b""
+    except LabError:
+        return ""
+    return content[:MAX_BODY].decode(errors="replace")
+
+
 def _faults(checks: Iterable[Check]) -> tuple[str, ...]:
     names = (check.credential for check in checks)
     return tuple(dict.fromkeys(name for name in names if name and name != CLIENT))
@@ -165,6 +176,7 @@ class _Run:
     ) -> None:
         self._context = context
         self._ready = ready
+        self._page = protected_page(context.directory)
         self._asked_for = asked_for
         self._probe = probe
         self._observer = observer
@@ -209,14 +221,17 @@ class _Run:
             self._decide(self._judged(shot), total)
 
     def _control_lost(self, check: Check) -> bool:
-        return check.depends is not None and self._decided[check.depends].result not in (Result.PASS, Result.WARN)
+        if check.depends is None:
+            return False
+        control = self._decided[check.depends]
+        return control.result not in (Result.PASS, Result.WARN) or control.lacks_version
 
     def _shoot(self, check: Check) -> _Shot:
         what = make_attempt(self._context, check)
         try:
             if self._ready and check.credential:
                 self._ready(check.credential)
-            return _Shot(check, PROCEDURES[check.procedure](self._context, check, what, self._probe))
+            return _Shot(check, PROCEDURES[check.procedure](self._context, check, what, self._probe), self._page)
         except (LabError, OSError) as error:
             verdict = Verdict(Result.INCONCLUSIVE, f"The check could not be made: {error}.")
             return _Shot(check, ProcedureResult(what, None, verdict=verdict))
@@ -228,6 +243,8 @@ class _Run:
     def _judged(self, shot: _Shot, said: ServerSaid | None = None) -> VerifyFinding:
         check, result, seen = shot.check, shot.result, shot.result.seen
         observed = {**(observed_mapping(seen) if seen else {}), **result.facts}
+        if seen and leaks(seen, shot.page):
+            observed["outcome"] = Outcome.SERVED.value
         if said:
             observed["server"] = said.to_mapping()
         command = result.command or command_of(check, self._context, result.attempt)
@@ -272,7 +289,7 @@ def _verdict(shot: _Shot, said: ServerSaid | None) -> Verdict:
         return result.verdict
     if result.seen is None:
         raise ValueError(f"the procedure {shot.check.procedure!r} has neither seen anything nor given a verdict")
-    return judge(shot.check, result.seen, said)
+    return judge(shot.check, result.seen, said, shot.page)
 
 
 def _nobody(_finding: VerifyFinding, _total: int) -> None:
