@@ -162,6 +162,7 @@ EARLY_ALERT = dataclasses.replace(ALERT, alert="internal_error", certificate_req
 CLOSED = Observation(phase=Phase.READ, side=Side.PEER, closed=True, heard=True, presented=True)
 SILENT = Observation(phase=Phase.READ, error="no answer within 5 s")
 GOOD = answer(200)
+PAGE = "Hello to whom it may concern"
 
 
 @pytest.mark.parametrize(
@@ -182,6 +183,8 @@ GOOD = answer(200)
         (answer(404), None, Result.INCONCLUSIVE),
         (answer(302, headers={"location": "/login"}), GOOD, Result.PASS),
         (answer(302, headers={"location": "/a"}), answer(302, headers={"location": "/b"}), Result.INCONCLUSIVE),
+        (answer(403, f"Refused. {PAGE}"), answer(200, PAGE), Result.FAIL),
+        (answer(403, f"Refused. {PAGE}"), answer(404, PAGE), Result.PASS),
         (answer(502), GOOD, Result.INCONCLUSIVE),
         (answer(101), GOOD, Result.INCONCLUSIVE),
         (ALERT, None, Result.PASS),

@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 import pytest
+from mtlslab.audit.judge import judge_unauthorised
 from mtlslab.errors import MachineError, SpecError
 from mtlslab.pki.faults import FAULTS
 from mtlslab.plan.services import MTLS_SERVICE, SERVICES
@@ -33,6 +34,7 @@ from mtlslab.verify.server_log import parse_log, read_server_log
 
 NO_CERTIFICATE = "<center>No required SSL certificate was sent</center>"
 BAD_CERTIFICATE = "<center>The SSL certificate error</center>"
+PAGE = "Hello World over mutual TLS!"
 
 
 def check(expect: Expectation | Outcome, **changes: Any) -> Check:
@@ -244,9 +246,61 @@ def test_a_client_that_gets_in_by_mistake_fails_the_check_and_says_how(seen: Obs
     assert words in verdict.reason
 
 
-def test_the_two_pages_are_not_mistaken_for_each_other() -> None:
-    assert judge(check(Outcome.REFUSED_NO_CERTIFICATE), answer(400, BAD_CERTIFICATE)).result is Result.FAIL
-    assert judge(check(Outcome.REFUSED_CERTIFICATE), answer(400, NO_CERTIFICATE)).result is Result.FAIL
+REFUSED_OTHERWISE = [
+    answer(403, "No."),
+    answer(401),
+    answer(302, headers={"location": "https://login.test/"}),
+    answer(404),
+    answer(496),
+    ended(Phase.HANDSHAKE, Side.PEER, alert="unrecognized_name", alert_from=Side.PEER),
+    ended(Phase.READ, Side.PEER, closed=True),
+]
+
+
+@pytest.mark.parametrize("seen", [*REFUSED_OTHERWISE, answer(400, BAD_CERTIFICATE)])
+def test_a_refusal_that_is_not_the_rendered_page_is_a_warning(seen: Observation) -> None:
+    verdict = judge(check(Outcome.REFUSED_NO_CERTIFICATE), seen, page=PAGE)
+    assert verdict.result is Result.WARN
+    assert "not with the page that was rendered" in verdict.reason
+
+
+@pytest.mark.parametrize("seen", REFUSED_OTHERWISE)
+def test_verify_and_audit_agree_that_it_is_a_refusal(seen: Observation) -> None:
+    right = answer(200, PAGE)
+    assert judge_unauthorised(seen, right, has_certificate=False).result is Result.PASS
+
+
+@pytest.mark.parametrize("status", [101, 500, 502, 503])
+def test_a_server_that_cannot_answer_has_decided_nothing(status: int) -> None:
+    seen = answer(status)
+    assert judge(check(Outcome.REFUSED_NO_CERTIFICATE), seen).result is Result.INCONCLUSIVE
+    assert judge_unauthorised(seen, answer(200, PAGE), has_certificate=False).result is Result.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 302, 500])
+def test_a_refusal_that_holds_the_protected_page_is_none(status: int) -> None:
+    seen = answer(status, f"{NO_CERTIFICATE} {PAGE}")
+    assert judge(check(Outcome.REFUSED_NO_CERTIFICATE), seen, page=f"{PAGE}\n").result is Result.FAIL
+    assert judge(check(Outcome.REFUSED_NO_CERTIFICATE, severity=Severity.ADVISORY), seen, page=PAGE).result is (
+        Result.WARN
+    )
+    assert judge_unauthorised(seen, answer(200, f"{PAGE}\n"), has_certificate=False).result is Result.FAIL
+
+
+def test_a_certificate_that_was_not_sent_was_not_judged() -> None:
+    seen = answer(400, NO_CERTIFICATE, presented=False)
+    assert judge(check(Outcome.REFUSED_CERTIFICATE), seen).result is Result.INCONCLUSIVE
+
+
+def test_a_server_without_tls_12_is_stricter_and_one_without_tls_13_is_not_the_lab() -> None:
+    seen = ended(Phase.HANDSHAKE, Side.PEER, alert="protocol_version", alert_from=Side.PEER)
+    assert judge(check(Outcome.SERVED, tls_version="1.2"), seen).result is Result.WARN
+    assert judge(check(Outcome.SERVED, tls_version="1.3"), seen).result is Result.FAIL
+
+
+def test_a_server_that_ends_a_handshake_by_itself_leaves_the_client_nothing_to_refuse() -> None:
+    seen = ended(Phase.HANDSHAKE, Side.PEER, alert="unrecognized_name", alert_from=Side.PEER)
+    assert judge(check(Outcome.CLIENT_REFUSES_SERVER), seen).result is Result.WARN
 
 
 def test_the_reason_names_page_and_the_servers_own_words() -> None:

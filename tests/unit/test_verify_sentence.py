@@ -82,3 +82,21 @@ def test_every_format_for_people_and_for_a_ci_has_the_sentence(fmt: str) -> None
 def test_the_document_for_programs_has_the_sentence() -> None:
     report = dataclasses.replace(GOOD, findings=(LET_IN,))
     assert report.to_mapping()["closing_sentence"] == report.closing_sentence
+
+
+LACKING = found("mtls-serves-client-certificate.tls12", Result.WARN, SERVED, "refused-by-alert")
+LACKING = dataclasses.replace(LACKING, observed={**LACKING.observed, "alert": "protocol_version"})
+ONE, TWO = (dataclasses.replace(SKIPPED, id=name, because=because) for name, because in (("a", LACKING.id), ("b", "a")))
+
+
+def test_what_was_skipped_for_a_tls_version_that_the_server_does_not_speak_leaves_nothing_open() -> None:
+    report = dataclasses.replace(GOOD, findings=(CONTROL, LACKING, ONE, TWO))
+    assert report.exit_code is ExitCode.OK
+    assert report.closing_sentence == (
+        'lab "lecture" enforces mTLS, but is stricter or other than rendered: 1 check passed, 1 warning, 2 not tried.'
+    )
+
+
+def test_a_tls_version_that_is_missing_turns_nobody_away() -> None:
+    newest = dataclasses.replace(LACKING, id="mtls-serves-client-certificate.tls13", result=Result.FAIL)
+    assert "is NOT as it should be" in dataclasses.replace(GOOD, findings=(CONTROL, newest)).closing_sentence

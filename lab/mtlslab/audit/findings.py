@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from mtlslab.audit.judge import judge_authorised, judge_unauthorised, observed, sentence
+from mtlslab.audit.judge import gives_page, judge_authorised, judge_unauthorised, observed, sentence
 from mtlslab.audit.report import REFUSED, REFUSES_OLD_TLS, SERVES_AUTHORISED_CLIENT, AuditFinding, Offer, ServerFacts
 from mtlslab.audit.target import AuditTarget
 from mtlslab.audit.unauthorised import BASIC, NO_CERTIFICATE, UnauthorisedClient, Wanted
@@ -158,13 +159,19 @@ def of_authorised(
             severity=Severity.REQUIRED,
             result=verdict.result,
             expected={"outcome": "served"},
-            observed=observed(seen, served=_meaning(verdict.result, yes=Result.PASS)) if seen else {},
+            observed=_observed_of_authorised(seen, verdict) if seen else {},
             reason=verdict.reason,
             command=_command(what) if given is not None else (),
             hint=_HINT_CONTROL,
             tls_version=version,
             duration_ms=seen.duration * 1000 if seen else 0.0,
         )
+
+
+def _observed_of_authorised(seen: Observation, verdict: Verdict) -> dict[str, Any]:
+    """The facts: who is let in and finds nothing (404) is not served."""
+    let_in = verdict.result is Result.PASS
+    return observed(seen, served=None if let_in and not gives_page(seen) else _meaning(verdict.result, yes=Result.PASS))
 
 
 def of_unauthorised(

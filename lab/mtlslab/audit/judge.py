@@ -6,21 +6,16 @@ what the authorised client is answered, if there is one; without one, only what 
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from mtlslab.pki.faults import Outcome
 from mtlslab.probe.model import Observation, Phase, Side
+from mtlslab.verify.checks.answers import NGINX_CODES, Decision, decision, holds_page, is_error, says_refused
 from mtlslab.verify.checks.judge import Verdict
 from mtlslab.verify.checks.model import PAGES, Result
 
-# nginx's own codes for a missing and for a bad certificate; nobody else uses them, and they say nothing else.
-_NGINX_CODES = (495, 496)
 # Answers to the authorised client that may as well be a refusal of the page to everybody.
-_DENIALS = (400, 401, 403, 407, *_NGINX_CODES)
-_NAMES_CERTIFICATE = re.compile(
-    r"\b(client|ssl|tls)[ -]certificate|\bcertificate required|\b403\.(7|16|17)\b", re.IGNORECASE
-)
+_DENIALS = (400, 401, 403, 407, *NGINX_CODES)
 
 
 def outcome_of(seen: Observation) -> Outcome:
@@ -95,25 +90,32 @@ def judge_unauthorised(
 
 
 def _judge_answer(seen: Observation, right: Observation | None) -> Verdict:
-    said, status = sentence(seen), seen.status or 0
+    said = sentence(seen)
     if right is not None and _same_answer(seen, right):
         return _judge_same_answer(seen, said)
-    if 200 <= status < 300:
+    if right is not None and gives_page(right) and holds_page(seen, right.body):
+        return Verdict(Result.FAIL, f"{said} It holds the page of the authorised client all the same.")
+    found = decision(seen, right.status if right is not None else None)
+    if found is Decision.SERVED:
         other = " It is not the page of the authorised client, but the status says yes." if right is not None else ""
         return Verdict(Result.FAIL, said + other)
-    if says_refused(seen):
-        return Verdict(Result.PASS, said)
+    if found is Decision.REFUSED:
+        compared = f" The authorised client gets HTTP {right.status}." if right and not says_refused(seen) else ""
+        return Verdict(Result.PASS, said + compared)
+    return Verdict(Result.INCONCLUSIVE, f"{said} {_why_unknown(found, right)}")
+
+
+def _why_unknown(found: Decision, right: Observation | None) -> str:
     if right is None:
-        return Verdict(Result.INCONCLUSIVE, f"{said} {_NOT_TO_TELL}")
-    return _judge_other_answer(seen, right, said)
+        return _NOT_TO_TELL
+    if found is Decision.NONE:
+        return "That is no decision about a client."
+    return "The authorised client gets this status too, but another page."
 
 
-def _judge_other_answer(seen: Observation, right: Observation, said: str) -> Verdict:
-    if is_error(seen) or (seen.status or 0) < 200:
-        return Verdict(Result.INCONCLUSIVE, f"{said} That is no decision about a client.")
-    if seen.status == right.status:
-        return Verdict(Result.INCONCLUSIVE, f"{said} The authorised client gets this status too, but another page.")
-    return Verdict(Result.PASS, f"{said} The authorised client gets HTTP {right.status}.")
+def gives_page(right: Observation) -> bool:
+    """Whether the authorised client got a page, and not just in."""
+    return right.status is not None and 200 <= right.status < 300
 
 
 _NOT_TO_TELL = (
@@ -134,22 +136,6 @@ def _same_answer(one: Observation, other: Observation) -> bool:
         other.body,
         other.headers.get("location"),
     )
-
-
-def is_error(seen: Observation) -> bool:
-    """Whether the server answered that it could not answer."""
-    return seen.status is not None and seen.status >= 500
-
-
-def says_refused(seen: Observation) -> bool:
-    """Whether an HTTP answer can be nothing but a refusal for want of a good client certificate."""
-    if seen.status in _NGINX_CODES:
-        return True
-    if seen.status not in (400, 401, 403):
-        return False
-    if any(page in seen.body for page in PAGES.values()):
-        return True
-    return bool(seen.certificate_requested) and bool(_NAMES_CERTIFICATE.search(seen.body))
 
 
 def sentence(seen: Observation) -> str:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from mtlslab.errors import ExitCode
-from mtlslab.pki.faults import Severity
+from mtlslab.pki.faults import Outcome, Severity
 from mtlslab.verify.checks import Result
 from mtlslab.verify.report import Change, Finding, Report
 
@@ -170,8 +170,14 @@ class AuditReport(Report):
         if SERVES_AUTHORISED_CLIENT in skipped:
             sentence = f"lets no unauthorised client in: {kinds} kinds refused; nobody tried the authorised client."
             return f"{self.url} {sentence}{warnings}"
-        sentence = f"enforces mTLS: the authorised client is served, {kinds} kinds of others are refused."
+        how = "served" if self._serves_page else "let in, but gets no page"
+        sentence = f"enforces mTLS: the authorised client is {how}, {kinds} kinds of others are refused."
         return f"{self.url} {sentence}{warnings}"
+
+    @property
+    def _serves_page(self) -> bool:
+        controls = [one for one in self.with_result(Result.PASS) if one.family == SERVES_AUTHORISED_CLIENT]
+        return all(one.observed.get("outcome") == Outcome.SERVED.value for one in controls)
 
     def _failed_sentence(self, failed: Sequence[AuditFinding]) -> str:
         holes = [finding for finding in failed if finding.wants_refusal]

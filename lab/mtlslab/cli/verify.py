@@ -87,7 +87,12 @@ def verify(
     ] = False,
     mutant: Annotated[
         list[str] | None,
-        typer.Option("--mutant", envvar="MTLSLAB_MUTANT", metavar="NAME", help="With --prove: only this; repeatable."),
+        typer.Option(
+            "--mutant",
+            envvar="MTLSLAB_MUTANT",
+            metavar="NAME",
+            help="With --prove: only this mutant or kind (doors, trust*, ...); repeatable.",
+        ),
     ] = None,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", envvar="MTLSLAB_VERBOSE", help="Show the command behind every check.")

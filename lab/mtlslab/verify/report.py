@@ -16,7 +16,7 @@ from mtlslab.errors import ExitCode
 from mtlslab.pki.faults import Outcome, Severity
 from mtlslab.plan.services import MTLS_SERVICE
 from mtlslab.verify.checks import Result
-from mtlslab.verify.checks.model import CONFIGURATION, REFUSED_BY_SERVER
+from mtlslab.verify.checks.model import CONFIGURATION, REFUSED_BY_SERVER, VERSION_ALERT
 
 SCHEMA = "mtlslab.verify/1"
 _NAMES_SHOWN = 3
@@ -224,12 +224,14 @@ class VerifyFinding(Finding):
     def turns_away(self) -> bool:
         """Whether the mTLS server did not serve a client that it must serve.
 
-        A client that does not trust the server has left by itself: that is about the server's identity.
+        A client that does not trust the server has left by itself: that is about the server's identity. One TLS version
+        that is missing turns nobody away.
         """
         served = Outcome.SERVED.value
         no_refusal = (served, Outcome.CLIENT_REFUSES_SERVER.value)
         wanted, seen = self.expected.get("outcome"), self.observed.get("outcome", served)
-        return self._fails_at_mtls and wanted == served and seen not in no_refusal
+        no_version = self.observed.get("alert") == VERSION_ALERT
+        return self._fails_at_mtls and wanted == served and seen not in no_refusal and not no_version
 
     @property
     def differs(self) -> bool:
@@ -238,6 +240,11 @@ class VerifyFinding(Finding):
             return False
         wanted = {self.expected.get("outcome"), *self.expected.get("also", ())}
         return self.category == CONFIGURATION or self.observed.get("outcome", next(iter(wanted))) not in wanted
+
+    @property
+    def lacks_version(self) -> bool:
+        """Whether a server lacks the TLS version of the check, which makes it stricter, and nothing worse."""
+        return self.result is Result.WARN and self.observed.get("alert") == VERSION_ALERT
 
     @property
     def _fails_at_mtls(self) -> bool:
@@ -291,8 +298,11 @@ class VerifyReport(Report):
     @property
     def uncertain(self) -> bool:
         """Whether anything could not be told: no finding at all proves nothing."""
-        # A skipped check has lost its positive control: it proves nothing.
-        return not self.findings or bool(self.with_result(Result.INCONCLUSIVE, Result.SKIP))
+        # A skipped check has lost its positive control: it proves nothing. That is no loss where the server does not
+        # speak the TLS version at all: then nobody gets in by it.
+        by_id = {finding.id: finding for finding in self.findings}
+        lost = [one for one in self.with_result(Result.SKIP) if not _lacks_version(one, by_id)]
+        return not self.findings or bool(lost or self.with_result(Result.INCONCLUSIVE))
 
     def with_texts(self, change: Change) -> Self:
         """The report with ``change`` made to all its texts: any of them may hold words of a server or of a file."""
@@ -311,7 +321,7 @@ class VerifyReport(Report):
         if self.exit_code is ExitCode.INCONCLUSIVE:
             without = f"{_checks(len(unknown))} without an answer{_untried(counts)}"
             return f"{lab} could not be judged here: {without}{_in_brackets(unknown)}."
-        passed = f"{_checks(counts['pass'])} passed{self._warned(', ')}."
+        passed = f"{_checks(counts['pass'])} passed{self._warned(', ')}{_untried(counts)}."
         if not self.complete:
             return f"{lab}: {passed} That is a selection; whether it enforces mTLS takes all checks."
         differs = any(finding.differs for finding in self.findings)
@@ -343,6 +353,14 @@ class VerifyReport(Report):
         what = "1 warning" if len(warnings) == 1 else f"{len(warnings)} warnings"
         lessons = "" if not by_design else " (by design)" if by_design == len(warnings) else f" ({by_design} by design)"
         return f"{before}{what}{lessons}"
+
+
+def _lacks_version(skipped: Finding, by_id: Mapping[str, VerifyFinding]) -> bool:
+    """Whether a check was skipped because the server does not speak its TLS version."""
+    control = by_id.get(skipped.because)
+    while control is not None and control.result is Result.SKIP:
+        control = by_id.get(control.because)
+    return control is not None and control.lacks_version
 
 
 def _checks(count: int) -> str:

@@ -8,14 +8,15 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from mtlslab.errors import LabError
 from mtlslab.lifecycle.interrupts import worker_pool
-from mtlslab.plan.paths import SERVER_CA
-from mtlslab.plan.services import SERVICES, TLS_SERVICE
+from mtlslab.plan.paths import HELLO, SERVER_CA
+from mtlslab.plan.services import MTLS_SERVICE, SERVICES, TLS_SERVICE
 from mtlslab.plan.spec import LabSpec
 from mtlslab.probe.attempt import attempt
-from mtlslab.probe.model import Attempt
+from mtlslab.probe.model import MAX_BODY, Attempt
 from mtlslab.verify.checks import (
     Check,
     Outcome,
@@ -29,6 +30,7 @@ from mtlslab.verify.checks import (
     select,
     with_controls,
 )
+from mtlslab.verify.checks.judge import leaks
 from mtlslab.verify.checks.model import CLIENT, PROBE
 from mtlslab.verify.context import Probe, VerifyContext, credential_files
 from mtlslab.verify.doors.survey import Survey
@@ -57,6 +59,7 @@ class _Shot:
 
     check: Check
     result: ProcedureResult
+    page: str = ""
 
 
 def run_checks(
@@ -145,6 +148,15 @@ def with_doors(context: VerifyContext) -> VerifyContext:
     return context if context.doors else dataclasses.replace(context, doors=Survey(context))
 
 
+def protected_page(directory: Path) -> str:
+    """Text of the page of the mTLS service in the workspace ``directory``; empty if it cannot be read."""
+    try:
+        content = Workspace(directory).read(f"{MTLS_SERVICE}/{HELLO}") or b""
+    except LabError:
+        return ""
+    return content[:MAX_BODY].decode(errors="replace")
+
+
 def _faults(checks: Iterable[Check]) -> tuple[str, ...]:
     names = (name for check in checks for name in (check.credential, *check.shows))
     return tuple(dict.fromkeys(name for name in names if name and name != CLIENT))
@@ -163,6 +175,7 @@ class _Run:
     ) -> None:
         self._context = context
         self._ready = ready or _nobody_waits
+        self._page = protected_page(context.directory)
         self._asked_for = asked_for
         self._probe = probe
         self._observer = observer
@@ -211,14 +224,17 @@ class _Run:
             self._decide(self._skipped(shot.check) if in_vain else finding, total)
 
     def _control_lost(self, check: Check) -> bool:
-        return check.depends is not None and self._decided[check.depends].result not in (Result.PASS, Result.WARN)
+        if check.depends is None:
+            return False
+        control = self._decided[check.depends]
+        return control.result not in (Result.PASS, Result.WARN) or control.lacks_version
 
     def _shoot(self, check: Check) -> _Shot:
         what = make_attempt(self._context, check)
         try:
             for name in filter(None, (check.credential, *check.shows)):
                 self._ready(name)
-            return _Shot(check, PROCEDURES[check.procedure](self._context, check, what, self._probe))
+            return _Shot(check, PROCEDURES[check.procedure](self._context, check, what, self._probe), self._page)
         except (LabError, OSError) as error:
             verdict = Verdict(Result.INCONCLUSIVE, f"The check could not be made: {error}.")
             return _Shot(check, ProcedureResult(what, None, verdict=verdict))
@@ -232,6 +248,8 @@ class _Run:
     ) -> VerifyFinding:
         check, result, seen = shot.check, shot.result, shot.result.seen
         observed = {**(observed_mapping(seen) if seen else {}), **result.facts}
+        if seen and leaks(seen, shot.page):
+            observed["outcome"] = Outcome.SERVED.value
         if said:
             observed["server"] = said.to_mapping()
         command = result.command or command_of(check, self._context, result.attempt)
@@ -279,7 +297,7 @@ def _verdict(shot: _Shot, said: ServerSaid | None, known: Mapping[str, ServerSai
         return result.verdict
     if result.seen is None:
         raise ValueError(f"the procedure {shot.check.procedure!r} has neither seen anything nor given a verdict")
-    return judge(shot.check, result.seen, said)
+    return judge(shot.check, result.seen, said, shot.page)
 
 
 def _nobody_waits(_name: str) -> None:

@@ -8,7 +8,17 @@ from typing import Any
 
 from mtlslab.pki.faults import Outcome, Severity
 from mtlslab.probe.model import Observation, Phase, Side
-from mtlslab.verify.checks.model import PAGES, REFUSED_BY_SERVER, REFUSED_STATUS, Check, Expectation, Result
+from mtlslab.verify.checks.answers import Decision, decision, holds_page
+from mtlslab.verify.checks.model import (
+    PAGES,
+    REFUSED_BY_SERVER,
+    REFUSED_STATUS,
+    TLS_VERSIONS,
+    VERSION_ALERT,
+    Check,
+    Expectation,
+    Result,
+)
 
 _FAILED = "FAILED:"
 SERVED_STATUS = 200  # no other one brings the page: 204 has no content, 206 a part of it
@@ -16,6 +26,8 @@ VERIFY_HEADER = "x-ssl-client-verify"
 SUBJECT_HEADER = "x-ssl-client-subject"
 SERIAL_HEADER = "x-ssl-client-serial"
 FINGERPRINT_HEADER = "x-ssl-client-fingerprint"
+# Of the authorised client: a refusal is not judged before that client has been served.
+_RIGHT_STATUS = 200
 # Only here is the certificate that the client has the one that the server saw: elsewhere it need not send any.
 _WITH_CERTIFICATE = (Outcome.SERVED, Outcome.REFUSED_CERTIFICATE)
 
@@ -56,15 +68,38 @@ class Verdict:
     reason: str
 
 
-def judge(check: Check, seen: Observation, said: ServerSaid | None = None) -> Verdict:
-    """Compare what must be seen with what was seen, and with what the server's log says about it, if anything."""
-    if check.expect.by_design:
+def judge(check: Check, seen: Observation, said: ServerSaid | None = None, page: str = "") -> Verdict:
+    """Compare what must be seen with what was seen, and with what the server's log says about it, if anything.
+
+    Args:
+        check: what must be seen.
+        seen: what was seen.
+        said: what the server's log says about it; None without a log.
+        page: text of the protected page, which no refusal may hold; empty if it is not known.
+    """
+    if lacks_old_version(check, seen):
+        return Verdict(Result.WARN, f"The server does not speak TLS {check.tls_version}, as it was rendered to.")
+    if check.expect.outcome in REFUSED_BY_SERVER and leaks(seen, page):
+        why = f"The server refused with {seen.status}, and gave the protected page all the same."
+        verdict = Verdict(Result.FAIL, why)
+    elif check.expect.by_design:
         verdict = _judge_by_design(check.expect, seen, said)
     else:
         verdict = _compare(check.expect, seen, said)
     if verdict.result is Result.FAIL and check.severity is Severity.ADVISORY:
         return dataclasses.replace(verdict, result=Result.WARN)
     return verdict
+
+
+def lacks_old_version(check: Check, seen: Observation) -> bool:
+    """Whether the server does not speak TLS 1.2 at all: it is stricter than rendered, and refuses nobody by that."""
+    refused = outcome_of(seen) is Outcome.REFUSED_BY_ALERT and seen.alert == VERSION_ALERT
+    return refused and check.tls_version == TLS_VERSIONS[0] and check.expect.outcome is Outcome.SERVED
+
+
+def leaks(seen: Observation, page: str) -> bool:
+    """Whether an answer that looks like a refusal holds the protected page."""
+    return seen.status is not None and outcome_of(seen) is not Outcome.SERVED and holds_page(seen, page)
 
 
 def outcome_of(seen: Observation) -> Outcome:
@@ -141,13 +176,31 @@ def _judge_log(seen: Observation, said: ServerSaid | None) -> Verdict | None:
 
 
 def _mismatch(expect: Expectation, outcome: Outcome, seen: Observation) -> Verdict:
-    # A client that gave up on the server never asked the question whether the server would have refused.
-    never_asked = outcome is Outcome.CLIENT_REFUSES_SERVER and expect.outcome in REFUSED_BY_SERVER
-    if outcome in (Outcome.UNREACHABLE, Outcome.LOCAL) or never_asked:
-        return Verdict(Result.INCONCLUSIVE, _sentence(outcome, seen))
-    if outcome is Outcome.SERVED and expect.outcome in REFUSED_BY_SERVER:
+    said = _sentence(outcome, seen)
+    if outcome in (Outcome.UNREACHABLE, Outcome.LOCAL):
+        return Verdict(Result.INCONCLUSIVE, said)
+    if expect.outcome in REFUSED_BY_SERVER:
+        return _judge_other_refusal(outcome, seen, said)
+    if expect.outcome is Outcome.CLIENT_REFUSES_SERVER and outcome in (Outcome.REFUSED_BY_ALERT, Outcome.CLOSED):
+        return Verdict(Result.WARN, f"The server ended it before the client could: {said}")
+    return Verdict(Result.FAIL, said)
+
+
+def _judge_other_refusal(outcome: Outcome, seen: Observation, said: str) -> Verdict:
+    """A client that must be refused was answered otherwise than expected: what matters is whether it got in."""
+    if outcome is Outcome.CLIENT_REFUSES_SERVER:
+        # A client that gave up on the server never asked the question whether the server would have refused.
+        return Verdict(Result.INCONCLUSIVE, said)
+    if outcome is Outcome.SERVED:
         return Verdict(Result.FAIL, f"The server served a client that it must refuse: {_why_served(seen)}.")
-    return Verdict(Result.FAIL, _sentence(outcome, seen))
+    if outcome is Outcome.NOT_TLS:
+        return Verdict(Result.FAIL, said)
+    if outcome is Outcome.REFUSED_NO_CERTIFICATE and seen.presented is False:
+        why = "the server's list of signature algorithms leaves no way to send it"
+        return Verdict(Result.INCONCLUSIVE, f"The certificate was not sent: {why}.")
+    if outcome is Outcome.OTHER_STATUS and decision(seen, _RIGHT_STATUS) is not Decision.REFUSED:
+        return Verdict(Result.INCONCLUSIVE, f"{said} That is no decision about a client.")
+    return Verdict(Result.WARN, f"Refused as it must be, but not with the page that was rendered: {said}")
 
 
 def _judge_praise(expect: Expectation, outcome: Outcome, seen: Observation, said: ServerSaid | None) -> Verdict | None:

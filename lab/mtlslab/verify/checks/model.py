@@ -39,6 +39,8 @@ PAGES = {
     Outcome.REFUSED_CERTIFICATE: "The SSL certificate error",
 }
 REFUSED_STATUS = 400
+VERSION_ALERT = "protocol_version"
+"""The alert of a server that does not speak the TLS version of the client (RFC 8446 section 6.2)."""
 
 
 class Result(StrEnum):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import fnmatch
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -122,7 +123,7 @@ def prove(
     Args:
         target: the lab; need not run.
         runtime: runs the twins.
-        names: of the mutants; all when empty.
+        names: of mutants, of kinds of mutants, or patterns of either; all when empty.
         observer: is told of every twin as it is done.
 
     Raises:
@@ -184,10 +185,18 @@ def _no_twins_left(workspace: Workspace) -> Iterator[None]:
 
 
 def _chosen(names: Iterable[str]) -> tuple[Mutant, ...]:
-    unknown = sorted(set(names) - set(MUTANTS))
-    if unknown:
-        raise SpecError(f"There is no mutant {unknown[0]!r}.", hint=f"There are: {', '.join(MUTANTS)}")
-    return tuple(mutant for name, mutant in MUTANTS.items() if not names or name in set(names))
+    """The mutants that any of ``names`` means, in their order; all without one."""
+    wanted = set(names)
+    for name in sorted(wanted):
+        if not any(_meant(name, mutant) for mutant in MUTANTS.values()):
+            kinds = dict.fromkeys(mutant.kind for mutant in MUTANTS.values())
+            hint = f"There are the kinds {', '.join(kinds)}, and of them: {', '.join(MUTANTS)}"
+            raise SpecError(f"There is no mutant {name!r}.", hint=hint)
+    return tuple(one for one in MUTANTS.values() if not wanted or any(_meant(name, one) for name in wanted))
+
+
+def _meant(name: str, mutant: Mutant) -> bool:
+    return any(fnmatch.fnmatchcase(word, name) for word in (mutant.name, mutant.kind))
 
 
 def _result_of_twin(
@@ -198,18 +207,30 @@ def _result_of_twin(
         twin = make_twin(workspace, spec, mutant.name, crl=mutant.crl, now=now)
         mutant.sabotage(twin)
         with running(twin, runtime, image, stop):
-            report = _checked(twin, mutant, runtime, stop)
+            report = checked(twin, runtime, mutant.only, stop)
     except FileNotFoundError as error:
         why = f"{error.filename} has gone: was the lab's directory removed meanwhile?"
         raise MachineError(f"The twin {mutant.name!r} could not be checked.", why=why) from error
     caught = tuple(finding.id for finding in report.findings if finding.result is Result.FAIL)
     control = mutant.name in CONTROLS
-    # A faithful twin must be green in every respect: what could not be told there proves nothing elsewhere either.
-    unsure = tuple(f.id for f in report.findings if f.result in (Result.INCONCLUSIVE, Result.SKIP)) if control else ()
+    # A faithful twin must be judged in every respect: what could not be told there proves nothing elsewhere either.
+    unjudged = control and report.uncertain
+    unsure = tuple(f.id for f in report.findings if unjudged and f.result in (Result.INCONCLUSIVE, Result.SKIP))
     return TwinResult(mutant.name, mutant.title, control, caught + unsure, len(report.findings))
 
 
-def _checked(twin: Twin, mutant: Mutant, runtime: Runtime, stop: threading.Event) -> VerifyReport:
+def checked(twin: Twin, runtime: Runtime, only: Iterable[str], stop: threading.Event) -> VerifyReport:
+    """Run checks on a twin that runs.
+
+    Args:
+        twin: the twin.
+        runtime: what it runs in.
+        only: ids of checks, beginnings of ids or patterns; empty for all.
+        stop: ends the run when it is set.
+
+    Raises:
+        StoppedError: ``stop`` was set.
+    """
     spec, workspace = twin.spec, twin.workspace
     context = make_context(Target(spec.name, workspace, workspace.record()), spec, runtime.name)
     reading = Reading(workspace, spec, runtime.configurations)
@@ -222,4 +243,4 @@ def _checked(twin: Twin, mutant: Mutant, runtime: Runtime, stop: threading.Event
             raise StoppedError
         return attempt(what)
 
-    return run_checks(context, mutant.only, probe=probe, read_log=lambda tail: runtime.logs(spec.name, tail=tail))
+    return run_checks(context, only, probe=probe, read_log=lambda tail: runtime.logs(spec.name, tail=tail))

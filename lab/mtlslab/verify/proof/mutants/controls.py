@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from mtlslab import pki
-from mtlslab.plan.paths import CLIENT_CA, SERVER_CA, SERVER_CA_KEY, SERVER_CERT
+from mtlslab.plan.paths import CLIENT_CA, CRL_DIRECTORY, SERVER_CA, SERVER_CA_KEY, SERVER_CERT
+from mtlslab.plan.services import MTLS_SERVICE
 from mtlslab.runtime.ports import free_port
 from mtlslab.verify.proof.mutants.model import (
+    CIPHERS,
     CLIENT_CA_FILE,
     FIRST_SERVER,
-    RULES,
+    PROTOCOLS,
     VERIFY_CLIENT,
     add_file,
     add_server,
@@ -88,21 +90,35 @@ def twin_for_reading_only(twin: Twin) -> None:
     add_to_server(twin, "if ($request_method !~ ^(GET|HEAD|POST)$) { return 405; }")
 
 
-@faithful(only=RULES)
+@faithful()
 def twin_with_a_page_for_refusals(twin: Twin) -> None:
     """Refusals are a 403 with a text of their own."""
     add_to_server(twin, 'error_page 495 496 =403 @refused; location @refused { return 403 "No.\\n"; }')
 
 
-@faithful(only=RULES)
+@faithful()
+def twin_with_unauthorised(twin: Twin) -> None:
+    """Refusals are a 401, without a word about certificates."""
+    add_to_server(twin, "error_page 495 496 =401 @refused; location @refused { return 401; }")
+
+
+@faithful()
+def twin_with_a_login(twin: Twin) -> None:
+    """Whoever is refused is sent to a page to log in."""
+    add_to_server(twin, "error_page 495 496 =302 @login; location @login { return 302 https://login.test/; }")
+
+
+@faithful()
 def twin_that_hangs_up_on_other_names(twin: Twin) -> None:
     """Whoever asks for another name is not answered."""
+    _is_localhost(twin)
     add_server(twin, "include listen.conf; server_name ~^; return 444;")
 
 
-@faithful(only=RULES)
+@faithful()
 def twin_that_rejects_other_names(twin: Twin) -> None:
     """Whoever asks for another name gets no handshake (ssl_reject_handshake)."""
+    _is_localhost(twin)
     add_server(twin, "include listen.conf; server_name ~^; ssl_reject_handshake on;")
 
 
@@ -120,7 +136,7 @@ def twin_with_a_port_that_leads_to_tls(twin: Twin) -> None:
     add_server(twin, f"listen {LOOPBACK}:{free_port(LOOPBACK)}; return 301 https://$host:{twin.spec.mtls_port}$uri;")
 
 
-@faithful(only=RULES)
+@faithful()
 def twin_with_a_complete_rule(twin: Twin) -> None:
     """ssl_verify_client optional, and a rule by a map that refuses all but SUCCESS."""
     add_to_http(twin, "map $ssl_client_verify $refuse { default 1; SUCCESS 0; }")
@@ -128,10 +144,44 @@ def twin_with_a_complete_rule(twin: Twin) -> None:
 
 
 @faithful()
+def twin_with_http2(twin: Twin) -> None:
+    """HTTP/2 is offered, too."""
+    for file in ("listen.conf", "listen.container.conf"):
+        # The words of old and new releases alike; new ones only warn of them.
+        twin.edit_file(f"{MTLS_SERVICE}/{file}", r" ssl;", " ssl http2;")
+
+
+@faithful()
+def twin_with_a_shared_cache(twin: Twin) -> None:
+    """Sessions lie in a shared cache, and there is no revocation list that they could outlive."""
+    add_to_server(twin, "ssl_session_cache shared:lab:1m;")
+
+
+@faithful()
+def twin_with_tls13_only(twin: Twin) -> None:
+    """TLS 1.2 is switched off."""
+    twin.edit(PROTOCOLS, "ssl_protocols TLSv1.3;")
+
+
+@faithful()
+def twin_with_chacha_only(twin: Twin) -> None:
+    """ChaCha20 is the only encryption, on TLS 1.2 and 1.3."""
+    suites = "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+    command = "ssl_conf_command Ciphersuites TLS_CHACHA20_POLY1305_SHA256;"
+    twin.edit(CIPHERS, f"ssl_ciphers {suites}; {command}")
+
+
+@faithful(crl=True)
 def twin_with_two_certificates(twin: Twin) -> None:
     """The server has a certificate for an RSA key, too."""
     ca, key = load(twin.lab, SERVER_CA, SERVER_CA_KEY), pki.new_key("rsa-2048")
     leaf = pki.issue_server_leaf(ca, key, twin.spec.server_names, now=twin.now, days=_DAYS)
     add_file(twin, "second.crt", leaf.certificate_pem())
-    twin.workspace.write_key("certs/second.key", leaf.key_pem(), owner=twin.workspace.key_owner())
-    add_to_server(twin, "ssl_certificate second.crt; ssl_certificate_key ../certs/second.key;")
+    # In the directory of the list: of certs/, a container sees single files only.
+    path = f"{CRL_DIRECTORY}/second.key"
+    twin.workspace.write_key(path, leaf.key_pem(), owner=twin.workspace.key_owner())
+    add_to_server(twin, f"ssl_certificate second.crt; ssl_certificate_key ../{path};")
+
+
+def _is_localhost(twin: Twin) -> None:
+    twin.edit(r"server_name mtls-hello-world;", "server_name mtls-hello-world localhost;")

@@ -153,12 +153,6 @@ def tls12_only(twin: Twin) -> None:
 
 
 @mutant()
-def tls13_only(twin: Twin) -> None:
-    """TLS 1.2 is switched off."""
-    twin.edit(PROTOCOLS, "ssl_protocols TLSv1.3;")
-
-
-@mutant()
 def anonymous_ciphers(twin: Twin) -> None:
     """Cipher suites without a server certificate are allowed (aNULL)."""
     twin.edit(CIPHERS, "ssl_ciphers ALL:aNULL:@SECLEVEL=0;")

@@ -35,6 +35,11 @@ class Mutant:
     sabotage: Sabotage = dataclasses.field(repr=False)
     only: tuple[str, ...] = ()
 
+    @property
+    def kind(self) -> str:
+        """What it is about: the name of the module in which it stands."""
+        return self.sabotage.__module__.rpartition(".")[2]
+
 
 MUTANTS: dict[str, Mutant] = {}
 """All mutants by name, in the order in which they are told."""
