@@ -63,6 +63,19 @@ class SpecError(LabError):
         self.problems = problems
 
 
+class MissingKeyError(SpecError):
+    """A CA's private key is not in the lab: its owner keeps it elsewhere, and nothing can be issued.
+
+    Args:
+        path: of the key, in the workspace.
+        directory: the workspace.
+    """
+
+    def __init__(self, path: str, directory: object) -> None:
+        super().__init__(f"{path} is not in {directory}.", why="nothing can be issued without the CA's private key")
+        self.path = path
+
+
 class NotOursError(SpecError):
     """Another user owns a file or directory of the lab, or may change it. It is not used."""
 

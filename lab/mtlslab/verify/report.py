@@ -18,6 +18,8 @@ from mtlslab.plan.services import MTLS_SERVICE
 from mtlslab.verify.checks import Result
 
 SCHEMA = "mtlslab.verify/1"
+MISSING = "missing"
+"""In what was observed: the file without which a check cannot be made."""
 _NAMES_SHOWN = 3
 
 Change = Callable[[Any], Any]
@@ -256,8 +258,10 @@ class VerifyReport(Report):
     @property
     def uncertain(self) -> bool:
         """Whether anything could not be told: no finding at all proves nothing."""
-        # A skipped check has lost its positive control: it proves nothing.
-        return not self.findings or bool(self.with_result(Result.INCONCLUSIVE, Result.SKIP))
+        # A check that has lost its positive control proves nothing. One that takes a key which is kept elsewhere is
+        # told in the last sentence, and takes nothing away from the others, unless somebody asked for it.
+        lost = any(not self.complete or MISSING not in one.observed for one in self.with_result(Result.SKIP))
+        return not self.findings or lost or bool(self.with_result(Result.INCONCLUSIVE))
 
     def with_texts(self, change: Change) -> Self:
         """The report with ``change`` made to all its texts: any of them may hold words of a server or of a file."""
@@ -279,7 +283,9 @@ class VerifyReport(Report):
         if self.exit_code is ExitCode.INCONCLUSIVE:
             without = f"{_checks(len(unknown))} without an answer{_untried(counts)}"
             return f"could not tell whether {lab} enforces mTLS: {without} ({_names(unknown)})."
-        passed = f"{_checks(counts['pass'])} passed{self._warned(', ')}."
+        passed = f"{_checks(counts['pass'])} passed{self._warned(', ')}{_untried(counts)}."
+        if self.complete and counts["skip"]:
+            return f"{lab} enforces mTLS as far as that can be tried without the private key of a CA: {passed}"
         if self.complete:
             return f"{lab} enforces mTLS: {passed}"
         return f"{lab}: {passed} That is a selection; whether it enforces mTLS takes all checks."

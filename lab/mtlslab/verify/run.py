@@ -13,6 +13,7 @@ from mtlslab.plan.spec import LabSpec, make_spec, reachable_address
 from mtlslab.runtime.base import Dump, LogLine, Runtime
 from mtlslab.runtime.choose import Runtimes
 from mtlslab.verify.checks import Check, Outcome, catalogue, select
+from mtlslab.verify.checks.fitted import fitted
 from mtlslab.verify.context import VerifyContext
 from mtlslab.verify.pictures import Picture, record_examples
 from mtlslab.verify.report import VerifyReport
@@ -20,6 +21,7 @@ from mtlslab.verify.rules.load import Ask, Reading
 from mtlslab.verify.runner import Observer, run_checks
 from mtlslab.verify.server_log import ReadLog
 from mtlslab.workspace.fault_cache import issued
+from mtlslab.workspace.shape import shape_of
 from mtlslab.workspace.target import Target
 
 Find = Callable[[], Runtime | None]
@@ -108,7 +110,7 @@ def listed(target: Target, only: Sequence[str] = ()) -> tuple[Check, ...]:
         SpecError: ``only`` means no check.
     """
     crl = bool(target.record and target.record.spec.get("crl"))
-    return select(catalogue(crl=crl), only)
+    return select(fitted(catalogue(crl=crl), shape_of(target.workspace)), only)
 
 
 def log_reader(target: Target, find: Find) -> ReadLog:

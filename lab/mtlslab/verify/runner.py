@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from mtlslab.errors import LabError
+from mtlslab.errors import LabError, MissingKeyError
 from mtlslab.lifecycle.interrupts import worker_pool
 from mtlslab.plan.paths import CLIENT_CERT, CLIENT_KEY, FAULTS_DIRECTORY, SERVER_CA
 from mtlslab.plan.services import SERVICES, TLS_SERVICE
@@ -30,13 +30,15 @@ from mtlslab.verify.checks import (
     select,
     with_controls,
 )
+from mtlslab.verify.checks.fitted import fitted
 from mtlslab.verify.checks.model import CLIENT, PROBE
 from mtlslab.verify.context import Probe, VerifyContext
 from mtlslab.verify.procedures import PROCEDURES, ProcedureResult, command_of
-from mtlslab.verify.report import VerifyFinding, VerifyReport
+from mtlslab.verify.report import MISSING, VerifyFinding, VerifyReport
 from mtlslab.verify.rules.load import Reading
 from mtlslab.verify.server_log import ReadLog, read_server_log
 from mtlslab.workspace.directory import Workspace
+from mtlslab.workspace.shape import shape_of
 
 _NOBODY_THERE = "Does it run, and on this port? mtlslab status, mtlslab logs {service}, and mtlslab up to start it."
 WORKERS = 4  # measured on two cores: 50 ms for 32 checks; 1 takes 65 ms, 8 take 70
@@ -85,7 +87,7 @@ def run_checks(
         SpecError: ``only`` means no check.
         LabError: whatever ``issue`` raises.
     """
-    known = catalogue(crl=context.crl) if checks is None else tuple(checks)
+    known = fitted(catalogue(crl=context.crl) if checks is None else checks, shape_of(Workspace(context.issuer)))
     chosen = select(known, only)
     asked_for = {check.id for check in chosen}
     needed = with_controls(known, chosen)
@@ -217,6 +219,9 @@ class _Run:
             if self._ready and check.credential:
                 self._ready(check.credential)
             return _Shot(check, PROCEDURES[check.procedure](self._context, check, what, self._probe))
+        except MissingKeyError as error:
+            verdict = Verdict(Result.SKIP, f"Not tried: {error} Such a certificate cannot be issued here.")
+            return _Shot(check, ProcedureResult(what, None, facts={MISSING: error.path}, verdict=verdict))
         except (LabError, OSError) as error:
             verdict = Verdict(Result.INCONCLUSIVE, f"The check could not be made: {error}.")
             return _Shot(check, ProcedureResult(what, None, verdict=verdict))
@@ -241,6 +246,10 @@ class _Run:
             Verdict(Result.SKIP, f"Not tried (because {check.depends})."),
             make_attempt(self._context, check),
         )
+        control = self._decided[check.depends or ""]
+        if MISSING in control.observed:  # nobody is to blame, and it is missing here, too
+            verdict = Verdict(Result.SKIP, control.reason)
+            return self._finding(check, command_of(check, self._context, what), verdict, control.observed, 0.0)
         finding = self._finding(check, command_of(check, self._context, what), verdict, {}, 0.0)
         return dataclasses.replace(finding, because=check.depends or "")
 

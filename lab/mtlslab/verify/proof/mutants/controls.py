@@ -15,7 +15,7 @@ from mtlslab.verify.proof.mutants.model import (
     faithful,
 )
 from mtlslab.verify.proof.twins import Twin
-from mtlslab.workspace.credentials import load
+from mtlslab.workspace.credentials import load_ca
 
 _DAYS = 30
 
@@ -114,7 +114,7 @@ def twin_with_a_complete_rule(twin: Twin) -> None:
 @faithful()
 def twin_with_two_certificates(twin: Twin) -> None:
     """The server has a certificate for an RSA key, too."""
-    ca, key = load(twin.lab, SERVER_CA, SERVER_CA_KEY), pki.new_key("rsa-2048")
+    ca, key = load_ca(twin.lab, SERVER_CA, SERVER_CA_KEY), pki.new_key("rsa-2048")
     leaf = pki.issue_server_leaf(ca, key, twin.spec.server_names, now=twin.now, days=_DAYS)
     add_file(twin, "second.crt", leaf.certificate_pem())
     twin.workspace.write_key("certs/second.key", leaf.key_pem(), owner=twin.workspace.key_owner())
