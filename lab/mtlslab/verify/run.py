@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 
-from mtlslab.errors import LabNotFoundError
+from mtlslab.errors import CannotJudgeError, LabNotFoundError, MachineError
 from mtlslab.lifecycle.where import find_running
+from mtlslab.pki.keys import require_digests
 from mtlslab.plan.paths import CLIENT_CERT, CLIENT_KEY, SERVER_CA
 from mtlslab.plan.services import LabPlan
 from mtlslab.plan.spec import LabSpec, make_spec, reachable_address
@@ -42,7 +43,9 @@ def verify(
     Raises:
         LabNotFoundError: there is no such lab.
         SpecError: ``only`` means no check, or a file of the lab is damaged.
+        CannotJudgeError: this machine's OpenSSL has no algorithms for it.
     """
+    _require_crypto()
     workspace = target.workspace
     record = workspace.require()
     spec = make_spec(record.spec)
@@ -64,6 +67,13 @@ def verify(
             read_log=log_reader(target, find),
             strict=strict,
         )
+
+
+def _require_crypto() -> None:
+    try:
+        require_digests()
+    except MachineError as error:
+        raise CannotJudgeError(f"Nothing could be judged here. {error.what}", why=error.why, hint=error.hint) from error
 
 
 def without_rules(context: VerifyContext) -> tuple[Check, ...]:

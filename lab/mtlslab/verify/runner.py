@@ -17,6 +17,7 @@ from mtlslab.plan.services import SERVICES, TLS_SERVICE
 from mtlslab.plan.spec import LabSpec
 from mtlslab.probe.attempt import attempt
 from mtlslab.probe.model import Attempt, KeyFiles
+from mtlslab.probe.policy import described
 from mtlslab.verify.checks import (
     Check,
     Outcome,
@@ -41,6 +42,8 @@ from mtlslab.workspace.directory import Workspace
 from mtlslab.workspace.shape import shape_of
 
 _NOBODY_THERE = "Does it run, and on this port? mtlslab status, mtlslab logs {service}, and mtlslab up to start it."
+# The alerts of a server that finds nothing in a ClientHello that it could use (RFC 8446 section 6.2).
+_NOTHING_IN_COMMON = ("handshake_failure", "illegal_parameter", "insufficient_security", "protocol_version")
 WORKERS = 4  # measured on two cores: 50 ms for 32 checks; 1 takes 65 ms, 8 take 70
 
 Ready = Callable[[str], None]
@@ -236,7 +239,8 @@ class _Run:
         if said:
             observed["server"] = said.to_mapping()
         command = result.command or command_of(check, self._context, result.attempt)
-        finding = self._finding(check, command, _verdict(shot, said), observed, seen.duration if seen else 0.0)
+        verdict = _not_the_servers_fault(_verdict(shot, said), observed)
+        finding = self._finding(check, command, verdict, observed, seen.duration if seen else 0.0)
         if observed.get("outcome") == Outcome.UNREACHABLE.value and check.service in SERVICES:
             return dataclasses.replace(finding, hint=_NOBODY_THERE.format(service=check.service))
         return finding
@@ -282,6 +286,17 @@ def _verdict(shot: _Shot, said: ServerSaid | None) -> Verdict:
     if result.seen is None:
         raise ValueError(f"the procedure {shot.check.procedure!r} has neither seen anything nor given a verdict")
     return judge(shot.check, result.seen, said)
+
+
+def _not_the_servers_fault(verdict: Verdict, observed: Mapping[str, object]) -> Verdict:
+    """A failure that this machine's own OpenSSL policy explains is none of the server."""
+    local = observed.get("outcome") == Outcome.LOCAL.value
+    if verdict.result is Result.INCONCLUSIVE and local and (policy := described()):
+        return Verdict(Result.INCONCLUSIVE, f"{verdict.reason} Perhaps because {policy}.")
+    refused = observed.get("outcome") == Outcome.REFUSED_BY_ALERT.value and observed.get("alert") in _NOTHING_IN_COMMON
+    if verdict.result is Result.FAIL and refused and (policy := described()):
+        return Verdict(Result.INCONCLUSIVE, f"Could not be judged here: {policy}. {verdict.reason}")
+    return verdict
 
 
 def _nobody(_finding: VerifyFinding, _total: int) -> None:
