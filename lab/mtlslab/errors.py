@@ -2,10 +2,12 @@
 
     LabError                    base; never raised itself
     |- SpecError            2   an option, an environment variable or lab.json has an invalid value
+    |  |- MissingKeyError   2   a CA's private key is needed, and is kept elsewhere
     |  `- NotOursError      2   another user owns a file or directory of the lab, or may change it
     |- MachineError         3   the machine lacks or refuses what the lab needs: engine, image, port, permission
     |- LabNotFoundError     4   the lab does not exist, or none of its services runs
-    `- NotReadyError        5   the services did not answer in time
+    |- NotReadyError        5   the services did not answer in time
+    `- CannotJudgeError     6   the attempts on which a verdict would rest cannot be made on this machine
 
 The class tells the kind of failure; the text is in the fields. Only the command line prints errors.
 """
@@ -61,6 +63,25 @@ class SpecError(LabError):
     ) -> None:
         super().__init__(what, why=why or "; ".join(problems), hint=hint)
         self.problems = problems
+
+
+class MissingKeyError(SpecError):
+    """A CA's private key is not in the lab: its owner keeps it elsewhere, and nothing can be issued.
+
+    Args:
+        path: of the key, in the workspace.
+        directory: the workspace.
+    """
+
+    def __init__(self, path: str, directory: object) -> None:
+        super().__init__(f"{path} is not in {directory}.", why="nothing can be issued without the CA's private key")
+        self.path = path
+
+
+class CannotJudgeError(LabError):
+    """The attempts on which a verdict would rest cannot be made on this machine."""
+
+    exit_code = ExitCode.INCONCLUSIVE
 
 
 class NotOursError(SpecError):

@@ -85,8 +85,9 @@ def _client_ca(certificate: Path | None, key: Path | None) -> ClientCa:
     pem = _read("--client-ca-cert", certificate)
     key_pem = _read("--client-ca-key", key) if key else None
     try:
-        first = pki.load_certificates(pem)[0]
-        credential = pki.load_credential(pem, key_pem) if key_pem is not None else None
+        anchors = pki.load_certificates(pem)
+        credential = pki.load_authority(anchors, pki.load_key(key_pem)) if key_pem is not None else None
+        first = credential.certificate if credential else anchors[0]
     except ValueError as error:
         files = f"{certificate} and {key}" if key else str(certificate)
         raise SpecError(f"{files} cannot be used as the client CA.", why=str(error)) from error

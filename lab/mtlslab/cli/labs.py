@@ -14,7 +14,7 @@ from mtlslab.cli.find import find, require_choice, shown
 from mtlslab.cli.options import epilog
 from mtlslab.cli.settings import UNSET, Settings, with_settings
 from mtlslab.cli.terminal import put, put_json, put_log_line, say
-from mtlslab.errors import ExitCode, LabNotFoundError, SpecError
+from mtlslab.errors import ExitCode, LabNotFoundError, NotReadyError, SpecError
 from mtlslab.plan.choices import PULL, SERVICES, one_of
 from mtlslab.plan.shell import shell_line
 from mtlslab.runtime.table import AUTO, runtime_choices
@@ -261,10 +261,17 @@ def _print_up(target: Target, result: UpResult) -> None:
     put(f"Try it: {shell_line(['cd', place])}")
     mutual = f"curl {_url(spec.mtls_port)} --cacert ./certs/server-ca.crt"
     put(f"  {mutual} --cert ./certs/client.crt --key ./certs/client.key")
-    put("      is served: the certificate comes from the client CA")
+    served = "is served: the certificate comes from the client CA"
+    put(f"      {f'is NOT served: {result.refusal}' if result.refusal else served}")
     put(f"  {mutual}")
     put("      is refused with HTTP 400: no certificate")
     put("Then: mtlslab verify")
+    if result.refusal:
+        raise NotReadyError(
+            f"The lab {target.name!r} runs, but its own client is not served.",
+            why=result.refusal,
+            hint="What is wrong: mtlslab verify; mtlslab logs nginx-mtls. Take it down: mtlslab down",
+        )
 
 
 def _print_timings(clock: Timings) -> None:

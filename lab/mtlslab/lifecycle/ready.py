@@ -8,7 +8,8 @@ from mtlslab.errors import NotReadyError
 from mtlslab.plan.services import LabPlan, Service
 from mtlslab.plan.spec import reachable_address
 from mtlslab.probe.attempt import attempt
-from mtlslab.probe.model import Attempt, Observation
+from mtlslab.probe.model import Attempt, Observation, Phase, Side
+from mtlslab.probe.policy import not_offered
 from mtlslab.runtime.base import Runtime, State
 
 POLL_SECONDS = 0.02
@@ -36,7 +37,8 @@ def _wait_for(plan: LabPlan, service: Service, runtime: Runtime, deadline: float
     next_look = time.monotonic() + 10 * POLL_SECONDS
     while True:
         observation = _probe(plan, service, max(0.1, min(2.0, deadline - time.monotonic())))
-        if observation.status is not None:
+        # A server that refuses this client's words runs: a policy of this machine may leave no better ones.
+        if observation.status is not None or _is_about_words(observation):
             return
         now = time.monotonic()
         if now >= deadline:
@@ -46,6 +48,13 @@ def _wait_for(plan: LabPlan, service: Service, runtime: Runtime, deadline: float
             _require_alive(plan, service, runtime)
             next_look = now + 10 * POLL_SECONDS
         time.sleep(POLL_SECONDS)
+
+
+def _is_about_words(seen: Observation) -> bool:
+    """Whether the connection was there, and the two sides found no words in common."""
+    if seen.alert_from is Side.PEER:
+        return True
+    return seen.phase is Phase.HANDSHAKE and seen.side is Side.LOCAL and bool(not_offered())
 
 
 def _probe(plan: LabPlan, service: Service, timeout: float) -> Observation:

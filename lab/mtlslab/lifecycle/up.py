@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from mtlslab.errors import LabError, MachineError, SpecError
 from mtlslab.lifecycle.asked import UpOptions, asked_spec, last_image, save_record
+from mtlslab.lifecycle.control import why_not_served
 from mtlslab.lifecycle.files import write_certificates, write_files
 from mtlslab.lifecycle.interrupts import undisturbed
 from mtlslab.lifecycle.ready import wait_until_ready
@@ -36,12 +37,14 @@ class UpResult:
         runtime: description of the runtime, see :meth:`mtlslab.runtime.base.Runtime.describe`.
         started: names of the services that ``up`` started.
         kept: names of the services that already ran as the spec asks.
+        refusal: why the lab's own client was not served; empty when it was.
     """
 
     spec: LabSpec
     runtime: str
     started: tuple[str, ...]
     kept: tuple[str, ...]
+    refusal: str = ""
 
 
 def up(target: Target, options: UpOptions, say: Say, timings: Timings) -> UpResult:
@@ -162,7 +165,9 @@ def _bring_up(target: Target, outlook: _Outlook, options: UpOptions, say: Say, t
             with undisturbed():
                 runtime.stop(spec.name, started.created)
         raise
-    return UpResult(spec, runtime.describe(), started.created, started.kept)
+    with timings.step("the client"):
+        refusal = why_not_served(workspace, spec)
+    return UpResult(spec, runtime.describe(), started.created, started.kept, refusal)
 
 
 def _test_what_is_to_be_replaced(plan: LabPlan, outlook: _Outlook) -> None:

@@ -11,7 +11,15 @@ import datetime
 
 from cryptography import x509
 
-from mtlslab.pki.credential import Credential, is_ca, issued_by, load_certificates, load_credential, organization_of
+from mtlslab.pki.credential import (
+    Credential,
+    is_ca,
+    issued_by,
+    load_authority,
+    load_certificates,
+    load_credential,
+    organization_of,
+)
 from mtlslab.pki.issue import (
     BACKDATED,
     Extensions,
@@ -71,6 +79,7 @@ __all__ = [
     "key_type_of",
     "key_usage",
     "lab_ca_name",
+    "load_authority",
     "load_certificates",
     "load_credential",
     "load_key",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -47,6 +48,18 @@ def load_credential(cert_pem: bytes, private_key_pem: bytes) -> Credential:
     if certificates[0].public_key() != key.public_key():
         raise ValueError("the private key does not belong to the certificate")
     return Credential(certificates[0], key, tuple(certificates[1:]))
+
+
+def load_authority(certificates: Sequence[x509.Certificate], key: PrivateKey) -> Credential:
+    """The CA of a private key, out of a file of trust anchors that stand in any order.
+
+    Raises:
+        ValueError: the key belongs to none of them.
+    """
+    for certificate in certificates:
+        if certificate.public_key() == key.public_key():
+            return Credential(certificate, key)
+    raise ValueError("the private key does not belong to the certificate")
 
 
 def load_certificates(pem: bytes) -> list[x509.Certificate]:

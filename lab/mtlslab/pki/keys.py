@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
+from mtlslab.errors import MachineError
+
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 _CURVES: dict[str, ec.EllipticCurve] = {"ec-p256": ec.SECP256R1(), "ec-p384": ec.SECP384R1(), "ec-p521": ec.SECP521R1()}
@@ -27,6 +29,7 @@ def new_key(key_type: str) -> PrivateKey:
     Raises:
         ValueError: there is no such key type.
     """
+    require_digests()
     if key_type == "ed25519":
         return ed25519.Ed25519PrivateKey.generate()
     if key_type in _CURVES:
@@ -123,10 +126,27 @@ def load_key(pem: bytes) -> PrivateKey:
     except (ValueError, UnsupportedAlgorithm) as error:
         raise ValueError(f"no readable private key (PEM): {error}") from error
     except (InvalidSignature, InternalError) as error:
+        require_digests()
         raise ValueError("the private key is damaged: what it signs cannot be verified") from error
     if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey):
         return key
     raise ValueError(f"the private key is of an unsupported type: {type(key).__name__}")
+
+
+def require_digests() -> None:
+    """Check that this machine's OpenSSL computes SHA-256: by some policies (OPENSSL_CONF) it has no such algorithm.
+
+    Raises:
+        MachineError: it does not; no file and no server is to blame.
+    """
+    try:
+        hashes.Hash(hashes.SHA256()).finalize()
+    except (InternalError, UnsupportedAlgorithm) as error:
+        raise MachineError(
+            "This machine's OpenSSL cannot compute SHA-256.",
+            why="its configuration asks for algorithms that no provider has; no certificate or key is to blame",
+            hint="Look at OPENSSL_CONF, and at: openssl list -providers",
+        ) from error
 
 
 def _try_signing(key: rsa.RSAPrivateKey) -> None:

@@ -19,6 +19,8 @@ from mtlslab.verify.checks import Result
 from mtlslab.verify.checks.model import CONFIGURATION, REFUSED_BY_SERVER, VERSION_ALERT
 
 SCHEMA = "mtlslab.verify/1"
+MISSING = "missing"
+"""In what was observed: the file without which a check cannot be made."""
 _NAMES_SHOWN = 3
 # A client to whom one of these must happen is one that must not get the page.
 _KEPT_OUT = frozenset(outcome.value for outcome in (*REFUSED_BY_SERVER, Outcome.OTHER_STATUS))
@@ -298,11 +300,13 @@ class VerifyReport(Report):
     @property
     def uncertain(self) -> bool:
         """Whether anything could not be told: no finding at all proves nothing."""
-        # A skipped check has lost its positive control: it proves nothing. That is no loss where the server does not
-        # speak the TLS version at all: then nobody gets in by it.
+        # A check that has lost its positive control proves nothing, unless the server does not speak the TLS version at
+        # all: then nobody gets in by it. One that takes a key which is kept elsewhere is told in the last sentence, and
+        # takes nothing away from the others, unless somebody asked for it.
         by_id = {finding.id: finding for finding in self.findings}
-        lost = [one for one in self.with_result(Result.SKIP) if not _lacks_version(one, by_id)]
-        return not self.findings or bool(lost or self.with_result(Result.INCONCLUSIVE))
+        skipped = (one for one in self.with_result(Result.SKIP) if not _lacks_version(one, by_id))
+        lost = any(not self.complete or MISSING not in one.observed for one in skipped)
+        return not self.findings or lost or bool(self.with_result(Result.INCONCLUSIVE))
 
     def with_texts(self, change: Change) -> Self:
         """The report with ``change`` made to all its texts: any of them may hold words of a server or of a file."""
@@ -325,7 +329,9 @@ class VerifyReport(Report):
         if not self.complete:
             return f"{lab}: {passed} That is a selection; whether it enforces mTLS takes all checks."
         differs = any(finding.differs for finding in self.findings)
-        return f"{lab} enforces mTLS{', but is stricter or other than rendered' if differs else ''}: {passed}"
+        keyless = any(MISSING in finding.observed for finding in self.findings)
+        far = " as far as that can be tried without the private key of a CA" if keyless else ""
+        return f"{lab} enforces mTLS{far}{', but is stricter or other than rendered' if differs else ''}: {passed}"
 
     def _failed_sentence(self) -> str:
         """What has failed, told by what happened: the worst first."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 
-from mtlslab.errors import LabNotFoundError
+from mtlslab.errors import CannotJudgeError, LabNotFoundError, MachineError
 from mtlslab.lifecycle.where import find_running
+from mtlslab.pki.keys import require_digests
 from mtlslab.plan.paths import CLIENT_CERT, CLIENT_KEY, SERVER_CA
 from mtlslab.plan.services import LabPlan, make_plan
 from mtlslab.plan.spec import LabSpec, make_spec, reachable_address
 from mtlslab.runtime.base import Dump, LogLine, OpenSocket, Runtime
 from mtlslab.runtime.choose import Runtimes
 from mtlslab.verify.checks import Check, Outcome, catalogue, select
+from mtlslab.verify.checks.fitted import fitted
 from mtlslab.verify.context import VerifyContext
 from mtlslab.verify.doors.model import DEFAULT_DOORS, DoorList
 from mtlslab.verify.doors.survey import Survey
@@ -22,6 +24,7 @@ from mtlslab.verify.rules.load import Ask, Reading
 from mtlslab.verify.runner import Observer, run_checks
 from mtlslab.verify.server_log import ReadLog
 from mtlslab.workspace.fault_cache import issued
+from mtlslab.workspace.shape import shape_of
 from mtlslab.workspace.target import Target
 
 Find = Callable[[], Runtime | None]
@@ -48,7 +51,9 @@ def verify(
     Raises:
         LabNotFoundError: there is no such lab.
         SpecError: ``only`` means no check, or a file of the lab is damaged.
+        CannotJudgeError: this machine's OpenSSL has no algorithms for it.
     """
+    _require_crypto()
     workspace = target.workspace
     record = workspace.require()
     spec = make_spec(record.spec)
@@ -102,6 +107,13 @@ def with_survey(context: VerifyContext, target: Target, spec: LabSpec, find: Fin
     return dataclasses.replace(context, doors=Survey(context, sockets, most=most, listen=spec.listen))
 
 
+def _require_crypto() -> None:
+    try:
+        require_digests()
+    except MachineError as error:
+        raise CannotJudgeError(f"Nothing could be judged here. {error.what}", why=error.why, hint=error.hint) from error
+
+
 def without_rules(context: VerifyContext) -> tuple[Check, ...]:
     """The checks for a lab whose nginx does not tell what it reads: what nobody asked for must not decide then."""
     return tuple(check for check in catalogue(crl=context.crl) if check.expect.outcome is not Outcome.CONFIGURED)
@@ -146,7 +158,7 @@ def listed(target: Target, only: Sequence[str] = ()) -> tuple[Check, ...]:
         SpecError: ``only`` means no check.
     """
     crl = bool(target.record and target.record.spec.get("crl"))
-    return select(catalogue(crl=crl), only)
+    return select(fitted(catalogue(crl=crl), shape_of(target.workspace)), only)
 
 
 def log_reader(target: Target, find: Find) -> ReadLog:

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from mtlslab.errors import LabError
+from mtlslab.errors import LabError, MissingKeyError
 from mtlslab.lifecycle.interrupts import worker_pool
 from mtlslab.plan.paths import HELLO, SERVER_CA
 from mtlslab.plan.services import MTLS_SERVICE, SERVICES, TLS_SERVICE
 from mtlslab.plan.spec import LabSpec
 from mtlslab.probe.attempt import attempt
 from mtlslab.probe.model import MAX_BODY, Attempt
+from mtlslab.probe.policy import described
 from mtlslab.verify.checks import (
     Check,
     Outcome,
@@ -30,18 +31,22 @@ from mtlslab.verify.checks import (
     select,
     with_controls,
 )
+from mtlslab.verify.checks.fitted import fitted
 from mtlslab.verify.checks.judge import leaks
 from mtlslab.verify.checks.model import CLIENT, PROBE
 from mtlslab.verify.context import Probe, VerifyContext, credential_files
 from mtlslab.verify.doors.survey import Survey
 from mtlslab.verify.procedures import PROCEDURES, ProcedureResult, command_of
 from mtlslab.verify.procedures.pages import other_page
-from mtlslab.verify.report import VerifyFinding, VerifyReport
+from mtlslab.verify.report import MISSING, VerifyFinding, VerifyReport
 from mtlslab.verify.rules.load import Reading
 from mtlslab.verify.server_log import ReadLog, read_server_log
 from mtlslab.workspace.directory import Workspace
+from mtlslab.workspace.shape import shape_of
 
 _NOBODY_THERE = "Does it run, and on this port? mtlslab status, mtlslab logs {service}, and mtlslab up to start it."
+# The alerts of a server that finds nothing in a ClientHello that it could use (RFC 8446 section 6.2).
+_NOTHING_IN_COMMON = ("handshake_failure", "illegal_parameter", "insufficient_security", "protocol_version")
 WORKERS = 4  # measured on two cores: 50 ms for 32 checks; 1 takes 65 ms, 8 take 70
 
 Ready = Callable[[str], None]
@@ -89,7 +94,7 @@ def run_checks(
         SpecError: ``only`` means no check.
         LabError: whatever ``issue`` raises.
     """
-    known = catalogue(crl=context.crl) if checks is None else tuple(checks)
+    known = fitted(catalogue(crl=context.crl) if checks is None else checks, shape_of(Workspace(context.issuer)))
     chosen = select(known, only)
     asked_for = {check.id for check in chosen}
     needed = with_controls(known, chosen)
@@ -235,6 +240,9 @@ class _Run:
             for name in filter(None, (check.credential, *check.shows)):
                 self._ready(name)
             return _Shot(check, PROCEDURES[check.procedure](self._context, check, what, self._probe), self._page)
+        except MissingKeyError as error:
+            verdict = Verdict(Result.SKIP, f"Not tried: {error} Such a certificate cannot be issued here.")
+            return _Shot(check, ProcedureResult(what, None, facts={MISSING: error.path}, verdict=verdict))
         except (LabError, OSError) as error:
             verdict = Verdict(Result.INCONCLUSIVE, f"The check could not be made: {error}.")
             return _Shot(check, ProcedureResult(what, None, verdict=verdict))
@@ -254,6 +262,7 @@ class _Run:
             observed["server"] = said.to_mapping()
         command = result.command or command_of(check, self._context, result.attempt)
         verdict = other_page(self._context, check, result) or _verdict(shot, said, known)
+        verdict = _not_the_servers_fault(verdict, observed)
         finding = self._finding(check, command, verdict, observed, seen.duration if seen else 0.0)
         if observed.get("outcome") == Outcome.UNREACHABLE.value and check.service in SERVICES:
             return dataclasses.replace(finding, hint=_NOBODY_THERE.format(service=check.service))
@@ -264,6 +273,10 @@ class _Run:
             Verdict(Result.SKIP, f"Not tried (because {check.depends})."),
             make_attempt(self._context, check),
         )
+        control = self._decided[check.depends or ""]
+        if MISSING in control.observed:  # nobody is to blame, and it is missing here, too
+            verdict = Verdict(Result.SKIP, control.reason)
+            return self._finding(check, command_of(check, self._context, what), verdict, control.observed, 0.0)
         finding = self._finding(check, command_of(check, self._context, what), verdict, {}, 0.0)
         return dataclasses.replace(finding, because=check.depends or "")
 
@@ -302,6 +315,17 @@ def _verdict(shot: _Shot, said: ServerSaid | None, known: Mapping[str, ServerSai
 
 def _nobody_waits(_name: str) -> None:
     """The credentials are there already."""
+
+
+def _not_the_servers_fault(verdict: Verdict, observed: Mapping[str, object]) -> Verdict:
+    """A failure that this machine's own OpenSSL policy explains is none of the server."""
+    local = observed.get("outcome") == Outcome.LOCAL.value
+    if verdict.result is Result.INCONCLUSIVE and local and (policy := described()):
+        return Verdict(Result.INCONCLUSIVE, f"{verdict.reason} Perhaps because {policy}.")
+    refused = observed.get("outcome") == Outcome.REFUSED_BY_ALERT.value and observed.get("alert") in _NOTHING_IN_COMMON
+    if verdict.result is Result.FAIL and refused and (policy := described()):
+        return Verdict(Result.INCONCLUSIVE, f"Could not be judged here: {policy}. {verdict.reason}")
+    return verdict
 
 
 def _nobody(_finding: VerifyFinding, _total: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from collections.abc import Callable, Iterable
@@ -9,9 +10,10 @@ from collections.abc import Callable, Iterable
 from cryptography import x509
 
 from mtlslab import pki
-from mtlslab.errors import SpecError
-from mtlslab.plan.paths import CLIENT_CA, CLIENT_CA_KEY, SERVER_CERT, SERVER_KEY
+from mtlslab.errors import MissingKeyError, SpecError
+from mtlslab.plan.paths import CLIENT_CA, CLIENT_CA_KEY, CLIENT_CERT, SERVER_CERT, SERVER_KEY
 from mtlslab.workspace.directory import Workspace
+from mtlslab.workspace.shape import client_ca_of
 
 DIRECTORY = "certs"
 # Names of the lab's own credentials; a further client cannot have one of them.
@@ -81,9 +83,38 @@ def load_client_ca(workspace: Workspace) -> pki.Credential:
     """The client CA with its private key.
 
     Raises:
+        MissingKeyError: its private key is not there.
         SpecError: it is missing or damaged.
     """
-    return load(workspace, CLIENT_CA, CLIENT_CA_KEY)
+    return load_ca(workspace, CLIENT_CA, CLIENT_CA_KEY)
+
+
+def load_ca(workspace: Workspace, certificate: str, key: str) -> pki.Credential:
+    """A CA with its private key, from the paths of both; the file may hold further trust anchors, in any order.
+
+    Raises:
+        MissingKeyError: the private key is not there.
+        SpecError: a file is missing or damaged, or the key belongs to none of the certificates.
+    """
+    anchors, key_pem = load_certificates(workspace, certificate), workspace.read_key(key)
+    if key_pem is None:
+        raise MissingKeyError(key, workspace.directory)
+    try:
+        return pki.load_authority(anchors, pki.load_key(key_pem))
+    except ValueError as error:
+        raise _unusable(workspace, f"{certificate} and {key}", error) from error
+
+
+def load_client_ca_certificate(workspace: Workspace) -> x509.Certificate:
+    """The client CA's certificate, wherever in its file it stands.
+
+    Raises:
+        SpecError: it is missing or damaged.
+    """
+    anchors, client = load_certificates(workspace, CLIENT_CA), workspace.read(CLIENT_CERT)
+    with contextlib.suppress(ValueError):
+        return client_ca_of(anchors, pki.load_certificates(client or b""), workspace.read(CLIENT_CA_KEY))
+    return client_ca_of(anchors, (), workspace.read(CLIENT_CA_KEY))
 
 
 def load_server(workspace: Workspace) -> pki.Credential:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from mtlslab.errors import LabError, MachineError
+from mtlslab.errors import LabError
 from mtlslab.plan.paths import CLIENT_CA, CLIENT_CERT, CRL, FAULTS_DIRECTORY, SERVER_CERT
 from mtlslab.workspace.directory import Workspace
 from mtlslab.workspace.issue import IssuedFault, issue_faults
@@ -34,7 +34,8 @@ SLOW = (
 )  # fmt: skip
 
 Ready = Callable[[str], None]
-"""Waits until the fault of that name is issued; raises MachineError if this machine cannot make it."""
+"""Waits until the fault of that name is issued; raises MachineError if this machine cannot make it, MissingKeyError if
+it needs a key of the client CA that is not there."""
 
 
 @contextlib.contextmanager
@@ -49,7 +50,7 @@ def issued(workspace: Workspace) -> Iterator[Callable[[Sequence[str]], Ready]]:
     """
     with ThreadPoolExecutor(1) as pool:
         pending: dict[str, Future[tuple[IssuedFault, ...]]] = {}
-        failures: dict[str, MachineError] = {}
+        failures: dict[str, LabError] = {}
 
         def ready(name: str) -> None:
             if name in pending:

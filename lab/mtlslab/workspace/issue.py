@@ -10,7 +10,7 @@ from pathlib import Path
 from cryptography import x509
 
 from mtlslab import pki
-from mtlslab.errors import MachineError, SpecError
+from mtlslab.errors import LabError, MachineError, MissingKeyError, SpecError
 from mtlslab.pki.faults import FAULTS, Fault, FaultFiles, build
 from mtlslab.plan.paths import CLIENT_CA_KEY, CLIENT_CERT, CRL, CRL_NOTE, FAULTS_DIRECTORY, SERVER_CA, WEAK_CLIENT
 from mtlslab.plan.spec import LabSpec, make_spec, reachable_address
@@ -22,6 +22,7 @@ from mtlslab.workspace.credentials import (
     client_names,
     files_of,
     load_client_ca,
+    load_client_ca_certificate,
     load_server,
     unknown,
 )
@@ -155,12 +156,12 @@ def fault_names(asked: Iterable[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _raise(_name: str, error: MachineError) -> None:
+def _raise(_name: str, error: LabError) -> None:
     raise error
 
 
 def issue_faults(
-    workspace: Workspace, names: Sequence[str], *, failed: Callable[[str, MachineError], None] = _raise
+    workspace: Workspace, names: Sequence[str], *, failed: Callable[[str, LabError], None] = _raise
 ) -> tuple[IssuedFault, ...]:
     """Issue faults into ``certs/faults``. They are new each time, because some show their fault for a moment only.
 
@@ -170,19 +171,24 @@ def issue_faults(
     Args:
         workspace: that of the lab.
         names: ids of the faults.
-        failed: is told which one this machine cannot make, and why; raises the error unless given.
+        failed: is told which one cannot be made, and why; raises the error unless given.
 
     Raises:
         SpecError: the client CA or the server's credential is missing or damaged, or the revocation list is damaged.
+        MissingKeyError: one of them needs the client CA's private key, which is not there.
         MachineError: this machine's OpenSSL cannot make one of them.
         KeyError: there is no fault of that name.
     """
     if not names:
         return ()
-    client_ca, server, client = load_client_ca(workspace), load_server(workspace), _client(workspace)
+    client_ca, keyless = _client_ca(workspace)
+    server, client = load_server(workspace), _client(workspace)
     now = datetime.datetime.now(datetime.UTC)
     issued = []
     for name in names:
+        if keyless and FAULTS[name].needs_client_ca:
+            failed(name, keyless)
+            continue
         if name == REVOKED_FAULT and _revoked_fault_is_good(workspace, now):
             issued.append(IssuedFault(FAULTS[name], _fault_paths(name), revoked=True))
             continue
@@ -265,6 +271,17 @@ def _revoked_fault_is_good(workspace: Workspace, now: datetime.datetime) -> bool
     except ValueError:
         return False
     return leaf.not_valid_after_utc - now > RENEW_BEFORE and is_revoked(workspace, leaf.serial_number)
+
+
+def _client_ca(workspace: Workspace) -> tuple[pki.Credential, MissingKeyError | None]:
+    """The client CA; where its private key is not there, the error that says so, and a key in its place.
+
+    What needs no key of the client CA's still imitates its name and its kind of key.
+    """
+    try:
+        return load_client_ca(workspace), None
+    except MissingKeyError as error:
+        return pki.Credential(load_client_ca_certificate(workspace), pki.new_key("ec-p256")), error
 
 
 def _client(workspace: Workspace) -> x509.Certificate | None:

@@ -12,6 +12,7 @@ writing is interrupted, the next renewal completes it: a key without a certifica
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import ipaddress
@@ -32,6 +33,7 @@ from mtlslab.plan.paths import (
     SERVER_KEY,
 )
 from mtlslab.plan.spec import LabSpec, is_ip_address
+from mtlslab.workspace.shape import issuer_among
 
 RENEW_BEFORE = datetime.timedelta(hours=24)
 CLIENT_NAME = "client"
@@ -64,14 +66,14 @@ class _Side:
 
 @dataclasses.dataclass(frozen=True)
 class _Authority:
-    """A CA of the workspace; its private key may be absent as long as nothing must be issued."""
+    """A CA of the workspace, and all that its file holds, in any order.
 
-    certificates: tuple[x509.Certificate, ...]
+    Its private key may be absent as long as nothing must be issued.
+    """
+
+    certificate: x509.Certificate
+    anchors: tuple[x509.Certificate, ...]
     key: pki.PrivateKey | None
-
-    @property
-    def certificate(self) -> x509.Certificate:
-        return self.certificates[0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,11 +138,23 @@ class _Renewal:
             certificates = pki.load_certificates(self.existing[side.ca])
         except ValueError as error:
             raise SpecError(f"{side.ca} cannot be used.", why=str(error), hint=ROTATE_HINT) from error
-        self._refuse_unusable_ca(side, certificates[0])
         key = self._existing_key(side.ca_key)
-        if key and key.public_key() != certificates[0].public_key():
-            raise SpecError(f"{side.ca_key} is not the private key of {side.ca}.", hint=ROTATE_HINT)
-        return _Authority(tuple(certificates), key)
+        ca = self._ca_among(side, certificates, key)
+        self._refuse_unusable_ca(side, ca)
+        return _Authority(ca, tuple(certificates), key)
+
+    def _ca_among(
+        self, side: _Side, anchors: Sequence[x509.Certificate], key: pki.PrivateKey | None
+    ) -> x509.Certificate:
+        """The CA to which the key belongs; without a key the one that issued the leaf, or the first."""
+        if key is None:
+            with contextlib.suppress(ValueError):  # a damaged leaf is told about later
+                return issuer_among(anchors, pki.load_certificates(self.existing.get(side.leaf, b"")))
+            return anchors[0]
+        try:
+            return pki.load_authority(anchors, key).certificate
+        except ValueError as error:
+            raise SpecError(f"{side.ca_key} is not the private key of {side.ca}.", hint=ROTATE_HINT) from error
 
     def _issue_ca(self, side: _Side) -> _Authority:
         if side.leaf in self.existing:
@@ -155,7 +169,7 @@ class _Renewal:
         key = key or self._new_key(side.ca_key)
         ca = pki.issue_lab_ca(side.role, self.spec, key, now=self.now)
         self.files[side.ca] = ca.certificate_pem()
-        return _Authority((ca.certificate,), key)
+        return _Authority(ca.certificate, (ca.certificate,), key)
 
     def _refuse_unusable_ca(self, side: _Side, ca: x509.Certificate) -> None:
         if not pki.is_ca(ca):
@@ -201,7 +215,7 @@ class _Renewal:
             leaf, *chain = pki.load_certificates(self.existing[side.leaf])
         except ValueError as error:
             return _Reissue(f"the old one was damaged ({error})")
-        if not _leads_to(leaf, chain, ca.certificates):
+        if not _leads_to(leaf, chain, ca.anchors):
             raise SpecError(f"{side.leaf} was not issued by the CA in {side.ca}.", hint=ROTATE_HINT)
         if key is None:
             return _Reissue(f"{side.leaf_key} was missing")

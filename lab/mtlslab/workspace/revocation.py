@@ -26,6 +26,7 @@ from mtlslab.workspace.credentials import (
     files_of,
     load_certificates,
     load_client_ca,
+    load_client_ca_certificate,
     require_client,
 )
 from mtlslab.workspace.directory import Workspace
@@ -204,7 +205,7 @@ def is_revoked(workspace: Workspace, serial: int) -> bool:
 
 def _serial_in(workspace: Workspace, path: str) -> int:
     leaf, *chain = load_certificates(workspace, path)
-    ca = load_certificates(workspace, CLIENT_CA)[0]
+    ca = load_client_ca_certificate(workspace)
     if not pki.issued_by(leaf, ca):
         raise SpecError(
             f"{path} was not issued by {CLIENT_CA}.",
@@ -224,7 +225,7 @@ def read_list(workspace: Workspace) -> CrlInfo | None:
     pem = workspace.read(CRL)
     if pem is None:
         return None
-    ca = load_certificates(workspace, CLIENT_CA)[0]
+    ca = load_client_ca_certificate(workspace)
     hint = f"Put the right one there, or give up all revocations: {shell_line(['rm', workspace.directory / CRL])}"
     try:
         info, ours = read_crl(pem), is_crl_of(pem, ca)

@@ -30,8 +30,14 @@ _RETIRED_TITLE = f"{WORKER_TITLE} is shutting down"
 # empty environment the end of the title, which is the label, would be cut off.
 _ROOM_FOR_TITLE = {"MTLSLAB_ROOM": "-" * 64}
 _PASSED_ON = ("PATH", "TZ", "LD_LIBRARY_PATH")
+
 # Processes that this program started: kept, so that they are reaped when they end.
 _children: list[subprocess.Popen[bytes]] = []
+
+
+def passed_on() -> dict[str, str]:
+    """The part of this program's environment that nginx gets: a policy for clients (OPENSSL_CONF) is none for it."""
+    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,7 +236,7 @@ def launch(
     Raises:
         OSError, MachineError: the binary cannot be run.
     """
-    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    environment = passed_on()
     if sockets:  # nginx takes inherited sockets from NGINX, as when its binary is upgraded while it runs
         environment["NGINX"] = "".join(f"{number};" for number in sockets)
     with marked(mark) as inherited:

@@ -96,7 +96,16 @@ def _run(command: list[str], user: User | None, directory: Path) -> _Answer:
     with _nameless_file() as output, _nameless_file() as errors:
         for stream in (output, errors):
             give_stream(stream.fileno(), user)
-        child = start_as(user, command, cwd=directory, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
+        # In the environment of the running nginx, for which the answer must hold.
+        child = start_as(
+            user,
+            command,
+            cwd=directory,
+            env=processes.passed_on(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+        )
         try:
             code = child.wait(PATIENCE)
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 from mtlslab import pki
-from mtlslab.errors import SpecError
+from mtlslab.errors import MissingKeyError, SpecError
 from mtlslab.plan.paths import SERVER_CA, SERVER_CA_KEY
 from mtlslab.workspace.directory import Workspace
 
@@ -14,10 +14,14 @@ def load_server_ca(workspace: Workspace) -> pki.Credential:
     """The server CA with its key, as its files are now.
 
     Raises:
+        MissingKeyError: its private key is not there.
         SpecError: a file is missing or damaged, or they do not belong together.
     """
+    key = workspace.read_key(SERVER_CA_KEY)
+    if key is None:
+        raise MissingKeyError(SERVER_CA_KEY, workspace.directory)
     try:
-        return _load(workspace.read(SERVER_CA) or b"", workspace.read_key(SERVER_CA_KEY) or b"")
+        return _load(workspace.read(SERVER_CA) or b"", key)
     except ValueError as error:
         raise SpecError(
             f"{SERVER_CA} and {SERVER_CA_KEY} cannot sign a certificate.",
@@ -29,4 +33,4 @@ def load_server_ca(workspace: Workspace) -> pki.Credential:
 @functools.lru_cache(maxsize=2)
 def _load(certificate: bytes, key: bytes) -> pki.Credential:
     # Two dozen procedures of a run ask for it, and OpenSSL checks an RSA key's numbers whenever it loads one.
-    return pki.load_credential(certificate, key)
+    return pki.load_authority(pki.load_certificates(certificate), pki.load_key(key))

@@ -20,7 +20,9 @@ from mtlslab.verify.context import Probe, VerifyContext
 from mtlslab.verify.procedures.authority import load_server_ca
 from mtlslab.verify.procedures.commands import s_client
 from mtlslab.verify.procedures.model import ProcedureResult, failed
+from mtlslab.workspace.credentials import load_certificates, load_client_ca_certificate
 from mtlslab.workspace.directory import Workspace
+from mtlslab.workspace.shape import are_brought
 
 CLIENT_OF_SERVER_CA = "client-of-server-ca"
 
@@ -77,17 +79,24 @@ def _path(attempt: Attempt) -> str:
 
 def announced_authorities(context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> ProcedureResult:
     """The CA names in the server's CertificateRequest, compared with the subject of the lab's client CA."""
-    expected = pki.load_certificates(Workspace(context.directory).read(CLIENT_CA) or b"")[0].subject
+    expected = _to_announce(Workspace(context.issuer))
     seen = probe(attempt)
     if seen.certificate_requested is None:  # it did not come that far: the usual judgement says why
         return ProcedureResult(attempt, seen)
     names = announced_names(seen.certificate_request, tls13=seen.tls_version == "1.3")
     announced = _in_words(names, asked=seen.certificate_requested)
-    if names == (expected,):
+    if names and set(names) == set(expected):
         verdict = Verdict(Result.PASS, f"The server asks for a certificate of {announced}.")
     else:
-        verdict = failed(check, f"The server must name {_in_words((expected,))} and no other CA; it names {announced}.")
+        verdict = failed(check, f"The server must name {_in_words(expected)} and no other CA; it names {announced}.")
     return ProcedureResult(attempt, seen, facts={"answer": announced, "announced": announced}, verdict=verdict)
+
+
+def _to_announce(workspace: Workspace) -> tuple[pki.Name, ...]:
+    """The subject of the lab's client CA; of a file that the user brought, those of all trust anchors in it."""
+    anchors = load_certificates(workspace, CLIENT_CA)
+    meant = anchors if are_brought(anchors) else [load_client_ca_certificate(workspace)]
+    return tuple(dict.fromkeys(one.subject for one in meant))
 
 
 def _in_words(names: Sequence[pki.Name], *, asked: bool = True) -> str:

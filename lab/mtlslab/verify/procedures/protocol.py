@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from mtlslab.probe import hello
 from mtlslab.probe.curl import curl_command
 from mtlslab.probe.model import Attempt, Observation, Phase, Side
+from mtlslab.probe.policy import described, not_offered
 from mtlslab.probe.records import TLS_1_2
 from mtlslab.verify.checks import Outcome, outcome_of
 from mtlslab.verify.checks.judge import Verdict
@@ -97,7 +98,9 @@ def best_version(_context: VerifyContext, check: Check, attempt: Attempt, probe:
     """A client that offers everything it has."""
     seen = probe(attempt)
     verdict = None
-    if outcome_of(seen) is Outcome.SERVED and seen.tls_version != "1.3":
+    if outcome_of(seen) is Outcome.SERVED and seen.tls_version != "1.3" and "TLS 1.3" in not_offered():
+        verdict = Verdict(Result.INCONCLUSIVE, f"Could not be judged here: {described()}.")
+    elif outcome_of(seen) is Outcome.SERVED and seen.tls_version != "1.3":
         verdict = failed(check, f"The server chose TLS {seen.tls_version}, although the client offered 1.3.")
     return ProcedureResult(attempt, seen, verdict=verdict)
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from mtlslab.errors import LabError
 from mtlslab.pki.credential import issued_by, key_id, load_certificates
 from mtlslab.plan.paths import CLIENT_CA, CRL
 from mtlslab.verify.configuration.model import Directive, Scope
 from mtlslab.verify.rules.facts import Facts, served
 from mtlslab.verify.rules.model import Objection, Rule, grave, mild
+from mtlslab.workspace.credentials import load_client_ca_certificate
+from mtlslab.workspace.shape import are_brought
 
 _SSL = "nginx, ngx_http_ssl_module"
-_PEM = re.compile(rb"^-----BEGIN ([A-Z0-9 ]+)-----\s*$", re.MULTILINE)
+_PEM = re.compile(rb"^(?:\xef\xbb\xbf)?-----BEGIN ([A-Z0-9 ]+)-----\s*$", re.MULTILINE)
 _CERTIFICATE = (b"CERTIFICATE", b"X509 CERTIFICATE")
 # What gets past nginx's own check in each mode, in the words of $ssl_client_verify.
 _STRANGERS = {
@@ -59,8 +62,10 @@ def _trusted(facts: Facts, directive: Directive) -> Iterator[Objection]:
     labels = [found[1] for found in _PEM.finditer(content)]
     odd = sorted({label.decode() for label in labels} - {label.decode() for label in _CERTIFICATE})
     try:
-        certificates, own = load_certificates(content), load_certificates(facts.client_ca)[0]
-    except ValueError as error:
+        certificates = load_certificates(content)
+        own = load_client_ca_certificate(facts.workspace)
+        brought = _brought(facts)
+    except (ValueError, LabError) as error:
         yield grave(directive, f"{directive}: {path} holds {error}")
         return
     if odd or len(labels) != len(certificates):
@@ -69,10 +74,18 @@ def _trusted(facts: Facts, directive: Directive) -> Iterator[Objection]:
         subject = certificate.subject.rfc4514_string()
         if key_id(certificate) == key_id(own):
             continue
-        if issued_by(certificate, own):
+        if key_id(certificate) in brought:
+            yield mild(directive, f"{directive}: {path} trusts {subject}, too, which came with the client CA")
+        elif issued_by(certificate, own):
             yield mild(directive, f"{directive}: {path} names {subject}, too, which the client CA issued")
         else:
             yield grave(directive, f"{directive}: {path} trusts {subject}, which is not the client CA")
+
+
+def _brought(facts: Facts) -> frozenset[str]:
+    """The keys of all CAs in the file of client CAs, where the user brought it; mtlslab writes one CA."""
+    anchors = load_certificates(facts.client_ca)
+    return frozenset(map(key_id, anchors)) if are_brought(anchors) else frozenset()
 
 
 def _trusts(name: str, facts: Facts) -> Iterator[Objection]:

@@ -19,7 +19,7 @@ from mtlslab.verify.proof.mutants.model import (
     faithful,
 )
 from mtlslab.verify.proof.twins import LOOPBACK, Twin
-from mtlslab.workspace.credentials import load
+from mtlslab.workspace.credentials import load_ca
 
 _DAYS = 30
 
@@ -174,7 +174,7 @@ def twin_with_chacha_only(twin: Twin) -> None:
 @faithful(crl=True)
 def twin_with_two_certificates(twin: Twin) -> None:
     """The server has a certificate for an RSA key, too."""
-    ca, key = load(twin.lab, SERVER_CA, SERVER_CA_KEY), pki.new_key("rsa-2048")
+    ca, key = load_ca(twin.lab, SERVER_CA, SERVER_CA_KEY), pki.new_key("rsa-2048")
     leaf = pki.issue_server_leaf(ca, key, twin.spec.server_names, now=twin.now, days=_DAYS)
     add_file(twin, "second.crt", leaf.certificate_pem())
     # In the directory of the list: of certs/, a container sees single files only.
