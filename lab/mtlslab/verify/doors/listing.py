@@ -139,14 +139,20 @@ def _listeners(ground: Ground) -> Iterator[tuple[Door, str]]:
 
 def _places(ground: Ground, service: str, base: Door) -> Iterator[tuple[str, int, str]]:
     """Address, port and a name that is known there, of every place at which a service may answer."""
+    own = [socket.address for socket in ground.sockets if socket.service == service and not socket.port]
     for server in ground.servers(service):
         configuration = ground.configuration(service)
         name = _name_of(server, base)
         for listen in configuration.listens(server) if configuration else ():
-            for address in () if configuration and configuration.contained else _addresses(listen.address):
+            if configuration and configuration.contained:
+                # What is published is a socket of this machine; the rest is at the container's own address.
+                inside = [port for port in _ports(listen) if port != base.port]
+                yield from ((address, port, name) for address in own for port in inside)
+                continue
+            for address in _addresses(listen.address):
                 yield from ((address, port, name) for port in _ports(listen))
     for socket in ground.sockets:
-        if socket.service == service:
+        if socket.service == service and socket.port:
             yield from ((address, socket.port, base.sni) for address in _addresses(socket.address))
 
 
@@ -167,7 +173,7 @@ def _strangers(ground: Ground) -> Iterator[str]:
     for door in (ground.tls, ground.mtls):
         for socket in ground.sockets:
             planned = socket.port == door.port and (socket.address == ground.listen or ground.listen in _EVERYWHERE)
-            if socket.service == door.service and not planned:
+            if socket.service == door.service and socket.port and not planned:
                 yield f"{socket.address}:{socket.port} ({socket.service})"
 
 
