@@ -24,7 +24,8 @@ from mtlslab.verify.doors.samples import names_for
 
 UNKNOWN_NAME = "nobody-knows.test"
 _EVERYWHERE = ("", "0.0.0.0", "::", "[::]", "*")  # noqa: S104 - read, not bound
-_LOOPBACKS = ("127.0.0.1", "::1")
+# Another listen may have the usual address for itself: so a second one of the network is tried.
+_LOOPBACK, _SECOND_LOOPBACK, _LOOPBACK_6 = "127.0.0.1", "127.0.0.2", "::1"
 _MOST_PORTS = 10  # of a range
 _METHODS = ("HEAD", "POST", "OPTIONS", "PUT", "DELETE", "PATCH", "PROPFIND", "TRACE", "CONNECT")
 # What proxies and people use in order to vouch for a client.
@@ -164,7 +165,7 @@ def _addresses(address: str) -> tuple[str, ...]:
     """Where a socket is reached: one that is bound to all addresses is reached over loopback, too."""
     bare = address.strip("[]")
     if address in _EVERYWHERE:
-        return _LOOPBACKS if ":" in address else _LOOPBACKS[:1]
+        return (*((_LOOPBACK_6,) if ":" in address else ()), _LOOPBACK, _SECOND_LOOPBACK)
     return () if address.startswith("unix:") else (bare,)
 
 
