@@ -87,7 +87,8 @@ class OpenSocket:
     Attributes:
         service: service name.
         address: where it can be reached from this machine; ``0.0.0.0`` or ``::`` for all addresses.
-        port: TCP port there.
+        port: TCP port there; 0 where the address is the service's own, so that it has all the ports on which the
+            service listens.
     """
 
     service: str

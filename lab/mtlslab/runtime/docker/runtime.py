@@ -188,19 +188,17 @@ class DockerRuntime:
             return Dump((output or b"").decode(errors="replace"), CONTAINER_ROOT, contained=True, since=since)
 
     def open_sockets(self, plan: LabPlan) -> tuple[OpenSocket, ...]:
-        """The published ports of the containers; see ``Runtime.open_sockets``.
-
-        What a container does not publish is on the engine's own network, not on this machine's.
-        """
-        found = []
+        """The published ports of the containers, and their own addresses; see ``Runtime.open_sockets``."""
+        found: list[OpenSocket] = []
         for service in plan.services:
             with engine_errors(f"Cannot look at {service.name}."):
-                ports = self.engine.api.inspect_container(self._running(plan, service))["NetworkSettings"]["Ports"]
-            found += [
-                OpenSocket(service.name, one["HostIp"], int(one["HostPort"]))
-                for published in (ports or {}).values()
-                for one in published or ()
-            ]
+                network = self.engine.api.inspect_container(self._running(plan, service))["NetworkSettings"]
+            bound = [one for published in (network["Ports"] or {}).values() for one in published or ()]
+            found += [OpenSocket(service.name, one["HostIp"], int(one["HostPort"])) for one in bound]
+            # Whoever is on this machine reaches a port that is not published as well.
+            if self.publishes_here():
+                own = [one.get("IPAddress") for one in (network.get("Networks") or {}).values()]
+                found += [OpenSocket(service.name, address, 0) for address in own if address]
         return tuple(found)
 
     def _tell_about(self, engine: Engine) -> None:

@@ -7,14 +7,15 @@ compared with, there is a request that fits. Whether that lets anybody in, the k
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from mtlslab.verify.configuration.model import Configuration, Directive
-from mtlslab.verify.configuration.rewrite import variables_in
+from mtlslab.verify.configuration.rewrite import VERIFY, variables_in
 from mtlslab.verify.doors.model import Door
-from mtlslab.verify.doors.samples import matching
+from mtlslab.verify.doors.samples import matching, names_for
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _NO_ENTRIES = ("hostnames", "volatile", "include", "ranges", "delete", "proxy", "proxy_recursive")
@@ -26,9 +27,11 @@ _SAME = {
     "query_string": "args",
     "realip_remote_addr": "remote_addr",
 }
+_PROXIES_SAY = ("X-Forwarded-For", "X-Real-IP")
 _DEEPEST = 3  # variables made of variables
 _METHOD = re.compile(r"[A-Z]{1,20}")
-_ADDRESS = re.compile(r"(127\.\d+\.\d+\.)(\d+)(?:/\d+)?")
+_LOOPBACK = re.compile(r"127\.\d+\.\d+\.\d+")
+_VERDICT = "(NONE|SUCCESS|FAILED.*?)?"
 
 
 def hinted(configuration: Configuration, base: Door) -> Iterator[Door]:
@@ -68,10 +71,25 @@ def _compared(configuration: Configuration) -> Iterator[tuple[str, str]]:
         if one.name == "if" and one.args:
             yield from ((one.first, text) for text in _wanted(one.args))
         elif one.name == "map" and len(one.args) == 2:
-            yield from ((one.first, text) for entry in _entries(one) for text in _fitting(entry.name))
+            names = any(entry.name == "hostnames" for entry in one.block or ())
+            fitting = names_for if names else _fitting
+            yield from ((one.first, text) for entry in _entries(one) for text in fitting(entry.name))
         elif one.name == "geo":
             looked_at = one.first if len(one.args) == 2 else "$remote_addr"
-            yield from ((looked_at, entry.name) for entry in _entries(one))
+            yield from ((looked_at, text) for entry in _entries(one) for text in _address_in(entry.name))
+        elif one.name == "valid_referers":
+            referers = (name for name in one.args if name not in ("none", "blocked", "server_names"))
+            yield from (("$http_referer", f"https://{host}/") for name in referers for host in names_for(name))
+
+
+def _address_in(network: str) -> tuple[str, ...]:
+    """An address of a network (CIDR); none where it is none."""
+    try:
+        found = ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return ()
+    # The second: the first is that of the network itself, or the one from which everybody comes.
+    return (str(found[min(2, found.num_addresses - 1)]),)
 
 
 def _entries(table: Directive) -> Iterator[Directive]:
@@ -111,11 +129,13 @@ def _split(template: str, text: str) -> Iterator[dict[str, str]]:
     if not names:
         return
     parts = [re.escape(part) for part in _VARIABLE.split(template)[::3]]
-    found = re.fullmatch("(.*?)".join(parts[:-1]) + "(.*)" + parts[-1], text, re.DOTALL)
+    values = [_VERDICT if name == VERIFY else "(.*?)" for name in names]
+    pattern = "".join(text for pair in zip(parts, values, strict=False) for text in pair) + parts[-1]
+    found = re.fullmatch(pattern, text, re.DOTALL)
     if found:
-        yield dict(zip(names, found.groups(), strict=True))
+        yield {name: value or "" for name, value in zip(names, found.groups(), strict=True)}
     elif len(names) > 1:  # an expression that looks at a part of it
-        yield {names[0]: text}
+        yield from ({name: text} for name in names if name != VERIFY)
 
 
 def _mentioned(configuration: Configuration) -> tuple[str, ...]:
@@ -135,8 +155,8 @@ def _with_values(base: Door, values: dict[str, str]) -> Door | None:
     for name, value in values.items():
         if any(ord(sign) < 32 or ord(sign) > 126 for sign in value):
             return None
-        if (header := _header(name, value)) is not None:
-            headers.append(header)
+        if found := _headers(name, value):
+            headers += found
         else:
             changes |= _change(base, name, value)
     if headers:
@@ -144,12 +164,16 @@ def _with_values(base: Door, values: dict[str, str]) -> Door | None:
     return dataclasses.replace(base, **changes) if changes else None
 
 
-def _header(name: str, value: str) -> tuple[str, str] | None:
+def _headers(name: str, value: str) -> list[tuple[str, str]]:
+    """The header fields that give a variable its value; none where it comes from elsewhere."""
     if name.startswith("http_") and name not in ("http_host", "http2"):
-        return "-".join(word.capitalize() for word in name.removeprefix("http_").split("_")), value
+        return [("-".join(word.capitalize() for word in name.removeprefix("http_").split("_")), value)]
     if name.startswith("cookie_"):
-        return "Cookie", f"{name.removeprefix('cookie_')}={value}"
-    return ("Content-Type", value) if name == "content_type" else None
+        return [("Cookie", f"{name.removeprefix('cookie_')}={value}")]
+    if _SAME.get(name, name) == "remote_addr" and value and not _LOOPBACK.fullmatch(value):
+        # An address from which nobody can come: but for a server that believes what proxies say (ngx_http_realip).
+        return [(field, value) for field in _PROXIES_SAY]
+    return [("Content-Type", value)] if name == "content_type" else []
 
 
 def _change(base: Door, name: str, value: str) -> dict[str, Any]:
@@ -157,8 +181,6 @@ def _change(base: Door, name: str, value: str) -> dict[str, Any]:
     spaced = " " in value
     if name.startswith("arg_"):
         return {"path": f"{base.path}?{name.removeprefix('arg_')}={value}"} if not spaced else {}
-    found = _ADDRESS.fullmatch(value)
-    source = found[1] + (found[2] if found[2] != "0" else "2") if found else ""
     known: dict[str, tuple[str, Any]] = {
         "host": ("host", value),
         "http_host": ("host", value),
@@ -170,7 +192,8 @@ def _change(base: Door, name: str, value: str) -> dict[str, Any]:
         "uri": ("path", value if value.startswith("/") and not spaced else ""),
         "args": ("path", f"{base.path}?{value}" if value and not spaced else ""),
         "ssl_protocol": ("tls_version", value.removeprefix("TLSv") if value in ("TLSv1.2", "TLSv1.3") else ""),
-        "remote_addr": ("source", source),
+        "remote_addr": ("source", value if _LOOPBACK.fullmatch(value) else ""),
+        "server_addr": ("address", value if _LOOPBACK.fullmatch(value) else ""),
     }
     field, wanted = known.get(_SAME.get(name, name), ("", ""))
     return {field: wanted} if wanted else {}

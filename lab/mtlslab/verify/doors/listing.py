@@ -24,7 +24,8 @@ from mtlslab.verify.doors.samples import names_for
 
 UNKNOWN_NAME = "nobody-knows.test"
 _EVERYWHERE = ("", "0.0.0.0", "::", "[::]", "*")  # noqa: S104 - read, not bound
-_LOOPBACKS = ("127.0.0.1", "::1")
+# Another listen may have the usual address for itself: so a second one of the network is tried.
+_LOOPBACK, _SECOND_LOOPBACK, _LOOPBACK_6 = "127.0.0.1", "127.0.0.2", "::1"
 _MOST_PORTS = 10  # of a range
 _METHODS = ("HEAD", "POST", "OPTIONS", "PUT", "DELETE", "PATCH", "PROPFIND", "TRACE", "CONNECT")
 # What proxies and people use in order to vouch for a client.
@@ -139,14 +140,20 @@ def _listeners(ground: Ground) -> Iterator[tuple[Door, str]]:
 
 def _places(ground: Ground, service: str, base: Door) -> Iterator[tuple[str, int, str]]:
     """Address, port and a name that is known there, of every place at which a service may answer."""
+    own = [socket.address for socket in ground.sockets if socket.service == service and not socket.port]
     for server in ground.servers(service):
         configuration = ground.configuration(service)
         name = _name_of(server, base)
         for listen in configuration.listens(server) if configuration else ():
-            for address in () if configuration and configuration.contained else _addresses(listen.address):
+            if configuration and configuration.contained:
+                # What is published is a socket of this machine; the rest is at the container's own address.
+                inside = [port for port in _ports(listen) if port != base.port]
+                yield from ((address, port, name) for address in own for port in inside)
+                continue
+            for address in _addresses(listen.address):
                 yield from ((address, port, name) for port in _ports(listen))
     for socket in ground.sockets:
-        if socket.service == service:
+        if socket.service == service and socket.port:
             yield from ((address, socket.port, base.sni) for address in _addresses(socket.address))
 
 
@@ -158,7 +165,7 @@ def _addresses(address: str) -> tuple[str, ...]:
     """Where a socket is reached: one that is bound to all addresses is reached over loopback, too."""
     bare = address.strip("[]")
     if address in _EVERYWHERE:
-        return _LOOPBACKS if ":" in address else _LOOPBACKS[:1]
+        return (*((_LOOPBACK_6,) if ":" in address else ()), _LOOPBACK, _SECOND_LOOPBACK)
     return () if address.startswith("unix:") else (bare,)
 
 
@@ -167,7 +174,7 @@ def _strangers(ground: Ground) -> Iterator[str]:
     for door in (ground.tls, ground.mtls):
         for socket in ground.sockets:
             planned = socket.port == door.port and (socket.address == ground.listen or ground.listen in _EVERYWHERE)
-            if socket.service == door.service and not planned:
+            if socket.service == door.service and socket.port and not planned:
                 yield f"{socket.address}:{socket.port} ({socket.service})"
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from mtlslab.plan.paths import HELLO
-from mtlslab.plan.services import MTLS_SERVICE
+from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE
 from mtlslab.probe.model import Observation
 from mtlslab.workspace.directory import TWINS_DIRECTORY
 
 _MOST_BYTES = 1 << 20
 _MOST_FILES = 5000
-_SHORTEST = 8  # characters of a page by which it is known again within another text
+_SHORTEST = 8  # characters of a sentence by which a page is known again within another text
+_MOST_SENTENCES = 200
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n")
 _PRIVATE_KEY = "PRIVATE KEY-----"
 
 
@@ -36,13 +39,19 @@ class Protected:
         return content_of(self._directory / MTLS_SERVICE / HELLO)
 
     def holds_page(self, seen: Observation) -> bool:
-        """Whether an answer holds the page, or says how long it is (HEAD)."""
-        text = self.page.decode("utf-8", "replace").strip()
+        """Whether an answer holds the page, or a sentence of it."""
         if not self.page:
             return False
-        if len(text) >= _SHORTEST and text[: 1 << 10] in seen.body:
+        if any(sentence in seen.body for sentence in self._sentences):
             return True
         return seen.body_size == len(self.page) and seen.body_sha256 == hashlib.sha256(self.page).hexdigest()
+
+    @functools.cached_property
+    def _sentences(self) -> tuple[str, ...]:
+        """The sentences and lines of the page, but for those that the TLS service shows to everybody."""
+        public = content_of(self._directory / TLS_SERVICE / HELLO)
+        told = set() if public == self.page else set(_split(public))
+        return tuple(one for one in _split(self.page) if len(one) >= _SHORTEST and one not in told)[:_MOST_SENTENCES]
 
     def file_in(self, seen: Observation) -> str:
         """The file of the workspace whose content an answer is, relative to the workspace; empty when it is none."""
@@ -57,6 +66,10 @@ class Protected:
             if content := content_of(path):
                 found[hashlib.sha256(content).hexdigest()] = path.relative_to(self._directory).as_posix()
         return found
+
+
+def _split(page: bytes) -> list[str]:
+    return [one.strip() for one in _SENTENCE.split(page.decode("utf-8", "replace"))]
 
 
 def _walk(directory: Path) -> Iterator[Path]:

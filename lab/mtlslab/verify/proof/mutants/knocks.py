@@ -76,6 +76,12 @@ def http_at_the_tls_port_lets_in(twin: Twin) -> None:
     add_to_server(twin, f"error_page 497 =200 /{HELLO};")
 
 
+@mutant(only=KNOCKS)
+def all_other_addresses_let_in(twin: Twin) -> None:
+    """The same port at all other addresses belongs to a server that asks for nothing."""
+    add_server(twin, f"listen {twin.spec.mtls_port} ssl; server_name other.test; {_PAGE}")
+
+
 # --- locations
 
 
@@ -178,6 +184,23 @@ def address_lets_in(twin: Twin) -> None:
     _exempt(twin, "$inside")
 
 
+@mutant(only=KNOCKS)
+def forwarded_address_lets_in(twin: Twin) -> None:
+    """Clients of one network are let in, and the server believes what the request says about its address."""
+    add_to_http(
+        twin, "set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For; geo $inside { default 0; 10.0.0.0/8 1; }"
+    )
+    _exempt(twin, "$inside")
+
+
+@mutant(only=KNOCKS)
+def part_of_a_text_lets_in(twin: Twin) -> None:
+    """A rule looks at verdict and header put together, without a sign between them."""
+    rule = 'set $w "${ssl_client_verify}${http_x_zone}"; set $deny 1; '
+    rule += 'if ($w = "NONEblue") { set $deny 0; } if ($ssl_client_verify = SUCCESS) { set $deny 0; }'
+    twin.edit(VERIFY_CLIENT, f"ssl_verify_client optional; {rule} if ($deny) {{ return 403; }}")
+
+
 # --- answers
 
 
@@ -191,6 +214,14 @@ def refusal_is_the_page(twin: Twin) -> None:
 def refusal_of_a_wrong_certificate_is_the_page(twin: Twin) -> None:
     """Whoever shows a wrong certificate is refused with the page; whoever has none, as usual."""
     add_to_server(twin, f"error_page 495 /{HELLO};")
+
+
+@mutant(only=KNOCKS)
+def refusal_tells_a_sentence_of_the_page(twin: Twin) -> None:
+    """The refusal is a text of its own, and tells a sentence of the page."""
+    add_to_server(
+        twin, 'error_page 495 496 @told; location @told { return 400 "No. Hello World over mutual TLS! No."; }'
+    )
 
 
 @mutant()
