@@ -12,6 +12,7 @@ from mtlslab.verify.checks import (
     entries_crl,
     entries_doors,
     entries_faults,
+    entries_files,
     entries_identity,
     entries_procedures,
     entries_rules,
@@ -45,6 +46,7 @@ def entries(*, crl: bool = False) -> tuple[Entry, ...]:
         *entries_identity.ENTRIES,
         *entries_doors.ENTRIES,
         *entries_procedures.ENTRIES,
+        *entries_files.ENTRIES,
         *entries_rules.entries(),
     )
     order = list(dict.fromkeys(entry.category for entry in found))

@@ -1,6 +1,17 @@
 """What can go wrong with mutual TLS, and what can be changed without harm. To add a mutant, add a function."""
 
-from mtlslab.verify.proof.mutants import answers, controls, crypto, doors, files, handshake, identity, revocation, trust
+from mtlslab.verify.proof.mutants import (
+    answers,
+    certificates,
+    controls,
+    crypto,
+    doors,
+    files,
+    handshake,
+    identity,
+    revocation,
+    trust,
+)
 from mtlslab.verify.proof.mutants.model import (
     CIPHERS,
     CLIENT_CA_FILE,
@@ -22,6 +33,7 @@ __all__ = [
     "VERIFY_CLIENT",
     "Mutant",
     "answers",
+    "certificates",
     "controls",
     "crypto",
     "doors",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mtlslab import pki
 from mtlslab.plan.paths import CLIENT_CA, SERVER_CA, SERVER_CA_KEY, SERVER_CERT
+from mtlslab.plan.services import MTLS_SERVICE
 from mtlslab.verify.proof.mutants.model import (
     CLIENT_CA_FILE,
     RULES,
@@ -117,5 +118,6 @@ def twin_with_two_certificates(twin: Twin) -> None:
     ca, key = load(twin.lab, SERVER_CA, SERVER_CA_KEY), pki.new_key("rsa-2048")
     leaf = pki.issue_server_leaf(ca, key, twin.spec.server_names, now=twin.now, days=_DAYS)
     add_file(twin, "second.crt", leaf.certificate_pem())
-    twin.workspace.write_key("certs/second.key", leaf.key_pem(), owner=twin.workspace.key_owner())
-    add_to_server(twin, "ssl_certificate second.crt; ssl_certificate_key ../certs/second.key;")
+    # In certs/, a container would not see it.
+    twin.workspace.write_key(f"{MTLS_SERVICE}/keys/second.key", leaf.key_pem(), owner=twin.workspace.key_owner())
+    add_to_server(twin, "ssl_certificate second.crt; ssl_certificate_key keys/second.key;")
