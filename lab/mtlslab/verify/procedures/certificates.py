@@ -90,13 +90,24 @@ def _own(context: VerifyContext, facts: Facts | None) -> list[_Leaf]:
     if facts:
         paths |= dict.fromkeys(_configured(facts), "server")
     for workspace in there:
-        paths |= {files_of(name)[0]: "client" for name in client_names(workspace)}
+        paths = dict.fromkeys(_further_clients(workspace), "client") | paths
     found = []
     for path, role in paths.items():
         content = next(filter(None, (_read(workspace, path) for workspace in there)), None)
         if content and _is_certificate(content):
             found.append(_Leaf(path, role, content))
     return found
+
+
+def _further_clients(workspace: Workspace) -> Iterator[str]:
+    """Certificates that the client CA issued; people keep others there as well."""
+    ca = _read(workspace, CLIENT_CA) or b""
+    for path in (files_of(name)[0] for name in client_names(workspace)):
+        pem = _read(workspace, path) or b""
+        if _is_certificate(pem) and _is_certificate(ca):
+            issuers = pki.load_certificates(ca)
+            if any(pki.issued_by(pki.load_certificates(pem)[0], issuer) for issuer in issuers):
+                yield path
 
 
 def _is_certificate(pem: bytes) -> bool:
