@@ -18,7 +18,7 @@ from mtlslab.plan.shell import shell_line
 from mtlslab.probe.curl import curl_command
 from mtlslab.probe.model import Attempt, KeyFiles, Observation, Phase
 from mtlslab.runtime.base import LogLine
-from mtlslab.verify.checks import Check, Outcome, Result, Severity, catalogue
+from mtlslab.verify.checks import Check, Outcome, Result, Severity, catalogue, entries_files
 from mtlslab.verify.checks import families as checks_by_family
 from mtlslab.verify.checks.model import PROBE
 from mtlslab.verify.context import VerifyContext
@@ -141,7 +141,8 @@ def without_client_auth(conf: str) -> str:
     )
 
 
-FILES_ONLY = {"mtls-keys-are-private"}  # needs no server
+# These need no server.
+FILES_ONLY = {entry.id for entry in entries_files.ENTRIES if entry.procedure != "shown"} | {"mtls-crl-is-the-newest"}
 RULES = set(CATALOGUE)  # nor do they
 NO_CERTIFICATE = {"mtls-refuses-no-certificate", "mtls-refuses-no-certificate-insecure"}
 UNKNOWN_CA = {"mtls-refuses-other-ca", "mtls-refuses-self-signed"}

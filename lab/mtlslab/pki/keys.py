@@ -12,12 +12,23 @@ from cryptography.exceptions import InternalError, InvalidSignature, Unsupported
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.hazmat.primitives.serialization import pkcs12
 
 from mtlslab.errors import MachineError
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 _CURVES: dict[str, ec.EllipticCurve] = {"ec-p256": ec.SECP256R1(), "ec-p384": ec.SECP384R1(), "ec-p521": ec.SECP521R1()}
+
+
+# The base64 may stand in a string of another format, with its line breaks escaped.
+_PEM_KEY = re.compile(rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----(\s|\\[rn])+[A-Za-z0-9+/]{4}")
+# RFC 7292 section 4: SEQUENCE { INTEGER 3, SEQUENCE { OID data or signedData ...
+_PKCS12 = re.compile(
+    rb"\x30(?:[\x00-\x7f]|\x80|\x81.|\x82..|\x83...|\x84....)\x02\x01\x03\x30(?:[\x00-\x7f]|\x80|\x81.|\x82..|\x83...|\x84....)"
+    rb"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07[\x01\x02]",
+    re.DOTALL,
+)
 
 
 def new_key(key_type: str) -> PrivateKey:
@@ -147,6 +158,36 @@ def require_digests() -> None:
             why="its configuration asks for algorithms that no provider has; no certificate or key is to blame",
             hint="Look at OPENSSL_CONF, and at: openssl list -providers",
         ) from error
+
+
+def holds_private_key(content: bytes) -> bool:
+    """Whether a file holds a private key: PEM anywhere in it, DER, or PKCS #12, with a password or without.
+
+    Args:
+        content: of the file.
+    """
+    if _PEM_KEY.search(content):
+        return True
+    if not content.startswith(b"\x30"):  # a SEQUENCE in DER
+        return False
+    return _p12_holds_key(content) if _PKCS12.match(content) else _is_der_key(content)
+
+
+def _p12_holds_key(content: bytes) -> bool:
+    try:
+        return pkcs12.load_pkcs12(content, None).key is not None
+    except (ValueError, UnsupportedAlgorithm):  # a password protects it
+        return True
+
+
+def _is_der_key(content: bytes) -> bool:
+    try:
+        serialization.load_der_private_key(content, None, unsafe_skip_rsa_key_validation=True)
+    except TypeError:  # a password protects it
+        return True
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    return True
 
 
 def _try_signing(key: rsa.RSAPrivateKey) -> None:

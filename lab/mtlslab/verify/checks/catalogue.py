@@ -12,6 +12,7 @@ from mtlslab.verify.checks import (
     entries_crl,
     entries_doors,
     entries_faults,
+    entries_files,
     entries_identity,
     entries_knocks,
     entries_procedures,
@@ -47,6 +48,7 @@ def entries(*, crl: bool = False) -> tuple[Entry, ...]:
         *entries_doors.ENTRIES,
         *entries_knocks.entries(crl=crl),
         *entries_procedures.ENTRIES,
+        *entries_files.ENTRIES,
         *entries_rules.entries(),
     )
     order = list(dict.fromkeys(entry.category for entry in found))

@@ -76,19 +76,4 @@ ENTRIES = (
         sabotage="Append any CA certificate to the file that ssl_client_certificate names.",
         procedure="announced-authorities",
     ),
-    Entry(
-        id="mtls-keys-are-private",
-        title="the lab's private keys are readable by their owner only",
-        category=DOORS,
-        service=MTLS_SERVICE,
-        expect=Expectation(Outcome.SERVED),
-        why="Mutual TLS proves who holds a key. A key that everybody on the machine may read proves nothing: with the "
-        "server's they play the server, with the client CA's they make clients.",
-        hint="chmod 600 the file that is named. If others may have read it: mtlslab up --rotate-certs.",
-        rfc="RFC 5280 section 8",
-        directive="ssl_certificate_key",
-        sabotage="chmod 644 certs/server.key",
-        procedure="private-keys",
-        versions=(),
-    ),
 )

@@ -13,7 +13,16 @@ from mtlslab.probe.records import TLS_1_0, TLS_1_1
 from mtlslab.verify.checks.model import CRL_PROCEDURE, PROBE, Check
 from mtlslab.verify.context import Probe, VerifyContext
 from mtlslab.verify.doors.model import Group
-from mtlslab.verify.procedures import client_side, doors, identity, protocol, resumption, revoked_clients
+from mtlslab.verify.procedures import (
+    certificates,
+    client_side,
+    doors,
+    identity,
+    lab_files,
+    protocol,
+    resumption,
+    revoked_clients,
+)
 from mtlslab.verify.procedures.configuration import follows, show_directives
 from mtlslab.verify.procedures.knocking import as_printed, knocks_at
 from mtlslab.verify.procedures.model import Command, Procedure, ProcedureResult
@@ -60,11 +69,18 @@ _PROCEDURES: dict[str, tuple[Procedure, Command]] = {
     "by-address": (doors.by_address, doors.by_address_command),
     "client-of-server-ca": (doors.client_of_server_ca, doors.client_of_server_ca_command),
     "announced-authorities": (doors.announced_authorities, doors.announced_authorities_command),
-    "private-keys": (doors.private_keys, doors.private_keys_command),
     **{f"door-{group.value}": (knocks_at(group), _usual_command) for group in Group},
     # Whom the server takes a client for.
     "two-clients": (identity.two_clients, identity.with_headers_command),
     "claimed-identity": (identity.claimed_identity, identity.claim_command),
+    # Files.
+    "private-keys": (lab_files.private_keys, lab_files.private_keys_command),
+    "owners": (lab_files.owners, lab_files.owners_command),
+    "one-role": (certificates.one_role, certificates.keys_command),
+    "purposes": (certificates.purposes, certificates.purposes_command),
+    "names": (certificates.names, certificates.names_command),
+    "dates": (certificates.dates, certificates.dates_command),
+    "shown": (certificates.shown, certificates.shown_command),
     # The protocol.
     "plain-http": (protocol.plain_http, protocol.plain_http_command),
     "tls10": (protocol.old_version(TLS_1_0), protocol.old_version_command(TLS_1_0)),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import os
-import stat
 from collections.abc import Sequence
 
 from mtlslab import pki
@@ -108,20 +106,3 @@ def _in_words(names: Sequence[pki.Name], *, asked: bool = True) -> str:
 def announced_authorities_command(context: VerifyContext, attempt: Attempt) -> list[str]:
     """``openssl s_client``, which lists them as "Acceptable client certificate CA names"."""
     return s_client(attempt, context.directory)
-
-
-def private_keys(context: VerifyContext, check: Check, attempt: Attempt, _probe: Probe) -> ProcedureResult:
-    """The modes of the private keys in ``certs/``; no connection is made."""
-    keys = sorted((context.directory / "certs").rglob("*.key"))
-    open_ones = [path.name for path in keys if stat.S_IMODE(os.lstat(path).st_mode) & 0o077]
-    if open_ones:
-        verdict = failed(check, f"Others may read {', '.join(open_ones)}.")
-    else:
-        verdict = Verdict(Result.PASS, f"Nobody but the owner may read any of the {len(keys)} keys.")
-    answer = f"open: {', '.join(open_ones)}" if open_ones else "mode 0600"
-    return ProcedureResult(attempt, None, facts={"answer": answer, "open": open_ones}, verdict=verdict)
-
-
-def private_keys_command(_context: VerifyContext, _attempt: Attempt) -> list[str]:
-    """Lists the keys whose mode is another than 0600; nothing is right."""
-    return ["find", "./certs", "-name", "*.key", "!", "-perm", "600"]

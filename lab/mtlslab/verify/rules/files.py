@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from mtlslab.errors import LabError
+from mtlslab.pki.keys import holds_private_key
 from mtlslab.plan.services import MTLS_SERVICE
 from mtlslab.verify.configuration.locations import modifier_of
 from mtlslab.verify.configuration.model import Configuration, Directive, Scope
@@ -23,7 +24,6 @@ _WHO = ("ssl_client_s_dn", "ssl_client_s_dn_legacy", "ssl_client_serial", "ssl_c
 _TALKATIVE = ("info", "notice", "debug")
 _LEVELS = (*_TALKATIVE, "warn", "error", "crit", "alert", "emerg")
 _READABLE = ("stderr", "/dev/stderr", "/dev/stdout")
-_PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 
 
 def _scopes(configuration: Configuration) -> Iterator[Scope]:
@@ -56,7 +56,7 @@ def _keys(facts: Facts) -> Iterator[Objection]:
             continue
         for name in names:
             path = f"{configuration.service}/{name}"
-            if _PRIVATE_KEY.search(facts.read(path) or b""):
+            if holds_private_key(facts.read(path) or b""):
                 yield Objection(f"{path} holds a private key, in the directory that is served")
 
 

@@ -2,6 +2,7 @@
 
 from mtlslab.verify.proof.mutants import (
     answers,
+    certificates,
     controls,
     crypto,
     doors,
@@ -33,6 +34,7 @@ __all__ = [
     "VERIFY_CLIENT",
     "Mutant",
     "answers",
+    "certificates",
     "controls",
     "crypto",
     "doors",
