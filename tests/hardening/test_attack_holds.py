@@ -332,7 +332,7 @@ def shape(element: ET.Element) -> list[Any]:
 
 
 def show(lab: Path, fmt: str, code: int) -> Run:
-    run = mtlslab("verify", "-v", "-o", fmt, *(word for check in FEW for word in ("--only", check)), cwd=lab)
+    run = mtlslab("verify", "-vv", "-o", fmt, *(word for check in FEW for word in ("--only", check)), cwd=lab)
     assert run.code == code, run.err
     return run
 

@@ -125,7 +125,7 @@ def full_run(search: Search, place: Path, name: str, runtime: str, key_type: str
         do("reload")
         few = ("--only", "mtls-refuses-expired", "--only", "tls-serves-with-ca")
         for looks in ("text", "html") if runtime == "docker" else ("text", "short", "json", "junit", "tap", "html"):
-            do("verify", "-v", "-o", looks, *few)
+            do("verify", "-vv", "-o", looks, *few)
         if runtime == "embedded":
             do("verify", "-v", "--output-file", str(lab.with_suffix(".xml")), "-o", "junit")
             do("verify", "--prove", "--mutant", "verify-off", "-o", "json")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from mtlslab.errors import ExitCode, MachineError, SpecError
+from mtlslab.output import render_report
 from mtlslab.plan.shell import shell_line
 from mtlslab.probe.curl import curl_command
 from mtlslab.probe.model import Attempt, KeyFiles, Observation, Phase
@@ -50,6 +51,13 @@ def test_a_fresh_lab_passes_every_check_and_warns_of_what_nginx_does_by_design(g
     assert good_report.summary["pass"] == len(catalogue()) - len(by_design)
     assert (good_report.exit_code, good_report.success, good_report.complete) == (ExitCode.OK, True, True)
     assert [finding.id for finding in good_report.findings] == [check.id for check in catalogue()]
+
+
+def test_a_report_on_which_all_is_well_fits_a_screen(good_report: VerifyReport) -> None:
+    """24 lines of 80 columns, the shell's next prompt among them; the sentence is the last one."""
+    lines = render_report(good_report).splitlines()
+    assert sum(max(1, -(-len(line) // 80)) for line in lines) + 1 <= 24
+    assert lines[-1] == good_report.closing_sentence
 
 
 def test_the_servers_own_reason_stands_in_the_findings(good_report: VerifyReport) -> None:

@@ -28,7 +28,7 @@ def test_every_id_has_a_page_that_is_complete(name: str) -> None:
     sources = ("RFC", "NIST", "X.690", *(("nginx, ", "CWE-", "--help") if name in CATALOGUE else ()))
     assert any(source in page.rfc for source in sources)
     assert page.command
-    assert page.run == ("mtlslab", "verify", "--only", name, "-v")
+    assert page.run == ("mtlslab", "verify", "--only", name, "-vv")
 
 
 @pytest.mark.parametrize("name", sorted(ALL))

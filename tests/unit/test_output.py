@@ -46,7 +46,8 @@ def all_failed(report: VerifyReport) -> VerifyReport:
         ("verify-stopped.txt", stopped, {}),
         ("verify-mixed.txt", mixed, {}),
         ("verify-mixed-ascii.txt", mixed, {"unicode": False}),
-        ("verify-mixed-verbose.txt", mixed, {"verbose": True}),
+        ("verify-good-verbose.txt", as_expected, {"verbose": 1}),
+        ("verify-mixed-verbose.txt", mixed, {"verbose": 2}),
     ],
 )
 def test_the_text_is_as_it_was_looked_at(name: str, answer: Answer, look: dict[str, Any]) -> None:
@@ -120,8 +121,43 @@ def test_everything_ends_in_one_sentence(report: VerifyReport, sentence: str) ->
     assert render_report(report).splitlines()[-1] == sentence
 
 
-def test_columns_are_aligned() -> None:
+def test_all_that_is_well_is_one_line_for_each_group() -> None:
     lines = render_report(report_of()).splitlines()
+    groups = list(dict.fromkeys(check.category for check in CHECKS))
+    assert [line for line in lines if line.startswith("✓")] == [
+        f"✓   3 checks  {groups[0]}",
+        f"✓   4 checks  {groups[1]}",
+        f"✓   1 check   {groups[2]} (1 by design)",
+    ]
+    assert "1 warning is by design: what nginx does, and not what many expect. Each of them: -v" in lines
+
+
+def test_what_is_wrong_is_told_in_full_below_its_group() -> None:
+    text = render_report(report_of(mixed))
+    assert "✗   4 checks  mTLS: the client proves who it is, too (1 failed, 1 without an answer, 1 not tried)" in text
+    for finding in report_of(mixed).findings:
+        told = finding.result in (Result.FAIL, Result.INCONCLUSIVE, Result.WARN) and not finding.by_design
+        assert (f"      check     {finding.id}\n" in text) is told
+        assert (f"      reason    {finding.reason[:40]}" in text) >= told
+
+
+@pytest.mark.parametrize("answer", [as_expected, optional, stopped, mixed])
+def test_one_v_shows_every_check_and_two_show_its_command(answer: Answer) -> None:
+    report = report_of(answer)
+    every, commands = (render_report(report, verbose=level) for level in (1, 2))
+    assert all(finding.title in every for finding in report.findings)
+    tried = [finding for finding in report.findings if finding.result is not Result.SKIP]
+    assert commands.count("      command   curl ") == len(tried)
+    assert {text.splitlines()[-1] for text in (render_report(report), every, commands)} == {report.closing_sentence}
+
+
+def test_a_selection_is_told_check_by_check() -> None:
+    text = render_report(report_of(as_expected, "tls-serves-with-ca"))
+    assert "the TLS server serves a client that trusts its CA" in text
+
+
+def test_columns_are_aligned() -> None:
+    lines = render_report(report_of(), verbose=1).splitlines()
     versions = [line.index("  TLS 1.") for line in lines if "  TLS 1." in line]
     assert (len(versions), len(set(versions))) == (4, 1)
     answers = [line.index(word) for line in lines for word in ("200", "400 No", "unable to") if f"  {word}" in line]
@@ -151,7 +187,7 @@ def test_a_servers_words_cannot_steer_the_terminal(colour: bool) -> None:
 
 def test_verbose_shows_the_command_of_every_check() -> None:
     report = report_of()
-    text = render_report(report, verbose=True)
+    text = render_report(report, verbose=2)
     assert text.count("curl https://") == len(report.findings)
     assert all(finding.id in text for finding in report.findings)
 
@@ -344,7 +380,7 @@ def report_on_everything() -> VerifyReport:
     ],
 )
 def test_a_report_on_the_real_catalogue_tells_of_every_check_once(fmt: str, pattern: str) -> None:
-    text = render_report(report_on_everything(), fmt, verbose=True)
+    text = render_report(report_on_everything(), fmt, verbose=2)
     assert re.findall(pattern, text, re.MULTILINE) == [check.id for check in catalogue()]
     if fmt == "json":
         assert problems(json.loads(text)) == []

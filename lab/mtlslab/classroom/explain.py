@@ -160,7 +160,7 @@ def page_of(entry: Entry, context: VerifyContext) -> Page:
         sabotage=entry.sabotage,
         prepare=_prepare(entry),
         command=_command(entry, context),
-        run=("mtlslab", "verify", "--only", entry.id, "-v"),
+        run=("mtlslab", "verify", "--only", entry.id, "-vv"),
     )
 
 

@@ -79,8 +79,11 @@ def audit(
     output: Annotated[str, options.output_option(looks.REPORT_FORMATS)] = "text",
     output_file: options.OutputFile = None,
     verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", envvar="MTLSLAB_VERBOSE", help="Show the reason behind every check.")
-    ] = False,
+        int,
+        typer.Option(
+            "-v", "--verbose", count=True, envvar="MTLSLAB_VERBOSE", help="Show the reason behind every check."
+        ),
+    ] = 0,
 ) -> None:
     """Tell whether a server, whosever it is, enforces mutual TLS.
 

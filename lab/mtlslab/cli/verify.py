@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
         epilog=epilog(
             {
                 "mtlslab verify": "all checks, for people",
-                "mtlslab verify -v": "with the curl command behind each check",
+                "mtlslab verify -v": "every check; -vv: with the command behind it",
                 "mtlslab verify --list": "what would be checked",
                 "mtlslab verify --list-doors": "where unauthorised clients would knock",
                 "mtlslab verify --only mtls-refuses-expired": "one check, and the control that it depends on",
@@ -95,8 +95,15 @@ def verify(
         ),
     ] = None,
     verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", envvar="MTLSLAB_VERBOSE", help="Show the command behind every check.")
-    ] = False,
+        int,
+        typer.Option(
+            "-v",
+            "--verbose",
+            count=True,
+            envvar="MTLSLAB_VERBOSE",
+            help="Show every check, not only groups and what is wrong; -vv: with the command behind it.",
+        ),
+    ] = 0,
 ) -> None:
     """Prove that the mTLS server serves authorised clients only.
 

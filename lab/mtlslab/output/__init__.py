@@ -132,7 +132,7 @@ def render_report(
     *,
     colour: bool = False,
     unicode: bool = True,
-    verbose: bool = False,
+    verbose: int = 0,
     pictures: Callable[[], Sequence[Picture]] = tuple,
 ) -> str:
     """A report as text that ends with a line end.
@@ -142,7 +142,7 @@ def render_report(
         fmt: a key of ``REPORT_FORMATS``, or of ``VERIFY_FORMATS`` for a report of verify.
         colour: as in ``Look``, as are the others.
         unicode: whether the stream can show more than ASCII.
-        verbose: whether the reason and the command of every check are wanted; text only.
+        verbose: how much more than usual is wanted, 0 to 2; text only.
         pictures: records handshakes; html only.
 
     Raises:

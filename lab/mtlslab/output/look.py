@@ -28,13 +28,13 @@ class Look:
     Attributes:
         colour: whether styles of a terminal may be used.
         unicode: whether the stream can show more than ASCII.
-        verbose: whether the reason and the command of every check are wanted, not only of those that need a look.
+        verbose: how much more than usual is wanted: each step tells more of the checks that need no look.
         pictures: records handshakes for a format that shows them.
     """
 
     colour: bool = False
     unicode: bool = True
-    verbose: bool = False
+    verbose: int = 0
     pictures: Callable[[], Sequence[Picture]] = tuple
 
     def paint(self, text: str, style: str) -> str:

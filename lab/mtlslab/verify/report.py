@@ -136,6 +136,11 @@ class Report:
         raise NotImplementedError
 
     @property
+    def whole(self) -> bool:
+        """Whether all that can be checked was to be checked."""
+        return True
+
+    @property
     def package(self) -> str:
         """The name, with dots, under which a CI files the run."""
         return f"mtlslab.{self.PROGRAM}"
@@ -287,6 +292,11 @@ class VerifyReport(Report):
     def heading(self) -> str:
         """The same as one line for people."""
         return f'lab "{self.lab}" ({self.runtime})'
+
+    @property
+    def whole(self) -> bool:
+        """Whether the whole catalogue was run."""
+        return self.complete
 
     @property
     def package(self) -> str:
