@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from mtlslab.errors import MachineError
 from mtlslab.plan.services import LabPlan, Service
-from mtlslab.runtime.base import Dump, LogLine, Runtime, RuntimeOptions, ServiceStatus, Started, State
+from mtlslab.runtime.base import Dump, LogLine, Runtime, RuntimeOptions, ServiceStatus, Started, State, Surroundings
 from mtlslab.runtime.table import RUNTIMES
 
 NAME = "swarm"
@@ -71,6 +71,9 @@ class SwarmRuntime:
 
     def reload(self, plan: LabPlan, service: Service) -> None:
         raise MachineError("The swarm does not reload.")
+
+    def surroundings(self, plan: LabPlan) -> tuple[Surroundings, ...]:
+        return ()
 
     def configurations(self, plan: LabPlan) -> tuple[Dump, ...]:
         raise MachineError("The swarm does not tell.")

@@ -11,14 +11,14 @@ from mtlslab.pki.keys import require_digests
 from mtlslab.plan.paths import CLIENT_CERT, CLIENT_KEY, SERVER_CA
 from mtlslab.plan.services import LabPlan
 from mtlslab.plan.spec import LabSpec, make_spec, reachable_address
-from mtlslab.runtime.base import Dump, LogLine, Runtime
+from mtlslab.runtime.base import Dump, LogLine, Runtime, Surroundings
 from mtlslab.runtime.choose import Runtimes
 from mtlslab.verify.checks import Check, Outcome, catalogue, select
 from mtlslab.verify.checks.fitted import fitted
 from mtlslab.verify.context import VerifyContext
 from mtlslab.verify.pictures import Picture, record_examples
 from mtlslab.verify.report import VerifyReport
-from mtlslab.verify.rules.load import Ask, Reading
+from mtlslab.verify.rules.load import Ask, Look, Reading
 from mtlslab.verify.runner import Observer, run_checks
 from mtlslab.verify.server_log import ReadLog
 from mtlslab.workspace.fault_cache import issued
@@ -56,7 +56,7 @@ def verify(
         # Looked at now, and not in the middle of the checks: it may be unknown, or out of reach.
         contained = bool(record.runtime) and runtimes.named(record.runtime).uses_image()
         find = _finder(target, runtimes)
-        reading = Reading(workspace, spec, asker(target, find), contained=contained)
+        reading = Reading(workspace, spec, asker(target, find), looker(find), contained=contained)
         context = dataclasses.replace(context, configuration=reading)
         return run_checks(
             context,
@@ -143,6 +143,16 @@ def asker(target: Target, find: Find) -> Ask:
         return runtime.configurations(plan)
 
     return ask
+
+
+def looker(find: Find) -> Look:
+    """Asks the runtime in which the lab runs what its containers or processes may reach."""
+
+    def look(plan: LabPlan) -> tuple[Surroundings, ...]:
+        runtime = find()
+        return runtime.surroundings(plan) if runtime else ()
+
+    return look
 
 
 def _finder(target: Target, runtimes: Runtimes) -> Find:

@@ -211,7 +211,7 @@ def _result_of_twin(
 def _checked(twin: Twin, mutant: Mutant, runtime: Runtime, stop: threading.Event) -> VerifyReport:
     spec, workspace = twin.spec, twin.workspace
     context = make_context(Target(spec.name, workspace, workspace.record()), spec, runtime.name)
-    reading = Reading(workspace, spec, runtime.configurations)
+    reading = Reading(workspace, spec, runtime.configurations, runtime.surroundings)
     context = dataclasses.replace(context, lab_directory=twin.lab.directory, configuration=reading)
 
     def probe(what: Attempt) -> Observation:

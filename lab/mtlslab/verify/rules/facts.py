@@ -11,6 +11,7 @@ from mtlslab.errors import LabError
 from mtlslab.plan.paths import CLIENT_CA, CRL, HELLO
 from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE
 from mtlslab.plan.spec import LabSpec
+from mtlslab.runtime.base import Surroundings
 from mtlslab.verify.configuration.locations import choose, is_internal
 from mtlslab.verify.configuration.model import Configuration, Scope
 from mtlslab.verify.configuration.rewrite import End, Route, World, routes, routes_and_worlds
@@ -28,6 +29,7 @@ class Facts:
         tls, mtls: the configurations of the two services.
         spec: the lab's settings.
         workspace: its files.
+        surroundings: what really runs, as the runtime shows it; empty where it cannot be asked.
         unheard: why nginx itself was not heard, so that this is what lies on the disk; empty when it was.
     """
 
@@ -35,6 +37,7 @@ class Facts:
     mtls: Configuration
     spec: LabSpec
     workspace: Workspace
+    surroundings: tuple[Surroundings, ...] = ()
     unheard: str = ""
 
     @property

@@ -1,6 +1,6 @@
 """What can go wrong with mutual TLS, and what can be changed without harm. To add a mutant, add a function."""
 
-from mtlslab.verify.proof.mutants import answers, controls, crypto, doors, files, handshake, trust
+from mtlslab.verify.proof.mutants import answers, containers, controls, crypto, doors, files, handshake, trust
 from mtlslab.verify.proof.mutants.model import (
     CIPHERS,
     CLIENT_CA_FILE,
@@ -22,6 +22,7 @@ __all__ = [
     "VERIFY_CLIENT",
     "Mutant",
     "answers",
+    "containers",
     "controls",
     "crypto",
     "doors",
