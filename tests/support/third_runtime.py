@@ -15,7 +15,17 @@ from typing import NoReturn
 
 from mtlslab.errors import MachineError
 from mtlslab.plan.services import LabPlan, Service
-from mtlslab.runtime.base import Dump, LogLine, OpenSocket, Runtime, RuntimeOptions, ServiceStatus, Started, State
+from mtlslab.runtime.base import (
+    Dump,
+    LogLine,
+    OpenSocket,
+    Runtime,
+    RuntimeOptions,
+    ServiceStatus,
+    Started,
+    State,
+    Surroundings,
+)
 from mtlslab.runtime.table import RUNTIMES
 
 NAME = "swarm"
@@ -74,6 +84,9 @@ class SwarmRuntime:
 
     def test(self, plan: LabPlan, service: Service) -> None:
         raise MachineError("The swarm does not test.")
+
+    def surroundings(self, plan: LabPlan) -> tuple[Surroundings, ...]:
+        return ()
 
     def configurations(self, plan: LabPlan) -> tuple[Dump, ...]:
         raise MachineError("The swarm does not tell.")

@@ -131,7 +131,7 @@ def status(
 ) -> None:
     """Show what exists of a lab and what runs.
 
-    Exit code 4 when nothing exists.
+    Exit code 4 when nothing runs.
     """
     from mtlslab.lifecycle import status as use_case
 
@@ -153,7 +153,8 @@ def status(
         put_json(document)
     elif output == "text":
         _print_status(services, twins)
-    if not services:
+    # What was ended, or was created and never started, is shown, and runs no more than what does not exist.
+    if all(row["state"] == "exited" for row in services):
         raise LabNotFoundError(f"Nothing runs of the lab {target.name!r}.", hint="Start it with: mtlslab up")
 
 

@@ -5,15 +5,18 @@ A server that refuses such a client is not to blame. So the client's own words a
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
+import socket
 import ssl
 
+from mtlslab.probe.connection import Connection, Deadline, Wire
 from mtlslab.probe.context import ContextKey, new_context
 from mtlslab.probe.reader import Reader, read_extensions
+from mtlslab.probe.records import HANDSHAKE
 
 _RECORD_HEADER, _MESSAGE_HEADER = 5, 4
+_SECONDS = 5.0  # nobody is waited for
 _GROUPS, _SIGNATURES, _VERSIONS = 10, 13, 43  # RFC 8446 section 4.2
 # What an OpenSSL without a policy offers, and a usual server asks for: any of a line will do.
 _USUAL_GROUPS = {"X25519 or P-256": (0x001D, 0x0017)}
@@ -34,8 +37,8 @@ def not_offered() -> tuple[str, ...]:
     """
     try:
         hello = _client_hello()
-    except ssl.SSLError as error:
-        return (f"anything ({(error.reason or str(error)).replace('_', ' ').lower()})",)
+    except OSError as error:
+        return (f"anything ({(getattr(error, 'reason', None) or str(error)).replace('_', ' ').lower()})",)
     body = Reader(hello[_RECORD_HEADER + _MESSAGE_HEADER :])
     body.take(2 + 32)  # version, random
     body.vector(1)  # session id
@@ -60,13 +63,24 @@ def described() -> str:
 
 
 def _client_hello() -> bytes:
-    """What a client with the usual settings says first; no connection is made."""
+    """What a client with the usual settings says first, to a server of our own that has hung up already.
+
+    Raises:
+        OSError: it says nothing.
+    """
     context = new_context(ContextKey(None, True, False, None, None, version=None))
-    outgoing = ssl.MemoryBIO()
-    tls = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
-    with contextlib.suppress(ssl.SSLWantReadError):
-        tls.do_handshake()
-    return outgoing.read()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.shutdown(socket.SHUT_WR)
+        wire = Wire(ours, Deadline(_SECONDS), keep=True)
+        try:
+            Connection(wire, context, "localhost").handshake()
+        except OSError:
+            said = b"".join(data for _, data in wire.chunks)
+            if said[:1] == bytes([HANDSHAKE]):
+                return said
+            raise  # nothing, or an alert
+    raise ssl.SSLError("a handshake with nobody")
 
 
 def _listed(extensions: dict[int, bytes], kind: int) -> set[int]:

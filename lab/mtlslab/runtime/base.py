@@ -97,6 +97,46 @@ class OpenSocket:
 
 
 @dataclasses.dataclass(frozen=True)
+class Bind:
+    """A file, directory or volume that a container sees: where it is on the engine's machine, where inside."""
+
+    source: str
+    target: str
+    writable: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Surroundings:
+    """What one container or process that really runs may reach, and from where it is reached; plain facts.
+
+    Attributes:
+        service: the service that it runs; empty for something else that belongs to the lab's project.
+        identity: name of the container, or ``pid N``.
+        doors: pairs (address, port) on the machine at which it answers.
+        user: whom it runs as, as the engine or the system names it; "0" for root.
+        contained: whether it is a container; the facts below are told of containers only.
+        binds: what it sees of the engine's machine.
+        writable_root: whether it may write its own file system.
+        capabilities: the capabilities of Linux that it was given; "the engine's own set" where none were taken away.
+        privileged: whether it has all rights of the engine.
+        gains_privileges: whether its programs may gain rights by setuid files.
+        shared: the namespaces that it shares, such as ``network: host``.
+    """
+
+    service: str
+    identity: str
+    doors: tuple[tuple[str, int], ...] = ()
+    user: str = ""
+    contained: bool = False
+    binds: tuple[Bind, ...] = ()
+    writable_root: bool = False
+    capabilities: tuple[str, ...] = ()
+    privileged: bool = False
+    gains_privileges: bool = False
+    shared: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class RuntimeOptions:
     """The options with which a runtime is opened.
 
@@ -238,4 +278,11 @@ class Runtime(Protocol):
         Raises:
             MachineError: the runtime cannot tell.
             LabNotFoundError: a service does not run.
+        """
+
+    def surroundings(self, plan: LabPlan) -> tuple[Surroundings, ...]:
+        """What really runs of a lab, as the engine or the system shows it, whoever started it.
+
+        Raises:
+            MachineError: it cannot be looked at.
         """

@@ -11,7 +11,7 @@ from mtlslab.pki.keys import require_digests
 from mtlslab.plan.paths import CLIENT_CERT, CLIENT_KEY, SERVER_CA
 from mtlslab.plan.services import LabPlan, make_plan
 from mtlslab.plan.spec import LabSpec, make_spec, reachable_address
-from mtlslab.runtime.base import Dump, LogLine, OpenSocket, Runtime
+from mtlslab.runtime.base import Dump, LogLine, OpenSocket, Runtime, Surroundings
 from mtlslab.runtime.choose import Runtimes
 from mtlslab.verify.checks import Check, Outcome, catalogue, select
 from mtlslab.verify.checks.fitted import fitted
@@ -20,7 +20,7 @@ from mtlslab.verify.doors.model import DEFAULT_DOORS, DoorList
 from mtlslab.verify.doors.survey import Survey
 from mtlslab.verify.pictures import Picture, record_examples
 from mtlslab.verify.report import VerifyReport
-from mtlslab.verify.rules.load import Ask, Reading
+from mtlslab.verify.rules.load import Ask, Look, Reading
 from mtlslab.verify.runner import Observer, run_checks
 from mtlslab.verify.server_log import ReadLog
 from mtlslab.workspace.fault_cache import issued
@@ -64,7 +64,7 @@ def verify(
         # Looked at now, and not in the middle of the checks: it may be unknown, or out of reach.
         contained = bool(record.runtime) and runtimes.named(record.runtime).uses_image()
         find = _finder(target, runtimes)
-        reading = Reading(workspace, spec, asker(target, find), contained=contained)
+        reading = Reading(workspace, spec, asker(target, find), looker(find), contained=contained)
         context = with_survey(dataclasses.replace(context, configuration=reading), target, spec, find, doors)
         return run_checks(
             context,
@@ -181,6 +181,16 @@ def asker(target: Target, find: Find) -> Ask:
         return runtime.configurations(plan)
 
     return ask
+
+
+def looker(find: Find) -> Look:
+    """Asks the runtime in which the lab runs what its containers or processes may reach."""
+
+    def look(plan: LabPlan) -> tuple[Surroundings, ...]:
+        runtime = find()
+        return runtime.surroundings(plan) if runtime else ()
+
+    return look
 
 
 def _finder(target: Target, runtimes: Runtimes) -> Find:

@@ -15,9 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from mtlslab.errors import LabNotFoundError, MachineError
 from mtlslab.plan.services import CONTAINER_ROOT, LabPlan, Service, with_fingerprints
 from mtlslab.plan.shell import shell_line
-from mtlslab.runtime.base import Dump, LogLine, OpenSocket, ServiceStatus, Started
+from mtlslab.runtime.base import Dump, LogLine, OpenSocket, ServiceStatus, Started, Surroundings
 from mtlslab.runtime.docker import containers
 from mtlslab.runtime.docker.image import choose_image
+from mtlslab.runtime.docker.inspect import surroundings_of
 from mtlslab.runtime.docker.logs import follow_logs, read_logs
 from mtlslab.runtime.docker.network import ensure_network, remove_networks
 from mtlslab.runtime.docker.ownership import foreign_things, left_alone, name_of, own_labs
@@ -172,6 +173,10 @@ class DockerRuntime:
         """``nginx -T`` in the containers, side by side; see ``Runtime.configurations``."""
         with ThreadPoolExecutor(_WORKERS) as pool:
             return tuple(pool.map(lambda service: self._dump(plan, service), plan.services))
+
+    def surroundings(self, plan: LabPlan) -> tuple[Surroundings, ...]:
+        """``docker inspect`` of the lab's containers, and of others of its project; see ``Runtime.surroundings``."""
+        return surroundings_of(self.engine.api, plan)
 
     def _dump(self, plan: LabPlan, service: Service) -> Dump:
         container = self._running(plan, service)

@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 
 from mtlslab.errors import MachineError
+from mtlslab.runtime.base import Surroundings
 from mtlslab.runtime.embedded.marks import MASTER_TITLE, WORKER_TITLE, Mark, mark_of, marked
 from mtlslab.runtime.embedded.users import User, start_as
 from mtlslab.runtime.ports import PROCESS_LABEL
@@ -90,6 +91,20 @@ class Found:
     def services(self) -> frozenset[str]:
         """Names of the services that have any process."""
         return frozenset(item.service for item in self.masters) | frozenset(item.service for item in self.orphans)
+
+
+def surroundings_of(master: Master) -> Surroundings:
+    """Where a master and its workers listen, and as whom the workers, who talk to clients, run."""
+    doors: dict[tuple[str, int], None] = {}
+    user = ""
+    with contextlib.suppress(psutil.Error, OSError):
+        workers = master.process.children()
+        user = str(min((one.uids().effective for one in workers), default=master.process.uids().effective))
+        for process in (master.process, *workers):
+            for one in process.net_connections(kind="inet"):
+                if one.status == psutil.CONN_LISTEN:
+                    doors[one.laddr.ip, one.laddr.port] = None
+    return Surroundings(master.service, f"pid {master.process.pid}", tuple(doors), user)
 
 
 def scan(lab: str) -> Found:

@@ -15,7 +15,7 @@ import psutil
 
 from mtlslab.errors import LabNotFoundError, MachineError, SpecError
 from mtlslab.plan.services import MTLS_SERVICE, SERVICES, LabPlan, Service
-from mtlslab.runtime.base import Dump, LogLine, OpenSocket, ServiceStatus, Started, State
+from mtlslab.runtime.base import Dump, LogLine, OpenSocket, ServiceStatus, Started, State, Surroundings
 from mtlslab.runtime.embedded import processes
 from mtlslab.runtime.embedded.launch import launch, log_path, log_writer, refused, wait_until_up
 from mtlslab.runtime.embedded.logfile import LogReader
@@ -162,6 +162,10 @@ class EmbeddedRuntime:
         with _held(plan) as place:
             for master in _masters(plan, service, place):
                 check_configuration(plan.lab, service, master, place)
+
+    def surroundings(self, plan: LabPlan) -> tuple[Surroundings, ...]:
+        """The sockets of the processes, and who runs them; see :meth:`mtlslab.runtime.base.Runtime.surroundings`."""
+        return tuple(processes.surroundings_of(master) for master in processes.scan(plan.lab).masters)
 
     def configurations(self, plan: LabPlan) -> tuple[Dump, ...]:
         """See :meth:`mtlslab.runtime.base.Runtime.configurations`.

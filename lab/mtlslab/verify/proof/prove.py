@@ -233,7 +233,7 @@ def checked(twin: Twin, runtime: Runtime, only: Iterable[str], stop: threading.E
     """
     spec, workspace = twin.spec, twin.workspace
     context = make_context(Target(spec.name, workspace, workspace.record()), spec, runtime.name)
-    reading = Reading(workspace, spec, runtime.configurations)
+    reading = Reading(workspace, spec, runtime.configurations, runtime.surroundings)
     context = dataclasses.replace(context, lab_directory=twin.lab.directory, configuration=reading)
     target = Target(spec.name, workspace, workspace.record())
     context = with_survey(context, target, spec, lambda: runtime, DEFAULT_DOORS)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from mtlslab.verify.rules import crypto, edits, files, listeners, requests, trust
+from mtlslab.verify.rules import containers, crypto, edits, files, listeners, requests, trust
 from mtlslab.verify.rules.model import Rule
 
-CATALOGUE: dict[str, Rule] = {
-    rule.id: rule
-    for rule in (*trust.RULES, *listeners.RULES, *requests.RULES, *crypto.RULES, *files.RULES, *edits.RULES)
-}
+_MODULES = (trust, listeners, requests, crypto, files, containers, edits)
+
+CATALOGUE: dict[str, Rule] = {rule.id: rule for module in _MODULES for rule in module.RULES}
 """All rules by id, in the order in which they are told."""

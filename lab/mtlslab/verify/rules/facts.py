@@ -11,6 +11,7 @@ from mtlslab.errors import LabError
 from mtlslab.plan.paths import CLIENT_CA, CRL, HELLO
 from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE
 from mtlslab.plan.spec import LabSpec
+from mtlslab.runtime.base import Surroundings
 from mtlslab.verify.configuration.locations import choose, is_internal
 from mtlslab.verify.configuration.model import Configuration, Scope
 from mtlslab.verify.configuration.rewrite import End, Route, World, routes, routes_and_worlds
@@ -29,6 +30,7 @@ class Facts:
         spec: the lab's settings.
         workspace: its files.
         read_at: when nginx of the mTLS service has read its files last, in seconds since 1970; None when nobody knows.
+        surroundings: what really runs, as the runtime shows it; empty where it cannot be asked.
         unheard: why nginx itself was not heard, so that this is what lies on the disk; empty when it was.
     """
 
@@ -36,6 +38,7 @@ class Facts:
     mtls: Configuration
     spec: LabSpec
     workspace: Workspace
+    surroundings: tuple[Surroundings, ...] = ()
     unheard: str = ""
     read_at: float | None = None
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from mtlslab.errors import LabError
 from mtlslab.plan.services import SERVICES, LabPlan, Service, make_plan
 from mtlslab.plan.spec import LabSpec
-from mtlslab.runtime.base import Dump
+from mtlslab.runtime.base import Dump, Surroundings
 from mtlslab.verify.configuration.model import Configuration
 from mtlslab.verify.configuration.parse import UnreadableError, parse, split_dump
 from mtlslab.verify.rules.facts import Facts
@@ -23,6 +23,9 @@ from mtlslab.workspace.directory import Workspace
 
 Ask = Callable[[LabPlan], Sequence[Dump]]
 """Asks the runtime for the configurations of a plan's services; raises LabError where they cannot be had."""
+
+Look = Callable[[LabPlan], tuple[Surroundings, ...]]
+"""Asks the runtime what really runs of a plan; raises LabError where that cannot be told."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,13 +50,23 @@ class Reading:
         workspace: that of the lab.
         spec: its settings, with settled ports.
         ask: asks the runtime; None where there is none.
+        look: asks the runtime what really runs; None where there is none.
         contained: whether the lab was last run in containers; for the files, where nginx is not heard.
     """
 
-    def __init__(self, workspace: Workspace, spec: LabSpec, ask: Ask | None = None, *, contained: bool = False) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        spec: LabSpec,
+        ask: Ask | None = None,
+        look: Look | None = None,
+        *,
+        contained: bool = False,
+    ) -> None:
         self._workspace = workspace
         self._spec = spec
         self._ask = ask
+        self._look = look
         self._contained = contained
         self._lock = threading.Lock()
         self._known: Known | None = None
@@ -69,7 +82,7 @@ class Reading:
         plan = make_plan(self._spec, self._workspace.directory, image="", user="")
         problem = ""
         try:
-            return Known(self._told(plan))
+            return Known(dataclasses.replace(self._told(plan), surroundings=self._seen(plan)))
         except LabError as error:
             problem = " ".join(f"{error.what} {error.why}".split())
         except OSError as error:  # no room for the files of the parser
@@ -80,11 +93,17 @@ class Reading:
             facts = self._facts(tuple(self._on_disk(name) for name in SERVICES))
         except (LabError, UnreadableError, OSError) as error:
             return Known(None, f"{problem} {error}", heard=False)
-        return Known(dataclasses.replace(facts, unheard=problem), problem, heard=False)
+        return Known(dataclasses.replace(facts, unheard=problem, surroundings=self._seen(plan)), problem, heard=False)
 
     def _facts(self, configurations: tuple[Configuration, ...]) -> Facts:
         tls, mtls = configurations
         return Facts(tls, mtls, self._spec, self._workspace)
+
+    def _seen(self, plan: LabPlan) -> tuple[Surroundings, ...]:
+        try:
+            return self._look(plan) if self._look else ()
+        except LabError:  # an engine that does not tell
+            return ()
 
     def _told(self, plan: LabPlan) -> Facts:
         if self._ask is None:
