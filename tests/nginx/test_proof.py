@@ -83,7 +83,20 @@ def test_a_surviving_mutant_is_a_failure_and_is_named() -> None:
 def test_nothing_is_proved_when_a_faithful_twin_is_not_green() -> None:
     proof = Proof("x", "embedded", (outcome("twin", "check-1", control=True), outcome("a", "check-1")))
     assert proof.exit_code is ExitCode.INCONCLUSIVE
-    assert "Nothing is proved" in render(proof, PROOF_FORMATS, "text")
+    closing = render(proof, PROOF_FORMATS, "text").splitlines()[-1]
+    assert closing == (
+        "Nothing is proved: a faithful twin is not green (false alarms on 1 of 1: twin); "
+        "mutation score 100%: the checks caught 1 of 1 mutants."
+    )
+
+
+def test_a_proof_says_how_long_it_took() -> None:
+    proof = Proof("x", "embedded", (outcome("twin", control=True), outcome("a", "check-1")), 61_400)
+    assert render(proof, PROOF_FORMATS, "text").splitlines()[-1] == (
+        "no false alarm on 1 faithful twins; mutation score 100%: the checks caught 1 of 1 mutants. "
+        "The checks bite. (61 s)"
+    )
+    assert proof.to_mapping()["duration_ms"] == 61_400
 
 
 def test_a_proof_without_mutants_proves_nothing() -> None:

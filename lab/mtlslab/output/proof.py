@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from mtlslab.errors import ExitCode
 from mtlslab.output.look import Look
 from mtlslab.verify.proof.prove import Proof, TwinResult
 
@@ -13,7 +12,8 @@ def render_proof(proof: Proof, look: Look) -> str:
     """A proof as text that ends with a line end."""
     lines = [f'sabotaged twins of the lab "{proof.lab}" ({proof.runtime})', ""]
     lines += [render_twin(twin, unicode=look.unicode) for twin in proof.twins]
-    return "\n".join([*lines, "", _closing(proof), ""])
+    seconds = f" ({proof.duration_ms / 1000:.0f} s)" if proof.duration_ms else ""
+    return "\n".join([*lines, "", f"{_closing(proof)}{seconds}", ""])
 
 
 def render_twin(twin: TwinResult, *, unicode: bool = True) -> str:
@@ -24,7 +24,7 @@ def render_twin(twin: TwinResult, *, unicode: bool = True) -> str:
 
 def _verdict(twin: TwinResult) -> str:
     if twin.control:
-        return f"all {twin.checks} checks passed" if twin.good else f"not green: {twin.caught_by[0]}"
+        return f"none of {twin.checks} checks failed" if twin.good else f"not green: {twin.caught_by[0]}"
     if not twin.caught_by:
         return "SURVIVED: no check failed"
     more = len(twin.caught_by) - 1
@@ -34,11 +34,14 @@ def _verdict(twin: TwinResult) -> str:
 def _closing(proof: Proof) -> str:
     caught, total = len(proof.mutants) - len(proof.survivors), len(proof.mutants)
     faithful = [twin for twin in proof.twins if twin.control]
-    if proof.exit_code is ExitCode.INCONCLUSIVE:
-        alarms = f" ({len(proof.false_alarms)} of {len(faithful)})" if len(proof.false_alarms) > 1 else ""
-        return f"Nothing is proved: a faithful twin is not green{alarms}."
-    words = f"no false alarm on {len(faithful)} faithful twins; "
-    words += f"mutation score {proof.score:.0%}: the checks caught {caught} of {total} mutants"
+    score = f"mutation score {proof.score:.0%}: the checks caught {caught} of {total} mutants"
+    if proof.false_alarms:
+        names = ", ".join(twin.name for twin in proof.false_alarms)
+        alarms = f"false alarms on {len(proof.false_alarms)} of {len(faithful)}"
+        return f"Nothing is proved: a faithful twin is not green ({alarms}: {names}); {score}."
+    if not proof.mutants:
+        return "Nothing is proved: no mutant was tried."
+    words = f"no false alarm on {len(faithful)} faithful twins; {score}"
     if proof.survivors:
         return f"{words}; {', '.join(twin.name for twin in proof.survivors)} survived."
     return f"{words}. The checks bite."

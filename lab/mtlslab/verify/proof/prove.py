@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import fnmatch
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -64,11 +65,19 @@ class TwinResult:
 
 @dataclasses.dataclass(frozen=True)
 class Proof:
-    """All twins of one lab."""
+    """All twins of one lab.
+
+    Attributes:
+        lab: its name.
+        runtime: what ran the twins.
+        twins: what the checks made of each, the faithful ones first.
+        duration_ms: milliseconds that all took together.
+    """
 
     lab: str
     runtime: str
     twins: tuple[TwinResult, ...]
+    duration_ms: float = 0.0
 
     @property
     def mutants(self) -> tuple[TwinResult, ...]:
@@ -105,6 +114,7 @@ class Proof:
             "runtime": self.runtime,
             "success": self.exit_code is ExitCode.OK,
             "exit_code": int(self.exit_code),
+            "duration_ms": round(self.duration_ms, 1),
             "score": round(self.score, 4),
             "false_alarms": [twin.name for twin in self.false_alarms],
             "twins": [{**dataclasses.asdict(twin), "good": twin.good} for twin in self.twins],
@@ -131,7 +141,7 @@ def prove(
         SpecError: there is no such mutant, or the lab came from elsewhere and is not trusted.
         MachineError, NotReadyError: a twin does not start.
     """
-    workspace = target.workspace
+    workspace, begin = target.workspace, time.perf_counter()
     chosen = _chosen(names)
     # For a few mutants, the faithful twins as rendered will do.
     controls = tuple(CONTROLS.values())[: _RENDERED if names else None]
@@ -158,7 +168,7 @@ def prove(
             except BaseException:
                 stop.set()
                 raise
-    return Proof(spec.name, runtime.name, results)
+    return Proof(spec.name, runtime.name, results, (time.perf_counter() - begin) * 1000)
 
 
 def _require_here(runtime: Runtime) -> None:
