@@ -27,6 +27,7 @@ class Mutant:
             intermediate, so what concerns chains needs a twin without.)
         sabotage: makes a twin wrong, before it is started.
         only: what is run on it, as ``--only`` takes it; empty for all checks.
+        in_containers: whether a container can be made wrong like this.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Mutant:
     crl: bool
     sabotage: Sabotage = dataclasses.field(repr=False)
     only: tuple[str, ...] = ()
+    in_containers: bool = True
 
     @property
     def kind(self) -> str:
@@ -67,9 +69,11 @@ OPEN_SERVER = """
 LOCATION = r"location = /hello-world\.txt \{[^}]*\}"
 
 
-def mutant(*, crl: bool = False, only: tuple[str, ...] = ()) -> Callable[[Sabotage], Sabotage]:
+def mutant(
+    *, crl: bool = False, only: tuple[str, ...] = (), in_containers: bool = True
+) -> Callable[[Sabotage], Sabotage]:
     """Enter a function into the list of mutants."""
-    return _entering(MUTANTS, crl=crl, only=only)
+    return _entering(MUTANTS, crl=crl, only=only, in_containers=in_containers)
 
 
 def faithful(*, crl: bool = False, only: tuple[str, ...] = ()) -> Callable[[Sabotage], Sabotage]:
@@ -77,10 +81,12 @@ def faithful(*, crl: bool = False, only: tuple[str, ...] = ()) -> Callable[[Sabo
     return _entering(CONTROLS, crl=crl, only=only)
 
 
-def _entering(entries: dict[str, Mutant], *, crl: bool, only: tuple[str, ...]) -> Callable[[Sabotage], Sabotage]:
+def _entering(
+    entries: dict[str, Mutant], *, crl: bool, only: tuple[str, ...], in_containers: bool = True
+) -> Callable[[Sabotage], Sabotage]:
     def enter(sabotage: Sabotage) -> Sabotage:
         name = sabotage.__name__.replace("_", "-")
-        entries[name] = Mutant(name, inspect.getdoc(sabotage) or "", crl, sabotage, only)
+        entries[name] = Mutant(name, inspect.getdoc(sabotage) or "", crl, sabotage, only, in_containers)
         return sabotage
 
     return enter
