@@ -14,7 +14,6 @@ from mtlslab.verify.rules.facts import Facts
 from mtlslab.verify.rules.model import Objection, Rule
 
 _ENGINE = ("docker.sock", "podman.sock", "containerd.sock", "crio.sock")
-_SOURCE = "Docker Engine API, inspect a container"
 
 
 def _plan(facts: Facts) -> LabPlan:
@@ -102,7 +101,7 @@ RULES = (
         "processes, the sockets are looked at: they show what was started, not what lies on the disk.",
         hint="mtlslab up puts it back. In docker-compose.yml: ports with 127.0.0.1 in front (--listen names another).",
         directive="listen",
-        source=_SOURCE,
+        source="CWE-668; Docker, Port publishing and mapping",
         sabotage="In docker-compose.yml, ports: published on 0.0.0.0; then docker compose up -d.",
         objections=_published,
     ),
@@ -113,7 +112,7 @@ RULES = (
         "that it sees: with the CA's key he makes clients of his own, with the engine's socket he has the machine.",
         hint="mtlslab up puts it back: certificates are mounted one by one.",
         directive="ssl_certificate_key",
-        source=_SOURCE,
+        source="CWE-552; NIST SP 800-190 section 4.4.3",
         sabotage="In docker-compose.yml, volumes: ./certs:/lab/certs; then docker compose up -d.",
         objections=_mounts,
     ),
@@ -124,7 +123,7 @@ RULES = (
         "hole in the server into a hole in the machine.",
         hint="mtlslab up puts it back: a user, cap_drop ALL, read_only, no-new-privileges, a network of its own.",
         directive="user",
-        source=_SOURCE,
+        source="CWE-250; NIST SP 800-190 section 4.4.3",
         sabotage="In docker-compose.yml: privileged: true; then docker compose up -d.",
         objections=_confined,
     ),
@@ -135,7 +134,7 @@ RULES = (
         "there is a door that no check knocks at.",
         hint="docker compose up -d --remove-orphans, or mtlslab down and mtlslab up.",
         directive="listen",
-        source="Compose specification, services",
+        source="NIST SP 800-190 section 4.4.5",
         sabotage="A third service in docker-compose.yml; then docker compose up -d.",
         objections=_others,
     ),
