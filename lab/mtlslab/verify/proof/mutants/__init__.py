@@ -3,7 +3,6 @@
 from mtlslab.verify.proof.mutants import (
     answers,
     certificates,
-    containers,
     controls,
     crypto,
     doors,
@@ -36,7 +35,6 @@ __all__ = [
     "Mutant",
     "answers",
     "certificates",
-    "containers",
     "controls",
     "crypto",
     "doors",

@@ -56,23 +56,29 @@ def _beside(twin: Twin, leaf: pki.Credential) -> str:
     return f"ssl_certificate {name}; ssl_certificate_key keys/second.key;"
 
 
+def _key_of_nobody() -> bytes:
+    # What lies open to everybody, even for a moment, must open nothing.
+    return pki.key_pem(pki.new_key("rsa-2048"))
+
+
 @mutant(only=_PRIVATE)
 def copy_of_the_key(twin: Twin) -> None:
-    """A copy of the server's key lies open beside nginx.conf, under another name."""
-    add_file(twin, "nginx.conf.orig", b"# before the change\n" + (twin.workspace.read_key(SERVER_KEY) or b""))
+    """A key lies open beside nginx.conf, under another name."""
+    add_file(twin, "nginx.conf.orig", b"# before the change\n" + _key_of_nobody())
 
 
 @mutant(only=_PRIVATE)
 def key_in_binary(twin: Twin) -> None:
     """A private key lies open in DER, where nothing says what it is."""
-    lines = pki.key_pem(pki.new_key("rsa-2048")).splitlines()
+    lines = _key_of_nobody().splitlines()
     twin.workspace.write("certs/backup", base64.b64decode(b"".join(lines[1:-1])))
 
 
 @mutant(only=_PRIVATE)
 def key_in_a_key_store(twin: Twin) -> None:
     """The key store of a client (PKCS #12) lies open; its password may be anything."""
-    leaf = _client_leaf(twin, pki.client_extensions(["alice"]))
+    ca = pki.issue_lab_ca("client", twin.spec, pki.new_key("ec-p256"), now=twin.now)  # nobody trusts it
+    leaf = pki.issue_client_leaf(ca, pki.new_key("ec-p256"), "alice", now=twin.now, days=1)
     twin.workspace.write_key("certs/alice.key", leaf.key_pem())
     twin.workspace.write("certs/alice.crt", leaf.certificate_pem())
     path = twin.workspace.directory / export_p12(twin.workspace, "alice", "password")
@@ -81,9 +87,8 @@ def key_in_a_key_store(twin: Twin) -> None:
 
 @mutant(only=_PRIVATE)
 def key_in_a_certificate_file(twin: Twin) -> None:
-    """The server's certificate file holds the key as well, and is open as certificates are."""
-    both = (twin.workspace.read(SERVER_CERT) or b"") + (twin.workspace.read_key(SERVER_KEY) or b"")
-    twin.workspace.write(SERVER_CERT, both)
+    """The server's certificate file holds a key as well, and is open as certificates are."""
+    twin.workspace.write(SERVER_CERT, (twin.workspace.read(SERVER_CERT) or b"") + _key_of_nobody())
 
 
 @mutant(only=_OWNERS)
@@ -106,13 +111,6 @@ def client_with_the_key_of_the_server(twin: Twin) -> None:
     server = load(twin.workspace, SERVER_CERT, SERVER_KEY)
     leaf = _client_leaf(twin, pki.client_extensions(["client"]), server.key)
     twin.workspace.write(CLIENT_CERT, leaf.certificate_pem())
-
-
-@mutant(only=_ROLES)
-def server_with_the_key_of_its_ca(twin: Twin) -> None:
-    """The server's certificate is for the key of the server CA."""
-    ca = _server_ca(twin)
-    _put_server(twin, pki.issue_server_leaf(ca, ca.key, twin.spec.server_names, now=twin.now, days=_DAYS))
 
 
 @mutant(only=_PURPOSES)

@@ -76,12 +76,6 @@ def http_at_the_tls_port_lets_in(twin: Twin) -> None:
     add_to_server(twin, f"error_page 497 =200 /{HELLO};")
 
 
-@mutant(only=KNOCKS)
-def all_other_addresses_let_in(twin: Twin) -> None:
-    """The same port at all other addresses belongs to a server that asks for nothing."""
-    add_server(twin, f"listen {twin.spec.mtls_port} ssl; server_name other.test; {_PAGE}")
-
-
 # --- locations
 
 

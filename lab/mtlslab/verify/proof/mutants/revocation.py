@@ -32,7 +32,7 @@ def _remember(twin: Twin, *serials: int, number: int) -> None:
 
 def _alice(twin: Twin) -> int:
     """A further client, whose files lie in the twin; returns its serial number."""
-    leaf = pki.issue_client_leaf(load_client_ca(twin.lab), pki.new_key("ec-p256"), "alice", now=twin.now, days=_DAYS)
+    leaf = pki.issue_client_leaf(load_client_ca(twin.lab), pki.new_key("ec-p256"), "alice", now=twin.now, days=1)
     twin.workspace.write_key("certs/alice.key", leaf.key_pem())
     twin.workspace.write("certs/alice.crt", leaf.certificate_pem())
     return leaf.certificate.serial_number
