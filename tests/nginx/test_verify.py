@@ -23,7 +23,7 @@ from mtlslab.verify.checks import Check, Outcome, Result, Severity, catalogue, e
 from mtlslab.verify.checks import families as checks_by_family
 from mtlslab.verify.checks.model import PROBE
 from mtlslab.verify.context import VerifyContext
-from mtlslab.verify.report import VerifyReport
+from mtlslab.verify.report import VerifyFinding, VerifyReport
 from mtlslab.verify.rules.catalogue import CATALOGUE
 from mtlslab.verify.runner import run_checks
 
@@ -326,9 +326,9 @@ def curl() -> str:
     return found
 
 
-def outcome_by_curl(command: str, directory: Path) -> str:
-    """What a person who types the command sees, in the words of the report."""
-    shell = ["sh", "-c", command]
+def outcome_by_curl(finding: VerifyFinding, directory: Path) -> str:
+    """What a person who types the printed command sees, in the words of the report; the bodies are compared, too."""
+    shell = ["sh", "-c", shell_line(finding.command)]
     done = subprocess.run(shell, cwd=directory, capture_output=True, text=True, timeout=30, check=False)
     if done.returncode == 60:  # CURLE_PEER_FAILED_VERIFICATION
         return Outcome.CLIENT_REFUSES_SERVER
@@ -337,12 +337,14 @@ def outcome_by_curl(command: str, directory: Path) -> str:
     if done.returncode in (35, 55, 56):  # an alert in the handshake, or a connection that is gone when curl sends
         return Outcome.REFUSED_BY_ALERT
     assert done.returncode == 0, done.stderr
+    if done.stdout == (directory / finding.service / "hello-world.txt").read_text():
+        return Outcome.SERVED
+    assert "Hello" not in done.stdout, done.stdout
     if "No required SSL certificate was sent" in done.stdout:
         return Outcome.REFUSED_NO_CERTIFICATE
     if "The SSL certificate error" in done.stdout:
         return Outcome.REFUSED_CERTIFICATE
-    assert "Hello" in done.stdout, done.stdout
-    return Outcome.SERVED
+    raise AssertionError(done.stdout)
 
 
 @pytest.mark.clients
@@ -352,8 +354,7 @@ def test_every_printed_command_comes_to_the_same_with_the_real_curl(
     plain = {check.id for check in catalogue() if check.procedure == PROBE}
     findings = [finding for finding in good_report.findings if finding.id in plain]
     with ThreadPoolExecutor(2) as pool:
-        lines = [shell_line(finding.command) for finding in findings]
-        found = list(pool.map(lambda line: outcome_by_curl(line, running_lab.directory), lines))
+        found = list(pool.map(lambda finding: outcome_by_curl(finding, running_lab.directory), findings))
     told = {finding.id: finding.observed["outcome"] for finding in findings}
     assert {finding.id: outcome for finding, outcome in zip(findings, found, strict=True)} == told
 
@@ -364,7 +365,7 @@ def test_the_printed_command_of_a_failed_check_shows_the_failure(running_lab: Ru
         report = run_checks(running_lab.context, ["mtls-refuses-no-certificate.tls13"])
         finding = report.findings[1]
         assert finding.result is Result.FAIL
-        assert outcome_by_curl(shell_line(finding.command), running_lab.directory) == Outcome.SERVED
+        assert outcome_by_curl(finding, running_lab.directory) == Outcome.SERVED
 
 
 def test_commands_are_those_of_the_tutorial() -> None:
@@ -404,7 +405,7 @@ def test_a_command_for_another_address_works_with_the_real_curl(running_lab: Run
     context: VerifyContext = dataclasses.replace(running_lab.context, host="lab.test")
     report = run_checks(context, ["tls-insecure-works"], checks=_only_insecure())
     assert report.success
-    assert {outcome_by_curl(shell_line(f.command), running_lab.directory) for f in report.findings} == {Outcome.SERVED}
+    assert {outcome_by_curl(f, running_lab.directory) for f in report.findings} == {Outcome.SERVED}
 
 
 def _only_insecure() -> tuple[Check, ...]:
