@@ -39,10 +39,11 @@ class Protected:
         return content_of(self._directory / MTLS_SERVICE / HELLO)
 
     def holds_page(self, seen: Observation) -> bool:
-        """Whether an answer holds the page, or a sentence of it."""
+        """Whether an answer holds the page, or a sentence of it, in its body or in a header field."""
         if not self.page:
             return False
-        if any(sentence in seen.body for sentence in self._sentences):
+        texts = (seen.body, *seen.headers.values())
+        if any(sentence in text for sentence in self._sentences for text in texts):
             return True
         return seen.body_size == len(self.page) and seen.body_sha256 == hashlib.sha256(self.page).hexdigest()
 

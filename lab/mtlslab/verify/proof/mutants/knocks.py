@@ -218,6 +218,12 @@ def refusal_tells_a_sentence_of_the_page(twin: Twin) -> None:
     )
 
 
+@mutant(only=KNOCKS)
+def refusal_tells_the_page_in_a_header(twin: Twin) -> None:
+    """A header field of every answer, refusals among them, holds a sentence of the page."""
+    add_to_server(twin, 'add_header X-Page "The server knows you by your certificate." always;')
+
+
 @mutant()
 def nothing_is_in_the_answer(twin: Twin) -> None:
     """The authorised client is answered 204, and never gets the page."""
