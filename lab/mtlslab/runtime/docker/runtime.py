@@ -26,6 +26,8 @@ from mtlslab.runtime.engine.connection import Engine, connect, engine_errors
 from mtlslab.runtime.engine.endpoint import find_endpoint
 
 _WORKERS = 8
+# An engine under load may end a call before it has passed on what the program in the container said.
+_DUMPS = 3
 
 
 def ignore(sentence: str) -> None:
@@ -177,9 +179,13 @@ class DockerRuntime:
         container = self._running(plan, service)
         with engine_errors(f"Cannot read the configuration of {service.name}."):
             api = self.engine.api
-            dump = api.exec_create(container, ["nginx", *service.dump_command(CONTAINER_ROOT)])["Id"]
-            output, errors = api.exec_start(dump, demux=True)
-            if api.exec_inspect(dump)["ExitCode"] != 0:
+            for _ in range(_DUMPS):
+                dump = api.exec_create(container, ["nginx", *service.dump_command(CONTAINER_ROOT)])["Id"]
+                output, errors = api.exec_start(dump, demux=True)
+                code = api.exec_inspect(dump)["ExitCode"]
+                if output or code:
+                    break
+            if code != 0:
                 raise MachineError(
                     f"nginx -T does not show the configuration of {service.name}.",
                     why=(errors or b"").decode(errors="replace").strip().splitlines(),
