@@ -113,7 +113,8 @@ def _look(target: Target, options: UpOptions, say: Say, timings: Timings) -> _Ou
         running = runtime.status(spec.name)
         elsewhere = _running_elsewhere(target, runtimes, runtime)
     refuse_foreign(spec.name, directory, running)
-    if running and target.record is None:
+    # Looked at again: another `up` may have made the lab and started it a moment ago.
+    if running and look_again(target).record is None:
         raise _directory_is_gone(spec.name)
     spec = _settled(spec, _own_ports(target) if running or elsewhere else (), here=runtime.publishes_here())
     return _Outlook(spec, runtime, running, elsewhere, keys)
