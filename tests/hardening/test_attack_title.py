@@ -49,10 +49,10 @@ def run(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(params=PAGES)
 def page(lab: Path, request: pytest.FixtureRequest) -> str:
-    """One of the pages, served by both of the lab's servers."""
+    """One of the pages, served by both of the lab's servers, each with its own name at the end."""
     text = PAGES[request.param]
     for hello in lab.glob("nginx-*/hello-world.txt"):
-        hello.write_text(text)
+        hello.write_text(text + hello.parent.name)
     return text
 
 

@@ -68,14 +68,17 @@ def for_clients_only(lab: Path) -> None:
 SHAPES: dict[Bring, set[str]] = {
     no_key_usage: {"mtls-refuses-client-ca-certificate"},
     no_room_for_cas: set(),
-    one_root: {"mtls-refuses-client-of-server-ca", "tls-untrusted-with-client-ca", "mtls-untrusted-with-client-ca"},
+    one_root: {
+        *("mtls-refuses-client-of-server-ca", "tls-untrusted-with-client-ca", "mtls-untrusted-with-client-ca"),
+        "mtls-keys-have-one-role",
+    },
     one_root_for_any_purpose: {
         *("mtls-refuses-client-of-server-ca", "tls-untrusted-with-client-ca", "mtls-untrusted-with-client-ca"),
-        *("mtls-refuses-client-ca-certificate", "mtls-refuses-server-certificate"),
+        *("mtls-refuses-client-ca-certificate", "mtls-refuses-server-certificate", "mtls-keys-have-one-role"),
     },
     one_root_and_servers_that_are_clients: {
         *("mtls-refuses-client-of-server-ca", "tls-untrusted-with-client-ca", "mtls-untrusted-with-client-ca"),
-        "mtls-refuses-server-certificate",
+        *("mtls-refuses-server-certificate", "mtls-keys-have-one-role", "mtls-certificates-have-one-purpose"),
     },
     servers_for_any_purpose: set(),
     last_of_three_anchors: {"config-trusts-the-client-ca-only"},

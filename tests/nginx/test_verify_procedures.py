@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 import pytest
 from mtlslab import pki
+from mtlslab.errors import ExitCode
 from mtlslab.pki.servers import OTHER_HOST, SERVER_CREDENTIALS
 from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE
 from mtlslab.probe.attempt import attempt
@@ -291,8 +292,9 @@ def test_one_ca_for_both_roles_is_caught(running_lab: RunningLab, tmp_path: Path
     certs = tmp_path / "certs"
     shutil.copytree(running_lab.directory / "certs", certs)
     shutil.copy(certs / "server-ca.crt", certs / "client-ca.crt")
-    report = run_all(dataclasses.replace(running_lab.context, directory=tmp_path))
-    assert families(report, Result.FAIL) == {"tls-untrusted-with-client-ca", "mtls-untrusted-with-client-ca"}
+    # The lab itself keeps the two apart: what is expected follows from its files, not from those of a twin.
+    report = run_all(dataclasses.replace(running_lab.context, directory=tmp_path, lab_directory=running_lab.directory))
+    assert families(report, Result.FAIL) >= {"tls-untrusted-with-client-ca", "mtls-untrusted-with-client-ca"}
 
 
 @pytest.mark.parametrize(("option", "result"), [([], Result.PASS), (["-client_renegotiation"], Result.FAIL)])
@@ -381,12 +383,13 @@ def test_garbage_neither_passes_nor_raises(running_lab: RunningLab, check: Check
     assert passed == (check.procedure == "plain-http")
 
 
-def test_a_missing_server_ca_key_is_inconclusive(running_lab: RunningLab, tmp_path: Path) -> None:
+def test_without_the_server_cas_key_the_clients_side_is_not_tried(running_lab: RunningLab, tmp_path: Path) -> None:
     shutil.copytree(running_lab.directory / "certs", tmp_path / "certs")
     (tmp_path / "certs/server-ca.key").unlink()
     report = run_checks(dataclasses.replace(running_lab.context, directory=tmp_path), ["client"])
-    assert families(report, Result.INCONCLUSIVE) == {"client-accepts-good-server"}
-    assert families(report, Result.PASS, Result.FAIL) == set()
+    assert "client-accepts-good-server" in families(report, Result.SKIP)
+    assert families(report, Result.PASS, Result.FAIL, Result.INCONCLUSIVE) == set()
+    assert report.exit_code is ExitCode.INCONCLUSIVE
 
 
 # --- sabotaged clients: the checks of the client's side

@@ -37,6 +37,11 @@ class Credential:
         return key_pem(self.key)
 
 
+def pem_of(certificate: x509.Certificate) -> bytes:
+    """A certificate as PEM."""
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
 def load_credential(cert_pem: bytes, private_key_pem: bytes) -> Credential:
     """A credential from PEM: the leaf first, its chain after it, and the private key.
 

@@ -16,11 +16,9 @@ from mtlslab.errors import ExitCode
 from mtlslab.pki.faults import Outcome, Severity
 from mtlslab.plan.services import MTLS_SERVICE
 from mtlslab.verify.checks import Result
-from mtlslab.verify.checks.model import CONFIGURATION, REFUSED_BY_SERVER, VERSION_ALERT
+from mtlslab.verify.checks.model import CONFIGURATION, MISSING, REFUSED_BY_SERVER, VERSION_ALERT
 
 SCHEMA = "mtlslab.verify/1"
-MISSING = "missing"
-"""In what was observed: the file without which a check cannot be made."""
 _NAMES_SHOWN = 3
 # A client to whom one of these must happen is one that must not get the page.
 _KEPT_OUT = frozenset(outcome.value for outcome in (*REFUSED_BY_SERVER, Outcome.OTHER_STATUS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import secrets
@@ -33,12 +34,12 @@ from mtlslab.verify.checks import (
 )
 from mtlslab.verify.checks.fitted import fitted
 from mtlslab.verify.checks.judge import leaks
-from mtlslab.verify.checks.model import CLIENT, PROBE
+from mtlslab.verify.checks.model import CLIENT, MISSING, PROBE
 from mtlslab.verify.context import Probe, VerifyContext, credential_files
 from mtlslab.verify.doors.survey import Survey
 from mtlslab.verify.procedures import PROCEDURES, ProcedureResult, command_of
 from mtlslab.verify.procedures.pages import other_page
-from mtlslab.verify.report import MISSING, VerifyFinding, VerifyReport
+from mtlslab.verify.report import VerifyFinding, VerifyReport
 from mtlslab.verify.rules.load import Reading
 from mtlslab.verify.server_log import ReadLog, read_server_log
 from mtlslab.workspace.directory import Workspace
@@ -237,8 +238,11 @@ class _Run:
     def _shoot(self, check: Check) -> _Shot:
         what = make_attempt(self._context, check)
         try:
-            for name in filter(None, (check.credential, *check.shows)):
-                self._ready(name)
+            if check.credential:
+                self._ready(check.credential)
+            for name in check.shows:
+                with contextlib.suppress(MissingKeyError):  # the others come all the same
+                    self._ready(name)
             return _Shot(check, PROCEDURES[check.procedure](self._context, check, what, self._probe), self._page)
         except MissingKeyError as error:
             verdict = Verdict(Result.SKIP, f"Not tried: {error} Such a certificate cannot be issued here.")

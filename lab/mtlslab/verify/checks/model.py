@@ -23,6 +23,8 @@ FILES = "The files: keys, certificates, and who may read or change them"
 CLIENT_SIDE = "The client's side: which servers a client refuses"
 SMALL_SERVER = "mtlslab-serve"
 """The service of checks that ask none of the lab's: a server of verify's own, for one connection."""
+MISSING = "missing"
+"""In what was observed: the file without which a check cannot be made."""
 PROBE = "probe"
 CRL_PROCEDURE = "crl"
 

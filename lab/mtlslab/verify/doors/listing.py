@@ -52,6 +52,7 @@ class Ground:
         sockets: that are open; empty when nobody can tell.
         crl: whether a revoked client must be refused.
         listen: the address on which the lab is to listen.
+        server_is_client: whether the server's own certificate passes as a client's, by the CAs that the user brought.
     """
 
     tls: Door
@@ -60,12 +61,14 @@ class Ground:
     sockets: Sequence[OpenSocket] = ()
     crl: bool = False
     listen: str = "127.0.0.1"
+    server_is_client: bool = False
 
     @property
     def clients(self) -> tuple[str, ...]:
         """The unauthorised clients, the most telling first."""
         revoked = ("revoked",) if self.crl else ()
-        return (NO_CERTIFICATE, *UNAUTHORISED, *revoked, SERVER_CERTIFICATE)
+        servers = () if self.server_is_client else (SERVER_CERTIFICATE,)
+        return (NO_CERTIFICATE, *UNAUTHORISED, *revoked, *servers)
 
     def configuration(self, service: str) -> Configuration | None:
         """The configuration of a service, if it is known."""

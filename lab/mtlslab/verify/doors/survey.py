@@ -12,6 +12,8 @@ from mtlslab.runtime.base import OpenSocket
 from mtlslab.verify.configuration.model import Configuration
 from mtlslab.verify.doors.listing import Ground, list_doors
 from mtlslab.verify.doors.model import DEFAULT_DOORS, Door, DoorList
+from mtlslab.workspace.directory import Workspace
+from mtlslab.workspace.shape import shape_of
 
 if TYPE_CHECKING:
     from mtlslab.verify.context import VerifyContext
@@ -51,6 +53,7 @@ class Survey:
         configurations, unread = self._configurations()
         sockets, unseen = self._open()
         context = self._context
+        shape = shape_of(Workspace(context.issuer))
         ground = Ground(
             tls=Door(TLS_SERVICE, context.address, context.tls_port, sni=context.host, path=context.path),
             mtls=Door(MTLS_SERVICE, context.address, context.mtls_port, sni=context.host, path=context.path),
@@ -58,6 +61,7 @@ class Survey:
             sockets=sockets,
             crl=context.crl,
             listen=self._listen,
+            server_is_client=shape.server_is_client and shape.same_ca,
         )
         return list_doors(ground, self._most, "; ".join(filter(None, (unread, unseen))))
 

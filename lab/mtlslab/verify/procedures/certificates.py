@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from mtlslab import pki
 from mtlslab.errors import LabError
-from mtlslab.pki.credential import key_id
+from mtlslab.pki.credential import key_id, pem_of
 from mtlslab.pki.purposes import host_names, made_by_lab, other_purposes, signs_certificates
-from mtlslab.plan.paths import CLIENT_CA, CLIENT_CERT, SERVER_CA, SERVER_CERT
+from mtlslab.plan.paths import CLIENT_CA, CLIENT_CA_KEY, CLIENT_CERT, SERVER_CA, SERVER_CERT
 from mtlslab.plan.spec import make_spec
 from mtlslab.probe.model import Attempt, Observation
 from mtlslab.verify.checks.judge import Verdict
@@ -25,6 +25,7 @@ from mtlslab.verify.procedures.model import ProcedureResult, failed
 from mtlslab.verify.rules.facts import Facts, serves
 from mtlslab.workspace.credentials import client_names, files_of
 from mtlslab.workspace.directory import Workspace
+from mtlslab.workspace.shape import client_ca_of
 
 WARN_BEFORE, FAIL_BEFORE = datetime.timedelta(days=7), datetime.timedelta(days=1)
 # With one of these, a TLS 1.2 server must show a certificate of that key type.
@@ -94,9 +95,18 @@ def _own(context: VerifyContext, facts: Facts | None) -> list[_Leaf]:
     found = []
     for path, role in paths.items():
         content = next(filter(None, (_read(workspace, path) for workspace in there)), None)
+        if path == CLIENT_CA and content and _is_certificate(content):
+            content = _client_ca(content, there[-1])
         if content and _is_certificate(content):
             found.append(_Leaf(path, role, content))
     return found
+
+
+def _client_ca(anchors: bytes, lab: Workspace) -> bytes:
+    """Of the trust anchors, which may stand in any order, the one that is the client CA."""
+    client = _read(lab, CLIENT_CERT) or b""
+    chain = pki.load_certificates(client) if _is_certificate(client) else []
+    return pem_of(client_ca_of(pki.load_certificates(anchors), chain, _read(lab, CLIENT_CA_KEY)))
 
 
 def _further_clients(workspace: Workspace) -> Iterator[str]:

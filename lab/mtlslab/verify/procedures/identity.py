@@ -26,7 +26,7 @@ from mtlslab.verify.checks.judge import (
     judge,
     outcome_of,
 )
-from mtlslab.verify.checks.model import REFUSED_BY_SERVER, Check, Result
+from mtlslab.verify.checks.model import MISSING, REFUSED_BY_SERVER, Check, Result
 from mtlslab.verify.configuration.model import Configuration, Directive
 from mtlslab.verify.context import Probe, VerifyContext
 from mtlslab.verify.procedures.model import ProcedureResult, failed
@@ -93,7 +93,7 @@ def two_clients(context: VerifyContext, check: Check, attempt: Attempt, probe: P
     with _second_client(context, now) as second:
         if second is None:
             why = f"There is no second client: neither {CLIENT_CA_KEY} nor a further client is here."
-            return ProcedureResult(attempt, None, verdict=Verdict(Result.SKIP, why))
+            return ProcedureResult(attempt, None, facts={MISSING: CLIENT_CA_KEY}, verdict=Verdict(Result.SKIP, why))
         served: list[_Served] = []
         for credential in (attempt.credential, second):
             if credential is None:

@@ -36,12 +36,18 @@ def knocks_at(group: Group) -> Procedure:
         def ask(knock: Knock) -> Observation:
             return probe(knock.door.attempt(credential_of(context, knock.client), min(context.timeout, _PATIENCE)))
 
-        answers = tuple(knock_at(listing.of(group), ask, Protected(context.directory)))
+        knocks = [one for one in listing.of(group) if _is_here(credential_of(context, one.client))]
+        answers = tuple(knock_at(knocks, ask, Protected(context.directory)))
         if not any(answer.alive for answer in answers):
             return _nobody_there(attempt, seen)
         return _result(context, attempt, group, listing, answers)
 
     return knock
+
+
+def _is_here(credential: KeyFiles | None) -> bool:
+    """Whether a client can come: without the key of the client CA, some cannot be issued."""
+    return credential is None or credential.certificate.exists()
 
 
 def as_printed(attempt: Attempt) -> Attempt:
@@ -82,6 +88,8 @@ def _result(
     }
     if group is Group.TLS_SERVICE and not wrong:
         facts |= {"outcome": Outcome.SERVED.value, "answer": f"{len(answers)} knocks, nothing but its own page"}
+    if facts["left_out"]:
+        facts["answer"] = f"{facts['answer']}, {facts['left_out']} left out"
     command = None
     if wrong:
         knock = wrong[0].knock
