@@ -49,7 +49,9 @@ def render_lab(place: Path, name: str, *options: str, runtime: str = "embedded")
 def lab(tmp_path: Path, lab_name: str, nginx_binary: Path) -> Iterator[Path]:
     yield render_lab(tmp_path, lab_name)
     for master in twin_masters(tmp_path / lab_name):
-        master.kill()
+        # Its workers would go on without it, and with them the writers of their logs.
+        for process in (master, *master.children()):
+            process.kill()
 
 
 def prove_until_twins_run(lab: Path, *words: str) -> subprocess.Popen[str]:
