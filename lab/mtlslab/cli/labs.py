@@ -14,7 +14,7 @@ from mtlslab.cli.find import find, require_choice, shown
 from mtlslab.cli.options import epilog
 from mtlslab.cli.settings import UNSET, Settings, with_settings
 from mtlslab.cli.terminal import put, put_json, put_log_line, say
-from mtlslab.errors import ExitCode, LabNotFoundError, SpecError
+from mtlslab.errors import ExitCode, SpecError
 from mtlslab.plan.choices import PULL, SERVICES, one_of
 from mtlslab.plan.shell import shell_line
 from mtlslab.runtime.table import AUTO, runtime_choices
@@ -134,6 +134,7 @@ def status(
     Exit code 4 when nothing exists.
     """
     from mtlslab.lifecycle import status as use_case
+    from mtlslab.lifecycle.where import nothing_runs
 
     require_choice("--output", output, ("text", "json"))
     target = find(name, directory)
@@ -154,7 +155,7 @@ def status(
     elif output == "text":
         _print_status(services, twins)
     if not services:
-        raise LabNotFoundError(f"Nothing runs of the lab {target.name!r}.", hint="Start it with: mtlslab up")
+        raise nothing_runs(target.name)
 
 
 def _row(runtime: str, item: ServiceStatus) -> dict[str, Any]:

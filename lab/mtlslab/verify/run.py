@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 
-from mtlslab.errors import LabNotFoundError
-from mtlslab.lifecycle.where import find_running
+from mtlslab.lifecycle.where import find_running, nothing_runs
 from mtlslab.plan.paths import CLIENT_CERT, CLIENT_KEY, SERVER_CA
 from mtlslab.plan.services import LabPlan
 from mtlslab.plan.spec import LabSpec, make_spec, reachable_address
@@ -127,7 +126,7 @@ def asker(target: Target, find: Find) -> Ask:
     def ask(plan: LabPlan) -> Sequence[Dump]:
         runtime = find()
         if runtime is None:
-            raise LabNotFoundError(f"Nothing runs of the lab {target.name!r}.", hint="Start it with: mtlslab up")
+            raise nothing_runs(target.name)
         return runtime.configurations(plan)
 
     return ask
