@@ -14,7 +14,6 @@ from typer.core import TyperGroup
 from mtlslab.cli.terminal import say, say_lines, stop_output
 from mtlslab.errors import ExitCode, LabError, MachineError
 from mtlslab.lifecycle import interrupts
-from mtlslab.plan.shell import shell_line
 from mtlslab.plan.visible import visible
 
 # EX_SOFTWARE of sysexits(3): a bug in mtlslab must not look like a verdict about a server.
@@ -79,6 +78,8 @@ def _offer_name(error: Any) -> None:
     command = getattr(getattr(error, "ctx", None), "command", None)
     said = re.fullmatch(r"Got unexpected extra argument\(s\) \((\S+)\)", getattr(error, "message", "") or "")
     if said and command and any("--name" in parameter.opts for parameter in command.params):
+        from mtlslab.plan.shell import shell_line
+
         line = shell_line(["mtlslab", command.name, "--name", said[1]])
         error.message += f". For a lab of that name: {line}"
 

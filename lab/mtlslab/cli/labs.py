@@ -14,7 +14,7 @@ from mtlslab.cli.find import find, require_choice, shown
 from mtlslab.cli.options import epilog
 from mtlslab.cli.settings import UNSET, Settings, with_settings
 from mtlslab.cli.terminal import put, put_json, put_log_line, say
-from mtlslab.errors import ExitCode, LabNotFoundError, NotReadyError, SpecError
+from mtlslab.errors import ExitCode, NotReadyError, SpecError
 from mtlslab.plan.choices import PULL, SERVICES, one_of
 from mtlslab.plan.shell import shell_line
 from mtlslab.runtime.table import AUTO, runtime_choices
@@ -134,6 +134,7 @@ def status(
     Exit code 4 when nothing runs.
     """
     from mtlslab.lifecycle import status as use_case
+    from mtlslab.lifecycle.where import nothing_runs
 
     require_choice("--output", output, ("text", "json"))
     target = find(name, directory)
@@ -155,7 +156,7 @@ def status(
         _print_status(services, twins)
     # What was ended, or was created and never started, is shown, and runs no more than what does not exist.
     if all(row["state"] == "exited" for row in services):
-        raise LabNotFoundError(f"Nothing runs of the lab {target.name!r}.", hint="Start it with: mtlslab up")
+        raise nothing_runs(target.name)
 
 
 def _row(runtime: str, item: ServiceStatus) -> dict[str, Any]:

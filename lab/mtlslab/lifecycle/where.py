@@ -44,8 +44,13 @@ def running_runtime(target: Target) -> Runtime:
     """
     found = find_running(target, runtimes_of(target))
     if found is None:
-        raise LabNotFoundError(f"Nothing runs of the lab {target.name!r}.", hint="Start it with: mtlslab up")
+        raise nothing_runs(target.name)
     return found
+
+
+def nothing_runs(lab: str) -> LabNotFoundError:
+    """The error of a command that needs a running lab."""
+    return LabNotFoundError(f"Nothing runs of the lab {lab!r}.", hint="Start it with: mtlslab up")
 
 
 def refuse_foreign(name: str, directory: Path, running: tuple[ServiceStatus, ...]) -> None:

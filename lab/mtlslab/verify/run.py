@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 
-from mtlslab.errors import CannotJudgeError, LabNotFoundError, MachineError
-from mtlslab.lifecycle.where import find_running
+from mtlslab.errors import CannotJudgeError, MachineError
+from mtlslab.lifecycle.where import find_running, nothing_runs
 from mtlslab.pki.keys import require_digests
 from mtlslab.plan.paths import CLIENT_CERT, CLIENT_KEY, SERVER_CA
 from mtlslab.plan.services import LabPlan, make_plan
@@ -101,7 +101,7 @@ def with_survey(context: VerifyContext, target: Target, spec: LabSpec, find: Fin
     def sockets() -> Sequence[OpenSocket]:
         runtime = find()
         if runtime is None:
-            raise LabNotFoundError(f"Nothing runs of the lab {target.name!r}.", hint="Start it with: mtlslab up")
+            raise nothing_runs(target.name)
         return runtime.open_sockets(make_plan(spec, target.workspace.directory, image="", user=""))
 
     return dataclasses.replace(context, doors=Survey(context, sockets, most=most, listen=spec.listen))
@@ -177,7 +177,7 @@ def asker(target: Target, find: Find) -> Ask:
     def ask(plan: LabPlan) -> Sequence[Dump]:
         runtime = find()
         if runtime is None:
-            raise LabNotFoundError(f"Nothing runs of the lab {target.name!r}.", hint="Start it with: mtlslab up")
+            raise nothing_runs(target.name)
         return runtime.configurations(plan)
 
     return ask

@@ -150,8 +150,7 @@ class DockerRuntime:
 
     def reload(self, plan: LabPlan, service: Service) -> None:
         """``nginx -t`` in the container, then the signal HUP, then wait for the new workers; see ``Runtime.reload``."""
-        self.test(plan, service)
-        container = self._running(plan, service)
+        container = self._tested(plan, service)
         with engine_errors(f"Cannot reload {service.name}."):
             old = containers.serving_workers(self.engine, container)
             self.engine.api.kill(container, signal="HUP")
@@ -159,6 +158,10 @@ class DockerRuntime:
 
     def test(self, plan: LabPlan, service: Service) -> None:
         """``nginx -t`` in the container; see ``Runtime.test``."""
+        self._tested(plan, service)
+
+    def _tested(self, plan: LabPlan, service: Service) -> str:
+        """Identity of a service's container whose nginx takes the configuration."""
         api, container = self.engine.api, self._running(plan, service)
         copy_again(api, plan, service)
         with engine_errors(f"Cannot test the configuration of {service.name}."):
@@ -170,6 +173,7 @@ class DockerRuntime:
                     why=said.splitlines(),
                     hint=f"Correct {service.conf}, then: mtlslab reload",
                 )
+        return container
 
     def configurations(self, plan: LabPlan) -> tuple[Dump, ...]:
         """``nginx -T`` in the containers, side by side; see ``Runtime.configurations``."""

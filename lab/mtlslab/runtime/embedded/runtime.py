@@ -153,14 +153,14 @@ class EmbeddedRuntime:
             MachineError: nginx refuses the configuration, or did not take it; the old one keeps running.
         """
         with _held(plan) as place:
-            for master in _masters(plan, service, place):
+            for master in _masters(plan, service, place, processes.scan(plan.lab)):
                 check_configuration(plan.lab, service, master, place)
                 apply_configuration(service, master, place)
 
     def test(self, plan: LabPlan, service: Service) -> None:
         """See :meth:`mtlslab.runtime.base.Runtime.test`."""
         with _held(plan) as place:
-            for master in _masters(plan, service, place):
+            for master in _masters(plan, service, place, processes.scan(plan.lab)):
                 check_configuration(plan.lab, service, master, place)
 
     def surroundings(self, plan: LabPlan) -> tuple[Surroundings, ...]:
@@ -175,7 +175,8 @@ class EmbeddedRuntime:
             MachineError: nginx refuses a configuration, or a service runs from another directory.
         """
         with _held(plan) as place:
-            masters = [_masters(plan, service, place)[0] for service in plan.services]
+            found = processes.scan(plan.lab)
+            masters = [_masters(plan, service, place, found)[0] for service in plan.services]
 
             def dump(service: Service, master: Master) -> Dump:
                 return dump_configuration(plan.lab, service, master, place)
@@ -273,9 +274,9 @@ def _held(plan: LabPlan) -> Iterator[Place]:
         raise refused(plan, error) from error
 
 
-def _masters(plan: LabPlan, service: Service, place: Place) -> tuple[Master, ...]:
-    """The nginx of a service, one or more; all of them run in that workspace."""
-    masters = processes.scan(plan.lab).of([service.name]).masters
+def _masters(plan: LabPlan, service: Service, place: Place, found: Found) -> tuple[Master, ...]:
+    """Of what was found of the lab, the nginx of a service, one or more; all of them run in that workspace."""
+    masters = found.of([service.name]).masters
     if not masters:
         raise LabNotFoundError(f"{service.name} of the lab {plan.lab!r} does not run.", hint="mtlslab up")
     for master in masters:

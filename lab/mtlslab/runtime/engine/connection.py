@@ -140,9 +140,7 @@ class _Client(BareClient):
 
 
 def _open(endpoint: Endpoint, timeout: float) -> tuple[APIClient, dict[str, Any]]:
-    api = _Client(
-        base_url=endpoint.url, tls=endpoint.tls or False, version="auto", timeout=timeout
-    )  # seconds may be a float
+    api = _Client(base_url=endpoint.url, tls=endpoint.tls or False, version="auto", timeout=timeout)
     api.timeout = CALL_SECONDS  # type: ignore[assignment]
     return api, api.answer
 

@@ -163,6 +163,11 @@ class Configuration:
         """The http block; nginx allows one."""
         return self.top.blocks("http")
 
+    @property
+    def http_block(self) -> Scope | None:
+        """The http block; None without one."""
+        return self.http[0] if self.http else None
+
     @functools.cached_property
     def servers(self) -> tuple[Scope, ...]:
         """The server blocks of HTTP, in order."""

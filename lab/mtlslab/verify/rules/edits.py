@@ -13,6 +13,7 @@ from mtlslab.plan.render import render_compose
 from mtlslab.plan.services import SERVICES, with_fingerprints
 from mtlslab.verify.rules.facts import Facts
 from mtlslab.verify.rules.model import Objection, Rule
+from mtlslab.workspace.directory import LabRecord
 from mtlslab.workspace.trust import compared, differences
 
 _SHOWN = 3  # differing lines
@@ -21,11 +22,12 @@ _FINGERPRINT = "mtlslab.fingerprint:"  # follows from the other files
 
 def _edits(facts: Facts) -> Iterator[Objection]:
     found: dict[str, list[str]] = {}
+    record = facts.workspace.record()
     # Rendering takes its time: it is for files that are not what lab.json remembers.
-    for difference in () if _all_remembered(facts) else differences(facts.workspace, facts.spec):
+    for difference in () if _all_remembered(facts, record) else differences(facts.workspace, facts.spec):
         path, _, line = difference.partition(": ")
         found.setdefault(path, []).append(line)
-    compose = _compose_edits(facts)
+    compose = _compose_edits(facts, record)
     if compose:
         found[COMPOSE_FILE] = compose
     for path, lines in found.items():
@@ -34,15 +36,15 @@ def _edits(facts: Facts) -> Iterator[Objection]:
         yield Objection(f"{path} differs from what was rendered in {len(lines)} lines: {shown}{more}", grave=False)
 
 
-def _remembered(facts: Facts, path: str) -> bool:
+def _remembered(facts: Facts, record: LabRecord | None, path: str) -> bool:
     """Whether a file is as it was rendered last, by its hash in lab.json."""
-    record, content = facts.workspace.record(), facts.read(path)
-    return record is not None and hashlib.sha256(content or b"").hexdigest() in record.files.get(path, ())[:1]
+    content = facts.read(path) or b""
+    return record is not None and hashlib.sha256(content).hexdigest() in record.files.get(path, ())[:1]
 
 
-def _all_remembered(facts: Facts) -> bool:
+def _all_remembered(facts: Facts, record: LabRecord | None) -> bool:
     paths = (f"{service}/{name}" for service in SERVICES for name in facts.workspace.names(service))
-    return all(_remembered(facts, path) for path in paths)
+    return all(_remembered(facts, record, path) for path in paths)
 
 
 def _unheard(facts: Facts) -> Iterator[Objection]:
@@ -50,10 +52,9 @@ def _unheard(facts: Facts) -> Iterator[Objection]:
         yield Objection(f"the rules have judged the files as they lie there: {facts.unheard.rstrip('.')}", grave=False)
 
 
-def _compose_edits(facts: Facts) -> list[str]:
+def _compose_edits(facts: Facts, record: LabRecord | None) -> list[str]:
     """The differing lines of the Compose file; empty where there is none, or where it is as it was rendered."""
-    record = facts.workspace.record()
-    if record is None or facts.read(COMPOSE_FILE) is None or _remembered(facts, COMPOSE_FILE):
+    if record is None or facts.read(COMPOSE_FILE) is None or _remembered(facts, record, COMPOSE_FILE):
         return []
     found = []
     for copied in (False, True):  # lab.json does not tell which of the two it was

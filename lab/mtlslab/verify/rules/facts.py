@@ -97,7 +97,7 @@ def served(configuration: Configuration, server: Scope, verify: str | None) -> I
         server: the server block.
         verify: what ``$ssl_client_verify`` says of the client; None for whatever it says.
     """
-    http = configuration.http[0] if configuration.http else None
+    http = configuration.http_block
     for route, world in routes_and_worlds(server, World(verify, http)):
         if route.end is End.REFUSED:
             continue

@@ -74,7 +74,7 @@ def _answers(configuration: Configuration, server: Scope, target: str, depth: in
     block = named(server, target) if target.startswith("@") else choose(server, target.partition("?")[0])
     if block is None or depth > _DEEPEST:
         return {"other"}
-    http = configuration.http[0] if configuration.http else None
+    http = configuration.http_block
     found: set[str] = set()
     steps = routes(block, World(None, http)) if block is not server else (Route(End.THROUGH),)
     for route in steps:
@@ -128,7 +128,7 @@ def _matters(configuration: Configuration, server: Scope) -> bool:
 
 
 def _page_of(configuration: Configuration, server: Scope) -> Iterator[Objection]:
-    http = configuration.http[0] if configuration.http else None
+    http = configuration.http_block
     through = False
     for route, world in routes_and_worlds(server, World("SUCCESS", http, PAGE)):
         if route.end is End.ANSWERED:
@@ -204,7 +204,7 @@ def _made_of(http: Scope | None, name: str, server: Scope) -> Iterator[str]:
 
 
 def _identity(facts: Facts) -> Iterator[Objection]:
-    http = facts.mtls.http[0] if facts.mtls.http else None
+    http = facts.mtls.http_block
     told = set()
     for server in facts.open_servers:
         for scope in server.all_blocks():
