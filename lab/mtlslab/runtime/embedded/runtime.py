@@ -192,7 +192,8 @@ class EmbeddedRuntime:
             MachineError: the system does not tell, or a service runs from another directory.
         """
         with _held(plan) as place:
-            masters = [(service, master) for service in plan.services for master in _masters(plan, service, place)]
+            found = processes.scan(plan.lab)
+            masters = [(item, master) for item in plan.services for master in _masters(plan, item, place, found)]
         return tuple(
             OpenSocket(service.name, address, port)
             for service, master in masters
