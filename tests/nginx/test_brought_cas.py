@@ -79,6 +79,7 @@ SHAPES: dict[Bring, set[str]] = {
     one_root_and_servers_that_are_clients: {
         *("mtls-refuses-client-of-server-ca", "tls-untrusted-with-client-ca", "mtls-untrusted-with-client-ca"),
         *("mtls-refuses-server-certificate", "mtls-keys-have-one-role", "mtls-certificates-have-one-purpose"),
+        "mtls-servers-show-good-certificates",
     },
     servers_for_any_purpose: set(),
     last_of_three_anchors: {"config-trusts-the-client-ca-only"},

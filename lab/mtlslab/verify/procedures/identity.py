@@ -92,7 +92,7 @@ def two_clients(context: VerifyContext, check: Check, attempt: Attempt, probe: P
     now = datetime.datetime.now(datetime.UTC)
     with _second_client(context, now) as second:
         if second is None:
-            why = f"There is no second client: neither {CLIENT_CA_KEY} nor a further client is here."
+            why = f"There is no second client: {CLIENT_CA_KEY} is not in the lab, and no further client was issued."
             return ProcedureResult(attempt, None, facts={MISSING: CLIENT_CA_KEY}, verdict=Verdict(Result.SKIP, why))
         served: list[_Served] = []
         for credential in (attempt.credential, second):
