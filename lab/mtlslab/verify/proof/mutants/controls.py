@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from mtlslab import pki
 from mtlslab.plan.paths import CLIENT_CA, CRL_DIRECTORY, SERVER_CA, SERVER_CA_KEY, SERVER_CERT
-from mtlslab.plan.services import MTLS_SERVICE
 from mtlslab.runtime.ports import free_port
 from mtlslab.verify.proof.mutants.model import (
     CIPHERS,
@@ -17,6 +16,7 @@ from mtlslab.verify.proof.mutants.model import (
     add_to_http,
     add_to_server,
     faithful,
+    offer_http2,
 )
 from mtlslab.verify.proof.twins import LOOPBACK, Twin
 from mtlslab.workspace.credentials import load_ca
@@ -146,9 +146,7 @@ def twin_with_a_complete_rule(twin: Twin) -> None:
 @faithful()
 def twin_with_http2(twin: Twin) -> None:
     """HTTP/2 is offered, too."""
-    for file in ("listen.conf", "listen.container.conf"):
-        # The words of old and new releases alike; new ones only warn of them.
-        twin.edit_file(f"{MTLS_SERVICE}/{file}", r" ssl;", " ssl http2;")
+    offer_http2(twin)
 
 
 @faithful()

@@ -5,7 +5,15 @@ from __future__ import annotations
 from mtlslab.plan.paths import HELLO
 from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE
 from mtlslab.runtime.ports import free_port
-from mtlslab.verify.proof.mutants.model import LOCATION, VERIFY_CLIENT, add_server, add_to_http, add_to_server, mutant
+from mtlslab.verify.proof.mutants.model import (
+    LOCATION,
+    VERIFY_CLIENT,
+    add_server,
+    add_to_http,
+    add_to_server,
+    mutant,
+    offer_http2,
+)
 from mtlslab.verify.proof.twins import LOOPBACK, Twin
 
 KNOCKS = ("door-",)
@@ -109,7 +117,7 @@ def another_file_is_open(twin: Twin) -> None:
 @mutant(only=KNOCKS)
 def http2_lets_in(twin: Twin) -> None:
     """Requests over HTTP/2, which is on, are exempt."""
-    add_to_server(twin, "http2 on;")
+    offer_http2(twin)
     _exempt(twin, "$server_protocol = HTTP/2.0")
 
 

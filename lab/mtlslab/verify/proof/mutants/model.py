@@ -103,6 +103,12 @@ def add_to_server(twin: Twin, text: str, service: str = MTLS_SERVICE) -> None:
     twin.edit(r"include listen\.conf;", f"include listen.conf; {text}", service)
 
 
+def offer_http2(twin: Twin) -> None:
+    """Offer HTTP/2, in the words of old and new releases of nginx alike; new ones only warn of them."""
+    for file in ("listen.conf", "listen.container.conf"):
+        twin.edit_file(f"{MTLS_SERVICE}/{file}", r" ssl;", " ssl http2;")
+
+
 def add_to_http(twin: Twin, text: str, service: str = MTLS_SERVICE) -> None:
     """Add directives to the http block."""
     twin.edit(r"http \{", f"http {{ {text}", service)
