@@ -19,7 +19,7 @@ from mtlslab.workspace.target import locate
 from tests.support.cli import mtlslab
 from tests.support.two_judges import contradictions, issue_faults, judge_twin
 
-ALL = {name: mutant for table in (CONTROLS, MUTANTS) for name, mutant in table.items()}
+ALL = {name: one for table in (CONTROLS, MUTANTS) for name, one in table.items() if one.in_processes}
 # verify asks for /hello-world.txt?probe=..., audit for the page without a question mark: to this server it matters.
 ASKED_OTHERWISE = ("a-path-is-exempt",)
 FEW = (

@@ -57,6 +57,7 @@ class _Run:
         self.what = what
         self.phase = Phase.LOAD
         self.sent_fingerprint = ""
+        self.local_port = 0
         self._stack = stack
         self._deadline = Deadline(what.timeout)
         self._context: ssl.SSLContext | None = None
@@ -70,7 +71,8 @@ class _Run:
             end = self._go()
         except (OSError, ValueError, http.client.HTTPException) as error:
             end = self._failure(error)
-        return {"phase": self.phase, "sent_fingerprint": self.sent_fingerprint, **self._seen(), **end}
+        own = {"phase": self.phase, "sent_fingerprint": self.sent_fingerprint, "local_port": self.local_port}
+        return {**own, **self._seen(), **end}
 
     def _go(self) -> dict[str, Any]:
         what = self.what
@@ -79,6 +81,7 @@ class _Run:
             self._context = self._load()
         self.phase = Phase.CONNECT
         sock = self._stack.enter_context(connect(what.address or what.host, what.port, self._deadline, what.source))
+        self.local_port = sock.getsockname()[1]
         self._wire = Wire(sock, self._deadline, keep=what.record or what.renegotiate)
         if self._context is None:
             return self._ask(self._wire, request) if what.plain else self._say_hello(self._wire)

@@ -204,6 +204,7 @@ class Observation:
         chain: DER of the certificates that the server sent, leaf first; none in a resumed handshake.
         renegotiated: whether the server took part in a second handshake; None when it cannot be told.
         recording: bytes and secrets, if the attempt asked for them.
+        local_port: TCP port of this machine that the attempt came from; 0 without a connection.
     """
 
     phase: Phase
@@ -236,6 +237,7 @@ class Observation:
     chain: tuple[bytes, ...] = dataclasses.field(default=(), repr=False)
     renegotiated: bool | None = None
     recording: Recording | None = dataclasses.field(default=None, repr=False)
+    local_port: int = 0
 
     @property
     def answered(self) -> bool:

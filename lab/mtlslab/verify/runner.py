@@ -41,7 +41,7 @@ from mtlslab.verify.procedures import PROCEDURES, ProcedureResult, command_of
 from mtlslab.verify.procedures.pages import other_page
 from mtlslab.verify.report import VerifyFinding, VerifyReport
 from mtlslab.verify.rules.load import Reading
-from mtlslab.verify.server_log import ReadLog, read_server_log
+from mtlslab.verify.server_log import ReadLog, Unmarked, read_server_log
 from mtlslab.workspace.directory import Workspace
 from mtlslab.workspace.shape import shape_of
 
@@ -205,10 +205,11 @@ class _Run:
         awaited = {shot.result.attempt.nonce for shot in answered if shot.check.procedure == PROBE}
         awaited |= {nonce for shot in answered for nonce in shot.result.nonces}
         welcome = {shot.result.attempt.nonce for shot in answered}
-        known = read_server_log(read_log, self._context.log_token, awaited, welcome)
+        printed = {shot.check.id: _unmarked(shot) for shot in answered if shot.result.printed}
+        known = read_server_log(read_log, self._context.log_token, awaited, welcome, unmarked=printed)
         for shot in answered:
             said = known.get(shot.result.attempt.nonce)
-            if said is not None or shot.result.verdict_by_log:
+            if said is not None or shot.result.verdict_by_log or shot.check.id in known:
                 self._decided[shot.check.id] = self._judged(shot, said, known)
         return bool(known)
 
@@ -264,6 +265,8 @@ class _Run:
             observed["outcome"] = Outcome.SERVED.value
         if said:
             observed["server"] = said.to_mapping()
+        if known and (of_printed := known.get(check.id)):
+            observed["server_of_printed"] = of_printed.to_mapping()
         command = result.command or command_of(check, self._context, result.attempt)
         verdict = other_page(self._context, check, result) or _verdict(shot, said, known)
         verdict = _not_the_servers_fault(verdict, observed)
@@ -314,7 +317,29 @@ def _verdict(shot: _Shot, said: ServerSaid | None, known: Mapping[str, ServerSai
         return result.verdict
     if result.seen is None:
         raise ValueError(f"the procedure {shot.check.procedure!r} has neither seen anything nor given a verdict")
-    return judge(shot.check, result.seen, said, shot.page)
+    verdict = judge(shot.check, result.seen, said, shot.page)
+    if known and result.printed and shot.check.id in known and verdict.result is not Result.FAIL:
+        printed = judge(shot.check, result.printed.seen, known[shot.check.id], shot.page)
+        if printed.result is Result.FAIL:
+            return Verdict(Result.FAIL, f"Of the printed command's request: {printed.reason}")
+    return verdict
+
+
+def _unmarked(shot: _Shot) -> Unmarked:
+    """What the line of the printed command's request in the log must say."""
+    printed = shot.result.printed
+    if printed is None:
+        raise ValueError(f"{shot.check.id} sent nothing as printed")
+    seen = printed.seen
+    shown = seen.sent_fingerprint if seen.presented else ""
+    return Unmarked(
+        shot.check.service,
+        seen.local_port,
+        printed.begin,
+        printed.end,
+        status=str(seen.status or ""),
+        fingerprint=shown,
+    )
 
 
 def _nobody_waits(_name: str) -> None:

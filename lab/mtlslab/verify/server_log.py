@@ -1,4 +1,4 @@
-"""The server's view of an attempt: the JSON line in its log that bears the attempt's nonce.
+"""The server's view of an attempt: the JSON line in its log that bears the attempt's nonce, or its port and time.
 
 nginx writes its access log and its log of errors into one stream. The second holds words of strangers as they are, so a
 line counts only if it begins with the lab's token (``LabSpec.log_token``), which no client ever sees.
@@ -6,9 +6,10 @@ line counts only if it begins with the lab's token (``LabSpec.log_token``), whic
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from mtlslab.errors import LabError
@@ -24,8 +25,46 @@ PATIENCE = 1.0  # seconds
 _MAX_LINE = 64 * 1024
 
 
+_CLOCK = 0.5  # seconds by which the clock of a virtual machine's containers may be off
+
+
+@dataclasses.dataclass(frozen=True)
+class Unmarked:
+    """A request without a nonce: what its line in the log must say to be it.
+
+    Attributes:
+        service: who was asked.
+        port: TCP port that it came from; something between client and server may have changed it.
+        begin, end: when it was made, seconds since the epoch.
+        status: of the answer.
+        fingerprint: SHA-1 (lower case hex) of the certificate that was shown; empty for none.
+    """
+
+    service: str
+    port: int
+    begin: float
+    end: float
+    status: str
+    fingerprint: str = ""
+
+    def may_be(self, entry: Mapping[str, Any]) -> bool:
+        """Whether a line of the log may tell of it, whatever port that names."""
+        try:
+            when = float(entry.get("msec", ""))
+        except (TypeError, ValueError):
+            return False
+        same = entry.get("service") == self.service and entry.get("status") == self.status and not entry.get("probe")
+        return same and self.begin - _CLOCK <= when <= self.end + _CLOCK
+
+
 def read_server_log(
-    read: ReadLog, token: str, awaited: Collection[str], welcome: Collection[str] = (), *, patience: float = PATIENCE
+    read: ReadLog,
+    token: str,
+    awaited: Collection[str],
+    welcome: Collection[str] = (),
+    *,
+    unmarked: Mapping[str, Unmarked] | None = None,
+    patience: float = PATIENCE,
 ) -> dict[str, ServerSaid]:
     """What the log says about attempts; those that it does not know are left out.
 
@@ -37,22 +76,24 @@ def read_server_log(
         token: of the lab.
         awaited: nonces of the attempts whose lines are waited for.
         welcome: nonces of further attempts that may have a line.
+        unmarked: attempts without a nonce that may have a line, by the name that it gets in the result.
         patience: seconds to wait at most; a quarter of that for a log that knows none of the attempts.
     """
-    wanted, found = {*awaited, *welcome}, dict[str, ServerSaid]()
+    wanted, found, texts = {*awaited, *welcome}, dict[str, ServerSaid](), list[str]()
     tail = max(200, LINES_PER_ATTEMPT * len(wanted))
     begin = time.monotonic()
     while wanted:
         lines = _lines(read, tail)
         if not lines:
             break
-        found = parse_log((line.text for line in lines), token, wanted)
+        texts = [line.text for line in lines]
+        found = parse_log(texts, token, wanted)
         waited = time.monotonic() - begin
         if found.keys() >= set(awaited) or waited > (patience if found else patience / 4):
             break
         time.sleep(_PAUSE)
         tail *= 2  # others may be at work on this lab, too
-    return found
+    return {**found, **match_unmarked(texts, token, unmarked or {})}
 
 
 def parse_log(lines: Iterable[str], token: str, nonces: Collection[str]) -> dict[str, ServerSaid]:
@@ -64,6 +105,34 @@ def parse_log(lines: Iterable[str], token: str, nonces: Collection[str]) -> dict
         if entry and isinstance(nonce, str) and nonce in nonces:
             found[nonce] = _said(entry)
     return found
+
+
+def match_unmarked(lines: Iterable[str], token: str, unmarked: Mapping[str, Unmarked]) -> dict[str, ServerSaid]:
+    """What the log says of attempts without a nonce; those of which it cannot be told are left out.
+
+    The port decides. Where none of them has one that the log knows, something like Docker's proxy has changed them all:
+    then the lines of that time and that certificate decide, if they agree.
+    """
+    entries = [entry for line in lines if (entry := access_entry(line, token))]
+    maybe = {name: [entry for entry in entries if one.may_be(entry)] for name, one in unmarked.items()}
+    by_port = {
+        name: said
+        for name, found in maybe.items()
+        if (said := _agreed(entry for entry in found if entry.get("port") == str(unmarked[name].port)))
+    }
+    if by_port:
+        return by_port
+    return {name: said for name, found in maybe.items() if (said := _agreed(_by(unmarked[name].fingerprint, found)))}
+
+
+def _by(fingerprint: str, entries: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    return (entry for entry in entries if str(entry.get("client_fingerprint", "")).lower() == fingerprint)
+
+
+def _agreed(entries: Iterable[Mapping[str, Any]]) -> ServerSaid | None:
+    """What all of these lines say; what they do not agree on, cipher or session, is left out."""
+    said = {dataclasses.replace(_said(entry), cipher="", protocol="", session_reused=False) for entry in entries}
+    return said.pop() if len(said) == 1 else None
 
 
 def access_entry(line: str, token: str) -> Mapping[str, Any] | None:

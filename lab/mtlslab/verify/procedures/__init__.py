@@ -25,7 +25,7 @@ from mtlslab.verify.procedures import (
 )
 from mtlslab.verify.procedures.configuration import follows, show_directives
 from mtlslab.verify.procedures.knocking import as_printed, knocks_at
-from mtlslab.verify.procedures.model import Command, Procedure, ProcedureResult
+from mtlslab.verify.procedures.model import Command, Printed, Procedure, ProcedureResult
 from mtlslab.verify.procedures.pages import judge_as_printed
 from mtlslab.verify.procedures.renegotiation import renegotiate, renegotiation_command
 from mtlslab.verify.procedures.revocation_list import list_command, look_at_list
@@ -39,11 +39,12 @@ _AS_PRINTED = ("1.3", None)  # once for each family of checks
 
 def probe_once(context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> ProcedureResult:
     """The usual case: one attempt; where the server answers, the printed command must fare no better and no worse."""
-    seen = probe(attempt)
-    verdict = None
-    if check.tls_version in _AS_PRINTED and (seen.answered or seen.alert_from is Side.PEER):
-        verdict = judge_as_printed(context, check, ProcedureResult(attempt, seen), probe(as_printed(attempt)))
-    return ProcedureResult(attempt, seen, verdict=verdict)
+    result = ProcedureResult(attempt, seen := probe(attempt))
+    if check.tls_version not in _AS_PRINTED or not (seen.answered or seen.alert_from is Side.PEER):
+        return result
+    begin = time.time()
+    printed = Printed(probe(as_printed(attempt)), begin, time.time())
+    return dataclasses.replace(result, verdict=judge_as_printed(context, check, result, printed.seen), printed=printed)
 
 
 def _usual_command(context: VerifyContext, attempt: Attempt) -> list[str]:

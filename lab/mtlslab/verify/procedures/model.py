@@ -14,6 +14,20 @@ from mtlslab.verify.context import Probe, VerifyContext
 
 
 @dataclasses.dataclass(frozen=True)
+class Printed:
+    """A request as a printed command sends it: without a nonce, so that the log knows it by its connection and time.
+
+    Attributes:
+        seen: what was observed.
+        begin, end: when it was made, seconds since the epoch.
+    """
+
+    seen: Observation
+    begin: float
+    end: float
+
+
+@dataclasses.dataclass(frozen=True)
 class ProcedureResult:
     """What a procedure came to.
 
@@ -24,6 +38,7 @@ class ProcedureResult:
         facts: what else was seen, for the finding's ``observed``.
         verdict: the procedure's own verdict; None to compare ``seen`` with the check's expectation.
         nonces: of the attempts whose lines in the server's log the procedure wants to see.
+        printed: what the printed command's request met with, where it was sent as well.
         verdict_by_log: the procedure's verdict with these lines, by nonce; what the log lacks is missing.
     """
 
@@ -33,6 +48,7 @@ class ProcedureResult:
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     verdict: Verdict | None = None
     nonces: tuple[str, ...] = ()
+    printed: Printed | None = None
     verdict_by_log: Callable[[Mapping[str, ServerSaid]], Verdict] | None = None
 
 

@@ -142,7 +142,7 @@ def prove(
         MachineError, NotReadyError: a twin does not start.
     """
     workspace, begin = target.workspace, time.perf_counter()
-    chosen = tuple(one for one in _chosen(names) if one.in_containers or not runtime.uses_image())
+    chosen = tuple(one for one in _chosen(names) if one.fits(runtime))
     # For a few mutants, the faithful twins as rendered will do.
     controls = tuple(CONTROLS.values())[: _RENDERED if names else None]
     _require_here(runtime)

@@ -13,7 +13,7 @@ import datetime
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from mtlslab.errors import MachineError, NotReadyError
 from mtlslab.lifecycle.files import plan_of
@@ -50,12 +50,14 @@ class Twin:
         workspace: its own directory.
         spec: its own name and ports, otherwise the lab's settings.
         now: the time (aware UTC) at which its certificates are made.
+        plan_edits: what somebody did to the containers' plan, as by an edit of docker-compose.yml.
     """
 
     lab: Workspace
     workspace: Workspace
     spec: LabSpec
     now: datetime.datetime
+    plan_edits: list[Callable[[LabPlan], LabPlan]] = dataclasses.field(default_factory=list)
 
     def edit(self, pattern: str, replacement: str, service: str = MTLS_SERVICE) -> None:
         """Replace a directive of a service's nginx.conf (regular expression, whole file).
@@ -126,6 +128,8 @@ def running(twin: Twin, runtime: Runtime, image: str, stop: threading.Event) -> 
     try:
         used = runtime.prepare(name, image)
         plan = plan_of(workspace, twin.spec, used, copied=runtime.copies_files())
+        for edit in twin.plan_edits:
+            plan = edit(plan)
         runtime.start(with_fingerprints(plan))
         _wait_until_heard(plan, runtime, stop)
         yield

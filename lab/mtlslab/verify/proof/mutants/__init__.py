@@ -3,6 +3,7 @@
 from mtlslab.verify.proof.mutants import (
     answers,
     certificates,
+    containers,
     controls,
     crypto,
     doors,
@@ -35,6 +36,7 @@ __all__ = [
     "Mutant",
     "answers",
     "certificates",
+    "containers",
     "controls",
     "crypto",
     "doors",

@@ -27,6 +27,13 @@ def log_says_success_about_the_refused(twin: Twin) -> None:
     twin.edit(r'"client_verify":"\$ssl_client_verify"', '"client_verify":"SUCCESS"')
 
 
+@mutant(only=("mtls-refuses",))
+def log_lies_of_usual_requests(twin: Twin) -> None:
+    """The log says SUCCESS of every request without a nonce, such as curl sends; the answers tell the truth."""
+    add_to_http(twin, 'map $arg_probe $shown { "" SUCCESS; default $ssl_client_verify; }')
+    twin.edit(r'"client_verify":"\$ssl_client_verify"', '"client_verify":"$shown"')
+
+
 @mutant(only=_APART)
 def one_subject_for_all(twin: Twin) -> None:
     """The answer names the issuer in place of the client, so that all clients look alike."""

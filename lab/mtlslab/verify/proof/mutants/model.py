@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable
 
 from mtlslab.plan.services import MTLS_SERVICE
+from mtlslab.runtime.base import Runtime
 from mtlslab.verify.proof.twins import Twin
 
 Sabotage = Callable[[Twin], None]
@@ -28,6 +29,7 @@ class Mutant:
         sabotage: makes a twin wrong, before it is started.
         only: what is run on it, as ``--only`` takes it; empty for all checks.
         in_containers: whether a container can be made wrong like this.
+        in_processes: whether plain processes can.
     """
 
     name: str
@@ -36,6 +38,13 @@ class Mutant:
     sabotage: Sabotage = dataclasses.field(repr=False)
     only: tuple[str, ...] = ()
     in_containers: bool = True
+    in_processes: bool = True
+
+    def fits(self, runtime: Runtime) -> bool:
+        """Whether it can be tried there: an engine that gets copies of the files mounts none."""
+        if not runtime.uses_image():
+            return self.in_processes
+        return self.in_containers and (self.in_processes or not runtime.copies_files())
 
     @property
     def kind(self) -> str:
@@ -70,10 +79,11 @@ LOCATION = r"location = /hello-world\.txt \{[^}]*\}"
 
 
 def mutant(
-    *, crl: bool = False, only: tuple[str, ...] = (), in_containers: bool = True
+    *, crl: bool = False, only: tuple[str, ...] = (), in_containers: bool = True, in_processes: bool = True
 ) -> Callable[[Sabotage], Sabotage]:
     """Enter a function into the list of mutants."""
-    return _entering(MUTANTS, crl=crl, only=only, in_containers=in_containers)
+    where = (in_containers, in_processes)
+    return _entering(MUTANTS, crl=crl, only=only, where=where)
 
 
 def faithful(*, crl: bool = False, only: tuple[str, ...] = ()) -> Callable[[Sabotage], Sabotage]:
@@ -82,11 +92,11 @@ def faithful(*, crl: bool = False, only: tuple[str, ...] = ()) -> Callable[[Sabo
 
 
 def _entering(
-    entries: dict[str, Mutant], *, crl: bool, only: tuple[str, ...], in_containers: bool = True
+    entries: dict[str, Mutant], *, crl: bool, only: tuple[str, ...], where: tuple[bool, bool] = (True, True)
 ) -> Callable[[Sabotage], Sabotage]:
     def enter(sabotage: Sabotage) -> Sabotage:
         name = sabotage.__name__.replace("_", "-")
-        entries[name] = Mutant(name, inspect.getdoc(sabotage) or "", crl, sabotage, only, in_containers)
+        entries[name] = Mutant(name, inspect.getdoc(sabotage) or "", crl, sabotage, only, *where)
         return sabotage
 
     return enter
