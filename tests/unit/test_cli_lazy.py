@@ -25,7 +25,7 @@ main()
 """
 FOR_THE_START = {
     *("mtlslab", "mtlslab.cli", "mtlslab.cli.main", "mtlslab.cli.lazy", "mtlslab.cli.border", "mtlslab.cli.options"),
-    *("mtlslab.cli.terminal", "mtlslab.lifecycle", "mtlslab.lifecycle.interrupts"),
+    *("mtlslab.cli.complete", "mtlslab.cli.terminal", "mtlslab.lifecycle", "mtlslab.lifecycle.interrupts"),
     *("mtlslab.errors", "mtlslab.plan", "mtlslab.plan.choices", "mtlslab.plan.visible"),
 }
 MAX_OTHERS = 10  # beside our own: what typer has not loaded anyway

@@ -9,14 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
-from mtlslab.cli import issue, options, revocation
+from mtlslab.cli import complete, issue, options, revocation
 from mtlslab.cli.find import find, require_choice, shown
+from mtlslab.cli.lazy import WholeGroup
 from mtlslab.cli.options import epilog
 from mtlslab.cli.terminal import put, put_json, put_text, say
 from mtlslab.errors import ExitCode, LabError, SpecError
 from mtlslab.plan.shell import shell_line
 
 app = typer.Typer(
+    cls=WholeGroup,
     help="List, show, issue, revoke and export certificates.",
     epilog=epilog(
         {
@@ -34,7 +36,7 @@ app = typer.Typer(
 )
 
 
-Output = Annotated[str, typer.Option("-o", "--output", envvar="MTLSLAB_OUTPUT", help="text or json.")]
+Output = Annotated[str, options.plain_output()]
 
 
 def register(program: typer.Typer) -> None:
@@ -95,7 +97,14 @@ def list_(name: options.Name = None, directory: options.Directory = None, output
     )
 )
 def show(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="Certificate in PEM: a path of the lab, or any path.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            autocompletion=complete.certificates,
+            help="Certificate in PEM: a path of the lab, or any path.",
+        ),
+    ],
     name: options.Name = None,
     directory: options.Directory = None,
     output: Output = "text",
@@ -127,7 +136,12 @@ revocation.register(app)
     )
 )
 def export(
-    credential: Annotated[str, typer.Argument(metavar="NAME", help="client, or a further client credential.")],
+    credential: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", autocompletion=complete.credentials, help="client, or a further client credential."
+        ),
+    ],
     p12: Annotated[
         bool, typer.Option("--p12", envvar="MTLSLAB_P12", help="As a PKCS #12 file. It is the only format.")
     ] = True,
@@ -182,7 +196,7 @@ def _given_password(file: Path | None) -> str | None:
 
 def _content(file: str, name: str | None, directory: Path | None) -> bytes:
     """Content of a file, whose path is relative to the current directory or else to the lab."""
-    inside = find(name, directory).workspace.directory / file
+    inside = find(name, directory, new=True).workspace.directory / file
     for path in (Path(file), inside):
         if path.is_file():
             try:

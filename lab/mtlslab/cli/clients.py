@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mtlslab.cli import options
+from mtlslab.cli import complete, options
 from mtlslab.cli.find import find, require_choice, shown
 from mtlslab.cli.options import epilog
 from mtlslab.cli.terminal import put, put_json, put_text, say
@@ -38,13 +38,13 @@ def register(app: typer.Typer) -> None:
 def clients(
     client: Annotated[
         str | None,
-        typer.Argument(metavar="CLIENT", help="Name of the client; all are listed without."),
+        typer.Argument(
+            metavar="CLIENT", autocompletion=complete.clients, help="Name of the client; all are listed without."
+        ),
     ] = None,
     name: options.Name = None,
     directory: options.Directory = None,
-    output: Annotated[
-        str, typer.Option("-o", "--output", envvar="MTLSLAB_OUTPUT", help="text (Markdown) or json.")
-    ] = "text",
+    output: Annotated[str, options.plain_output("text (Markdown) or json.")] = "text",
 ) -> None:
     """Show how other clients reach the lab: curl, Java, browsers.
 
@@ -55,7 +55,7 @@ def clients(
     if client is None:
         _print_list(output)
     else:
-        _print_recipe(client, find(name, directory), output)
+        _print_recipe(client, find(name, directory, new=True), output)
 
 
 def _print_list(output: str) -> None:
@@ -87,9 +87,14 @@ def _print_recipe(name: str, target: Target, output: str) -> None:
 
 
 def _say_what_differs(target: Target, spec: LabSpec, *, running: bool) -> None:
+    from mtlslab.lifecycle.known import elsewhere
+
     place = shown(target.workspace.directory)
     if target.record is None:
         say(f"There is no lab in {place} yet: this is the recipe for the defaults. Start one with: mtlslab up")
+        problem = elsewhere(target, named=True)
+        if problem:
+            say(f"{' and '.join(problem.lines)}: {problem.hint}")
     elif not running:
         start = shell_line(["mtlslab", "up", "--dir", place])
         say(f"Nothing answers on port {spec.mtls_port}. Start the lab with: {start}")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mtlslab import output as looks
-from mtlslab.cli import options
+from mtlslab.cli import complete, options
 from mtlslab.cli.find import find, require_choice
 from mtlslab.cli.options import epilog
 from mtlslab.cli.terminal import put_text
@@ -33,7 +33,12 @@ def register(app: typer.Typer) -> None:
 def explain(
     id_: Annotated[
         str | None,
-        typer.Argument(metavar="ID", show_default=False, help="Id of a check, name of a fault, or doors."),
+        typer.Argument(
+            metavar="ID",
+            autocompletion=complete.pages,
+            show_default=False,
+            help="Id of a check, name of a fault, or doors.",
+        ),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", envvar="MTLSLAB_LIST", help="List all pages.")] = False,
     output: Annotated[str, options.output_option(looks.PAGE_FORMATS, list_=looks.LIST_FORMATS)] = "text",
@@ -55,7 +60,7 @@ def explain(
     if id_ is None:
         raise SpecError("Which check?", hint="mtlslab explain ID, or all of them: mtlslab explain --list")
     try:
-        target = find(name, directory)
+        target = find(name, directory, new=True)
     except LabError:
         if name or directory:
             raise

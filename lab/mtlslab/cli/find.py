@@ -12,11 +12,50 @@ if TYPE_CHECKING:
     from mtlslab.workspace.target import Target
 
 
-def find(name: str | None, directory: Path | None, *, forgive: bool = False) -> Target:
-    """Find the lab of a command; see ``workspace.target.locate`` for arguments and errors."""
+def find(name: str | None, directory: Path | None, *, new: bool = False) -> Target:
+    """Find the lab of a command; see ``workspace.target.locate`` for arguments and errors.
+
+    Args:
+        name: value of ``--name``.
+        directory: value of ``--dir``.
+        new: whether the command can do without a lab, or makes one.
+
+    Raises:
+        LabNotFoundError: there is none here, and the error names where it is.
+    """
     from mtlslab.workspace.target import locate
 
-    return locate(name, directory, here=here(), forgive=forgive)
+    target = locate(name, directory, here=here())
+    if new or directory is not None or target.workspace.exists():
+        return target
+    from mtlslab.lifecycle.known import elsewhere
+
+    problem = elsewhere(target, named=name is not None)
+    if problem:
+        raise problem
+    return target
+
+
+def find_to_end(name: str | None, directory: Path | None) -> Target:
+    """Find the lab that `down` ends: also a damaged one or one without a directory; by its name, wherever it is.
+
+    Raises:
+        LabNotFoundError: it runs elsewhere, and nobody named it; or several have that name.
+    """
+    from mtlslab.workspace.target import locate
+
+    target = locate(name, directory, here=here(), forgive=True)
+    if directory is not None or target.workspace.exists():
+        return target
+    from mtlslab.lifecycle.known import directory_of, elsewhere
+
+    if name is None:
+        problem = elsewhere(target, named=True, idle=False)
+        if problem:
+            raise problem
+        return target
+    place = directory_of(name, target)
+    return locate(name, place, here=here(), forgive=True) if place else target
 
 
 def here() -> Path:

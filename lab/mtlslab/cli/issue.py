@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mtlslab.cli import options
+from mtlslab.cli import complete, options
 from mtlslab.cli.find import find, require_choice, shown
 from mtlslab.cli.options import epilog
 from mtlslab.cli.progress import counting
@@ -55,7 +55,7 @@ def register(app: typer.Typer) -> None:
 
 
 def faults(
-    output: Annotated[str, typer.Option("-o", "--output", envvar="MTLSLAB_OUTPUT", help="text or json.")] = "text",
+    output: Annotated[str, options.plain_output()] = "text",
 ) -> None:
     """List the faults: credentials that are broken or odd on purpose.
 
@@ -85,6 +85,7 @@ def issue(
             "--fault",
             envvar="MTLSLAB_FAULT",
             metavar="FAULT",
+            autocompletion=complete.faults,
             help="A fault (see mtlslab certs faults), or all; repeatable.",
         ),
     ] = None,
@@ -93,6 +94,7 @@ def issue(
         typer.Option(
             "--key-type",
             envvar="MTLSLAB_KEY_TYPE",
+            autocompletion=complete.key_types,
             help="Type of the key: rsa-2048, rsa-3072, ec-p256, ec-p384 or ed25519. [the lab's]",
         ),
     ] = None,

@@ -10,7 +10,7 @@ import typer
 
 from mtlslab.cli import options
 from mtlslab.cli.consent import consent
-from mtlslab.cli.find import find, require_choice, shown
+from mtlslab.cli.find import find, find_to_end, require_choice, shown
 from mtlslab.cli.options import epilog
 from mtlslab.cli.settings import UNSET, Settings, with_settings
 from mtlslab.cli.terminal import put, put_json, put_log_line, say
@@ -97,7 +97,7 @@ def up(
         retain=retain,
         trusts=consent(trust),
     )
-    target = find(name, directory)
+    target = find(name, directory, new=True)
     clock = Timings()
     with clock.step("all"):
         result = use_case.up(target, up_options, say, clock)
@@ -119,7 +119,7 @@ def down(
     """
     from mtlslab.lifecycle import down as use_case
 
-    target = find(name, directory, forgive=True)
+    target = find_to_end(name, directory)
     removed = use_case.down(target, purge=purge, say=say)
     put(f"Removed: {', '.join(removed)}." if removed else f"Nothing runs of the lab {target.name!r}.")
 
@@ -127,7 +127,7 @@ def down(
 def status(
     name: options.Name = None,
     directory: options.Directory = None,
-    output: Annotated[str, typer.Option("-o", "--output", envvar="MTLSLAB_OUTPUT", help="text or json.")] = "text",
+    output: Annotated[str, options.plain_output()] = "text",
 ) -> None:
     """Show what exists of a lab and what runs.
 
@@ -224,7 +224,7 @@ def render(
     from mtlslab.lifecycle import render as use_case
     from mtlslab.lifecycle.asked import UpOptions
 
-    target = find(name, directory)
+    target = find(name, directory, new=True)
     up_options = UpOptions(settings=settings, rotate_certs=rotate_certs, overwrite=overwrite)
     use_case.write_lab(target, up_options, say)
     place = shown(target.workspace.directory)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mtlslab.cli import complete
 from mtlslab.cli.border import BUG
 from mtlslab.errors import ExitCode
 from mtlslab.plan.choices import one_of
@@ -30,6 +31,16 @@ def epilog(examples: dict[str, str], *codes: ExitCode) -> str:
     lines = ["\b", "Examples:", *(f"  {command:<{width}}  {text}" for command, text in examples.items()), "", "\b"]
     lines += ["Exit codes:", *(f"  {int(code):>3}  {MEANINGS[code]}" for code in (*codes, ExitCode.INTERRUPTED))]
     return "\n".join([*lines, f"  {BUG:>3}  a bug in mtlslab"])
+
+
+PLAIN_FORMATS = ("text", "json")
+
+
+def plain_output(text: str = "text or json.") -> Any:
+    """The option ``-o`` of a command that has the two plain formats; ``text`` is its help."""
+    return typer.Option(
+        "-o", "--output", envvar="MTLSLAB_OUTPUT", autocompletion=lambda: list(PLAIN_FORMATS), help=text
+    )
 
 
 def output_option(formats: Mapping[str, object], **others: Mapping[str, object]) -> Any:
@@ -62,11 +73,18 @@ def _offering(
 
 Name = Annotated[
     str | None,
-    typer.Option("--name", envvar="MTLSLAB_NAME", help="Name of the lab; also its Compose project and directory."),
+    typer.Option(
+        "--name",
+        envvar="MTLSLAB_NAME",
+        autocompletion=complete.labs,
+        help="Name of the lab; also its Compose project and directory.",
+    ),
 ]
 Directory = Annotated[
     Path | None,
-    typer.Option("--dir", envvar="MTLSLAB_DIR", help="Directory of the lab. Default: ./NAME, else ./mtls-lab."),
+    typer.Option(
+        "--dir", envvar="MTLSLAB_DIR", help="Directory of the lab. Default: the one here, above, or in ./NAME."
+    ),
 ]
 RotateCerts = Annotated[
     bool,

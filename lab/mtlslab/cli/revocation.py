@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mtlslab.cli import options
+from mtlslab.cli import complete, options
 from mtlslab.cli.find import find, require_choice
 from mtlslab.cli.options import epilog
 from mtlslab.cli.terminal import put, put_json, say
@@ -45,7 +45,12 @@ def register(app: typer.Typer) -> None:
 
 def revoke(
     credential: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="client, a further client, or the fault `revoked`.")
+        str | None,
+        typer.Argument(
+            metavar="[NAME]",
+            autocompletion=complete.revocable,
+            help="client, a further client, or the fault `revoked`.",
+        ),
     ] = None,
     serial: Annotated[
         str | None,
@@ -91,7 +96,7 @@ def revoke(
 def crl(
     name: options.Name = None,
     directory: options.Directory = None,
-    output: Annotated[str, typer.Option("-o", "--output", envvar="MTLSLAB_OUTPUT", help="text or json.")] = "text",
+    output: Annotated[str, options.plain_output()] = "text",
 ) -> None:
     """Show the client CA's revocation list and whether it is current.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mtlslab.cli import options
+from mtlslab.cli import complete, options
 from mtlslab.cli.find import find, shown
 from mtlslab.cli.options import epilog
 from mtlslab.cli.terminal import put, say
@@ -33,7 +33,12 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     credential: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="The certificate to present; without a name, all are listed.")
+        str | None,
+        typer.Argument(
+            metavar="NAME",
+            autocompletion=complete.servers,
+            help="The certificate to present; without a name, all are listed.",
+        ),
     ] = None,
     command: Annotated[
         list[str] | None, typer.Argument(metavar="-- COMMAND", help="A client to run against it; then it ends.")

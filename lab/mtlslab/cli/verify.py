@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mtlslab import output as looks
-from mtlslab.cli import options
+from mtlslab.cli import complete, options
 from mtlslab.cli.find import find, require_choice
 from mtlslab.cli.options import epilog
 from mtlslab.cli.prove import run_proof
@@ -58,6 +58,7 @@ def verify(
             "--only",
             envvar="MTLSLAB_ONLY",
             metavar="ID",
+            autocompletion=complete.checks,
             help="Only this check (id, its beginning, or a pattern); repeatable.",
         ),
     ] = None,
@@ -91,6 +92,7 @@ def verify(
             "--mutant",
             envvar="MTLSLAB_MUTANT",
             metavar="NAME",
+            autocompletion=complete.mutants,
             help="With --prove: only this mutant or kind (doors, trust*, ...); repeatable.",
         ),
     ] = None,

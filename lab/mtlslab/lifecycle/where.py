@@ -50,7 +50,9 @@ def running_runtime(target: Target) -> Runtime:
 
 def nothing_runs(lab: str) -> LabNotFoundError:
     """The error of a command that needs a running lab."""
-    return LabNotFoundError(f"Nothing runs of the lab {lab!r}.", hint="Start it with: mtlslab up")
+    return LabNotFoundError(
+        f"Nothing runs of the lab {lab!r}.", hint="Start it with: mtlslab up. All labs: mtlslab list"
+    )
 
 
 def refuse_foreign(name: str, directory: Path, running: tuple[ServiceStatus, ...]) -> None:
@@ -71,8 +73,8 @@ def refuse_foreign(name: str, directory: Path, running: tuple[ServiceStatus, ...
         if other is None or other == directory or not Workspace(other).exists():
             continue
         raise MachineError(
-            f"A lab called {name!r} already runs from {other}.",
+            f"A lab called {name!r} already runs in {other}.",
             why="a name belongs to one lab on this machine",
-            hint="Choose another with --name, or take that one down: "
-            + shell_line(["mtlslab", "down", "--dir", other]),
+            hint=f"If it is meant: {shell_line(['cd', other])}, or {shell_line(['--dir', other])}. "
+            "Another lab needs another --name.",
         )

@@ -123,7 +123,9 @@ class Workspace:
         """
         record = self.record()
         if record is None:
-            raise LabNotFoundError(f"There is no lab in {self.directory}.", hint="Make one with: mtlslab up")
+            raise LabNotFoundError(
+                f"There is no lab in {self.directory}.", hint="Make one with: mtlslab up. All labs: mtlslab list"
+            )
         return record
 
     def certificates(self) -> tuple[str, ...]:

@@ -60,6 +60,12 @@ def is_own(lab: OwnLab) -> bool:
     return any(known.is_same(lab) for place in _places() for known in _read_in(place))
 
 
+def places_of_labs() -> tuple[Path, ...]:
+    """The directories in which the labs of the register were last seen and still are, in the order of their entry."""
+    known = [lab for place in _places() for lab in _read_in(place)]
+    return tuple(dict.fromkeys(Path(lab.directory) for lab in known if _is_where_it_was(lab)))
+
+
 def enter(lab: OwnLab) -> None:
     """Enter a lab into the register.
 

@@ -11,7 +11,7 @@ from mtlslab.errors import LabError, NotOursError, SpecError
 from mtlslab.plan.shell import shell_line
 from mtlslab.plan.spec import DEFAULT_NAME, check_name
 from mtlslab.workspace.directory import LAB_FILE, LabRecord, Workspace
-from mtlslab.workspace.ownership import check_links
+from mtlslab.workspace.ownership import check_links, check_ours
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +34,10 @@ class Target:
 def locate(name: str | None, directory: Path | None, *, here: Path, forgive: bool = False) -> Target:
     """Find the lab of a command.
 
-    A lab with a name lies in ``./NAME``, one without in the current directory if that is a lab, else in ``./mtls-lab``.
-    A lab in a given directory has the name in its lab.json, else that of the directory.
+    Without a directory it is, as with git, the lab in the current directory or in the nearest one above it; a lab in
+    ``./NAME`` (``./mtls-lab``) comes before those above. A name, if one is given, must be that of the lab. If there is
+    none, a new one would lie in ``./NAME``. A lab in a given directory has the name in its lab.json, else that of the
+    directory.
 
     Args:
         name: value of ``--name``.
@@ -109,10 +111,39 @@ def _called_otherwise(workspace: Workspace, recorded: str, name: str) -> SpecErr
 def _directory(name: str | None, directory: Path | None, here: Path) -> Path:
     if directory is not None:
         return directory
-    # A directory such as /tmp is no lab, even if another user put a lab.json there.
-    if name is None and Workspace(here).exists() and not here.stat().st_mode & stat.S_ISVTX:
+    if _is_lab(here, name):
         return Path()
-    return Path(name or DEFAULT_NAME)
+    beside = Path(name or DEFAULT_NAME)
+    if Workspace(here / beside).exists():
+        return beside
+    return next((path for path in here.parents if _is_lab(path, name) and _is_ours(path)), beside)
+
+
+def _is_lab(path: Path, name: str | None) -> bool:
+    """Whether a directory is a lab, and the one of that name if a name is given."""
+    workspace = Workspace(path)
+    # A directory such as /tmp is no lab, even if another user put a lab.json there.
+    if not workspace.exists() or path.stat().st_mode & stat.S_ISVTX:
+        return False
+    return name is None or name_in(workspace) == name
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether no other user made the lab: whoever works below a stranger's directory did not choose that lab."""
+    try:
+        check_ours((path / LAB_FILE).lstat(), path / LAB_FILE)
+        check_ours(path.stat(), path)
+    except (LabError, OSError):
+        return False
+    return True
+
+
+def name_in(workspace: Workspace) -> str:
+    """The name in a directory's lab.json; empty if there is none, or it cannot be used."""
+    try:
+        return _recorded_name(workspace, workspace.record())
+    except LabError:
+        return ""
 
 
 def _name_from(directory: Path) -> str:
