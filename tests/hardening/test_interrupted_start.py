@@ -77,7 +77,7 @@ def test_a_child_between_fork_and_exec_is_waited_for(mark: Mark, monkeypatch: py
         if child == 0:
             os.setsid()
             os.read(gate, 1)
-            os.execv(sys.executable, [sys.executable, "-c", NAMELESS])
+            os.execv(sys.executable, [sys.executable, "-c", NAMELESS])  # noqa: S606  it is the step under test
     asked, title = threading.Event(), processes.title
 
     def watched(process: psutil.Process) -> str:
