@@ -372,7 +372,6 @@ def report_on_everything() -> VerifyReport:
     ("fmt", "pattern"),
     [
         ("text", r"^      check     (\S+)$"),
-        ("short", r"^✗ (\S+): "),
         ("json", r'^      "id": "(.+)"'),
         ("junit", r'<testcase name="([^"]+)"'),
         ("tap", r"^not ok \d+ - (\S+):"),

@@ -43,7 +43,7 @@ def test_short_is_one_line_for_each_check_that_is_not_passed_and_one_more() -> N
 def test_short_has_nothing_but_ascii_where_the_terminal_has_not() -> None:
     text = render_short(MIXED, Look(unicode=False))
     assert text.isascii()
-    assert "FAIL mtls-refuses-no-certificate.tls12: " in text
+    assert "FAIL mtls-refuses-no-certificate: " in text
 
 
 def test_short_paints_marks_only_where_there_is_colour() -> None:
@@ -97,3 +97,13 @@ def test_each_format_is_chosen_by_name_and_fits_an_ascii_stream(fmt: str) -> Non
     report = dataclasses.replace(GOOD, findings=(finding,))
     assert "foreign" in render_report(report, fmt)
     assert render_report(report, fmt, unicode=False).isascii()
+
+
+def test_a_report_for_a_glance_has_a_dozen_lines_at_most() -> None:
+    report = GOOD
+    for result in (Result.FAIL, Result.SKIP, Result.WARN):
+        many = tuple(
+            dataclasses.replace(report.findings[0], id=f"check-{number}.tls12", result=result) for number in range(129)
+        )
+        lines = render_report(dataclasses.replace(report, findings=many), "short").splitlines()
+        assert 2 <= len(lines) <= 12

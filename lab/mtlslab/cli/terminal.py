@@ -81,14 +81,19 @@ def clear_passing() -> None:
     _write_error(_CLEAR_LINE)
 
 
+def shows_passing() -> bool:
+    """Whether stderr is a terminal that can replace a line."""
+    return is_watched() and os.environ.get("TERM") != "dumb"
+
+
 def is_watched() -> bool:
     """Whether stderr is a terminal."""
     return sys.stderr.isatty()
 
 
 def shows_colour() -> bool:
-    """Whether stdout is a terminal and colours are not disabled (NO_COLOR)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    """Whether stdout is a terminal that knows colours (TERM), and they are not disabled (NO_COLOR)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def shows_unicode() -> bool:

@@ -15,7 +15,7 @@ from mtlslab.cli.find import find, require_choice
 from mtlslab.cli.options import epilog
 from mtlslab.cli.prove import run_proof
 from mtlslab.cli.reportfile import write_report
-from mtlslab.cli.terminal import clear_passing, is_watched, put_text, show_passing, shows_colour, shows_unicode
+from mtlslab.cli.terminal import clear_passing, put, put_text, show_passing, shows_colour, shows_passing, shows_unicode
 from mtlslab.errors import ExitCode
 from mtlslab.verify.doors.model import DEFAULT_DOORS
 
@@ -139,13 +139,16 @@ def verify(
         put_text(text, styled=colour)
     else:
         write_report(output_file, text)
+        if str(output_file) != "-":
+            put(report.closing_sentence)
+            put(f"Report: {output_file}")
     raise typer.Exit(report.exit_code)
 
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Observer | None]:
     """Yield an observer that shows the number of finished checks on stderr; None if stderr is no terminal."""
-    if not is_watched():
+    if not shows_passing():
         yield None
         return
     done = itertools.count(1)

@@ -91,7 +91,7 @@ def render_text(report: Report, look: Look) -> str:
         lines += _not_judged(report, look)
     if level is Level.GROUPS:
         lines += _by_design(report)
-    lines += ["", one_line(report.closing_sentence)]
+    lines += ["", look.paint(one_line(report.closing_sentence), "1")]
     return look.fitting("\n".join(line.rstrip() for line in lines) + "\n")
 
 
@@ -153,10 +153,7 @@ def _sameness(finding: Finding) -> tuple[Any, ...]:
 
 
 def _line(row: _Row, look: Look, title_width: int, version_width: int) -> str:
-    return (
-        f"  {look.mark(row.first.result)} {row.title:<{title_width}}"
-        f"  {row.versions:<{version_width}}  {look.paint(row.answer, '2')}"
-    )
+    return f"  {look.mark(row.first.result)} {row.title:<{title_width}}  {row.versions:<{version_width}}  {row.answer}"
 
 
 def _details(row: _Row, level: Level, *, concise: bool, hints: set[str]) -> Iterator[str]:

@@ -126,7 +126,7 @@ def scan_all() -> Found:
             text = title(process)
             # The title only selects candidates, because every process can show it. The mark decides; reading the open
             # files of all processes would take too long.
-            mark = mark_of(process, text) if text.startswith(WORKER_TITLE) or PROCESS_LABEL in text else None
+            mark = mark_of(process, text) if _may_be_nginx(text) else None
             if mark is None:
                 continue
             # A master is a session leader. The title does not tell: just after fork, a worker has its master's title.
@@ -138,6 +138,31 @@ def scan_all() -> Found:
     sessions = {item.process.pid for item in masters}
     orphans = tuple(Orphan(process, mark) for process, mark, session in workers if session not in sessions)
     return Found(tuple(masters), orphans)
+
+
+def _may_be_nginx(text: str) -> bool:
+    """Whether a title may be that of a lab's nginx.
+
+    Between exec and its first instruction a program has no title yet, and nginx writes "nginx:" before the rest.
+    """
+    return not text or text.startswith("nginx:") or PROCESS_LABEL in text
+
+
+def await_programs(seconds: float = 2.0) -> None:
+    """Return when every child of this process runs its own program.
+
+    An interrupt may come between fork and exec: the child then still shows our title, and a scan would miss it.
+    """
+    own = title(psutil.Process())
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and any(_shows(child, ("", own)) for child in psutil.Process().children()):
+        time.sleep(POLL_SECONDS)
+
+
+def _shows(process: psutil.Process, titles: Sequence[str]) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return process.status() != psutil.STATUS_ZOMBIE and title(process) in titles
+    return False
 
 
 def labs() -> tuple[str, ...]:

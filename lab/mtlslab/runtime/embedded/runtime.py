@@ -249,6 +249,7 @@ class EmbeddedRuntime:
                     wait_until_up(plan, item)
         except BaseException as error:
             names = [service.name for service in services]
+            processes.await_programs()
             self._remove(plan.lab, processes.scan(plan.lab).of(names), names, plan.directory)
             if isinstance(error, OSError):
                 raise refused(plan, error) from error

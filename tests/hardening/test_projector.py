@@ -1,0 +1,49 @@
+"""What a lecture shows on a terminal: no styles where the terminal has none, a report on a file is told of."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import command, environment, mtlslab
+
+SMALL = ("--tls-port", "0", "--mtls-port", "0", "--key-type", "ec-p256")
+
+
+@pytest.mark.parametrize("plain", [{"TERM": "dumb"}, {"TERM": "xterm", "NO_COLOR": "1"}], ids=["dumb", "no colour"])
+def test_a_terminal_without_colour_gets_no_style(plain: dict[str, str], tmp_path: Path, lab_name: str) -> None:
+    assert mtlslab("render", "--name", lab_name, *SMALL, cwd=tmp_path).code == 0
+    assert b"\x1b[1m" in _on_a_terminal(lab_name, tmp_path, TERM="xterm", NO_COLOR="")
+    assert b"m" not in [piece[:4][-1:] for piece in _on_a_terminal(lab_name, tmp_path, **plain).split(b"\x1b[")[1:]]
+    if plain["TERM"] == "dumb":
+        assert b"\x1b" not in _on_a_terminal(lab_name, tmp_path, **plain)
+
+
+def _on_a_terminal(lab: str, place: Path, **more: str) -> bytes:
+    screen, terminal = pty.openpty()
+    words = command("verify", "--name", lab, "--only", "mtls-serves-client-certificate")
+    running = subprocess.Popen(words, cwd=place, env=environment(**more), stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    said = b""
+    try:
+        while more_said := os.read(screen, 65536):
+            said += more_said
+    except OSError:  # the terminal has no other end any more
+        pass
+    os.close(screen)
+    assert running.wait(60) == 6
+    return said
+
+
+def test_a_report_in_a_file_says_its_verdict_and_its_path(tmp_path: Path, lab_name: str) -> None:
+    assert mtlslab("render", "--name", lab_name, *SMALL, cwd=tmp_path).code == 0
+    words = ("--only", "mtls-serves-client-certificate", "-o", "html", "--output-file", "r.html")
+    told = mtlslab("verify", "--name", lab_name, *words, cwd=tmp_path)
+    assert told.out.splitlines() == [
+        f'lab "{lab_name}" could not be judged here: 2 checks without an answer (mtls-serves-client-certificate).',
+        "Report: r.html",
+    ]
