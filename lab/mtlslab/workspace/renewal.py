@@ -135,7 +135,7 @@ class _Renewal:
         if side.ca not in self.existing:
             return self._issue_ca(side)
         try:
-            certificates = pki.load_certificates(self.existing[side.ca])
+            certificates = pki.load_anchors(self.existing[side.ca])
         except ValueError as error:
             raise SpecError(f"{side.ca} cannot be used.", why=str(error), hint=ROTATE_HINT) from error
         key = self._existing_key(side.ca_key)
