@@ -166,9 +166,22 @@ def test_a_missing_leaf_file_is_made_again(
 
 def test_a_damaged_leaf_certificate_is_made_again_for_the_same_key(files: dict[str, bytes]) -> None:
     update = renew_pki(SPEC, {**files, CLIENT_CERT: files[CLIENT_CERT][:200]}, NOW)
-    assert set(update.files) == {CLIENT_CERT}
-    assert "was damaged" in update.messages[0]
-    assert_complete(files | dict(update.files))
+    aside = f"{CLIENT_CERT}.old-20300506-070809"
+    assert set(update.files) == {CLIENT_CERT, aside}
+    assert update.files[aside] == files[CLIENT_CERT][:200]
+    assert update.messages[0] == f"Kept what was there as {aside}."
+    assert "was damaged" in update.messages[1]
+    assert_complete(files | {CLIENT_CERT: update.files[CLIENT_CERT]})
+
+
+def test_a_leaf_that_the_lab_did_not_issue_is_never_replaced(files: dict[str, bytes]) -> None:
+    """It has expired, though the CA's key is there to issue another: it is told about, and stays."""
+    ca, own = credential(files, CLIENT_CA), credential(files, CLIENT_CERT)
+    alice = pki.issue_client_leaf(ca, own.key, "alice", now=NOW, days=1)
+    brought = {**files, CLIENT_CERT: alice.certificate_pem()}
+    update = renew_pki(SPEC, brought, NOW + 2 * DAY)
+    assert CLIENT_CERT not in update.files
+    assert "was not issued by this lab and stays, but it expired at" in update.messages[0]
 
 
 def test_a_lone_ca_key_gets_its_certificate_and_says_so(files: dict[str, bytes]) -> None:

@@ -85,7 +85,7 @@ def _client_ca(certificate: Path | None, key: Path | None) -> ClientCa:
     pem = _read("--client-ca-cert", certificate)
     key_pem = _read("--client-ca-key", key) if key else None
     try:
-        anchors = pki.load_certificates(pem)
+        anchors = pki.load_anchors(pem)
         credential = pki.load_authority(anchors, pki.load_key(key_pem)) if key_pem is not None else None
         first = credential.certificate if credential else anchors[0]
     except ValueError as error:

@@ -63,10 +63,12 @@ def list_(name: options.Name = None, directory: options.Directory = None, output
     workspace = find(name, directory).workspace
     workspace.require()
     rows: list[dict[str, Any]] = []
-    problems: dict[str, LabError] = {}
+    problems: dict[str, LabError] = {}  # path, or path and position in the file
     for path in workspace.certificates():
         try:
-            rows.append(_describe(path, workspace.read(path) or b""))
+            content = workspace.read(path) or b""
+            rows.append(_describe(path, content))
+            problems |= _unread(path, content)
         except LabError as error:
             problems[path] = error
     if output == "json":
@@ -111,7 +113,17 @@ def show(
 ) -> None:
     """Show one certificate: names, purposes, validity, fingerprints."""
     require_choice("--output", output, ("text", "json"))
-    row = _describe(file, _content(file, name, directory))
+    content = _content(file, name, directory)
+    try:
+        row = _describe(file, content)
+    except SpecError:
+        seen = _by_openssl(content) if output == "text" else ()
+        if not seen:
+            raise
+        for line in seen:
+            put(line)
+        say("Only openssl can read this certificate: other programs may refuse it.")
+        return
     if output == "json":
         put_json({"schema": "mtlslab.cert/1", **row})
     else:
@@ -208,6 +220,36 @@ def _content(file: str, name: str | None, directory: Path | None) -> bytes:
     raise SpecError(f"There is no file {file}.", why=f"neither here nor as {inside}", hint="mtlslab certs list")
 
 
+def _unread(file: str, content: bytes) -> dict[str, LabError]:
+    """The certificates of a file that cannot be read, beside others that can."""
+    from mtlslab.pki.bundle import read_bundle
+
+    bundle = read_bundle(content)
+    return {
+        f"{file} ({one.position} of {bundle.count})": SpecError("It cannot be read.", why=one.why)
+        for one in bundle.unread
+    }
+
+
+def _by_openssl(content: bytes) -> tuple[str, ...]:
+    """What openssl says about the first certificate of a file that we cannot read."""
+    from mtlslab.pki.bundle import read_bundle
+    from mtlslab.workspace.second_reader import read_with_openssl
+
+    unread = read_bundle(content).unread
+    return read_with_openssl(unread[0].der) if unread else ()
+
+
+def _to_pem(file: str, content: bytes) -> str:
+    """The command that makes PEM of a file in another format; empty where the format is not to blame."""
+    from mtlslab.pki.formats import format_of
+
+    names = {"IN": file, "OUT": f"{Path(file).stem}.pem"}
+    command = format_of(content).command
+    words = [Path(names[word]) if word in names else word for word in command]
+    return f"PEM is needed: {shell_line(words)}" if command else ""
+
+
 def _describe(file: str, content: bytes) -> dict[str, Any]:
     from mtlslab.pki.describe import describe
 
@@ -215,6 +257,6 @@ def _describe(file: str, content: bytes) -> dict[str, Any]:
         info = describe(content, now=datetime.datetime.now(datetime.UTC))
     except ValueError as error:
         raise SpecError(
-            f"{file} holds no certificate that can be read.", why=str(error), hint="PEM is needed."
+            f"{file} holds no certificate that can be read.", why=str(error), hint=_to_pem(file, content)
         ) from error
     return {"file": file, **info.to_mapping(), "text": info.to_text()}

@@ -7,6 +7,7 @@ import re
 from cryptography import x509
 
 from mtlslab.handshake.authorities import names_in
+from mtlslab.pki.reading import reading
 from mtlslab.probe.hello import negotiated, version_name
 from mtlslab.probe.http import title_of
 from mtlslab.probe.keys import suite_name
@@ -193,8 +194,9 @@ def _listed(names: list[str]) -> str:
 
 
 def _subject_and_issuer(der: bytes) -> tuple[str, str]:
-    certificate = x509.load_der_x509_certificate(der)
-    return certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string()
+    with reading("no certificate that can be read"):
+        certificate = x509.load_der_x509_certificate(der)
+        return certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string()
 
 
 def _printable(text: str) -> str:

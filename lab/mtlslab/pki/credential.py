@@ -7,11 +7,13 @@ import hashlib
 from collections.abc import Sequence
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
 
+from mtlslab.pki.bundle import read_bundle
+from mtlslab.pki.formats import format_of
 from mtlslab.pki.keys import PrivateKey, key_pem, load_key
+from mtlslab.pki.reading import reading
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,31 +70,35 @@ def load_authority(certificates: Sequence[x509.Certificate], key: PrivateKey) ->
 
 
 def load_certificates(pem: bytes) -> list[x509.Certificate]:
-    """All certificates of a PEM file, at least one.
+    """All certificates of a PEM file in which the order matters: a leaf, and its chain after it.
 
     Raises:
-        ValueError: there is none, or one is damaged.
+        ValueError: there is none, or one is damaged; it is named by its position.
     """
-    try:
-        certificates = x509.load_pem_x509_certificates(pem)
-        for certificate in certificates:  # pyca reads these on demand: find damage here, not later
-            _ = certificate.extensions, certificate.subject, certificate.public_key()
-    except (
-        ValueError,
-        TypeError,
-        UnsupportedAlgorithm,
-        x509.UnsupportedGeneralNameType,
-        x509.DuplicateExtension,
-    ) as error:
-        raise ValueError(f"no readable certificate (PEM): {error}") from error
-    return certificates
+    bundle = read_bundle(pem)
+    if bundle.unread:
+        raise ValueError(bundle.unread[0].problem(bundle.count))
+    if not bundle.certificates:
+        raise ValueError(f"no readable certificate: it is {format_of(pem).words}")
+    return list(bundle.certificates)
+
+
+def load_anchors(pem: bytes) -> list[x509.Certificate]:
+    """The certificates of a PEM file of trust anchors, which stand in any order; without those that cannot be read.
+
+    Raises:
+        ValueError: none of them can be read.
+    """
+    bundle = read_bundle(pem)
+    return list(bundle.certificates) or load_certificates(pem)
 
 
 def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     """Whether ``issuer`` is the named issuer and its key made the signature; says nothing about rights or validity."""
     try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        with reading("not issued by it"):
+            certificate.verify_directly_issued_by(issuer)
+    except ValueError:
         return False
     return True
 

@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from mtlslab import pki
+from mtlslab.pki.reading import reading
 
 DAYS = 30
 
@@ -81,6 +82,11 @@ def read_crl(pem: bytes) -> CrlInfo:
         ValueError: there is no readable CRL.
     """
     crl = _load(pem)
+    with reading("no readable CRL (PEM)"):  # the library reads its parts only now
+        return _info(crl)
+
+
+def _info(crl: x509.CertificateRevocationList) -> CrlInfo:
     try:
         number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
     except x509.ExtensionNotFound:
@@ -109,17 +115,14 @@ def is_crl_of(pem: bytes, ca: x509.Certificate) -> bool:
         ValueError: there is no readable CRL.
     """
     crl = _load(pem)
-    public_key = ca.public_key()
-    if crl.issuer != ca.subject:
-        return False
     try:
-        return crl.is_signature_valid(public_key)  # type: ignore[arg-type] # other key types raise TypeError
-    except TypeError:
+        with reading("not signed by it"):
+            signed = crl.is_signature_valid(ca.public_key())  # type: ignore[arg-type] # other key types raise TypeError
+            return crl.issuer == ca.subject and signed
+    except ValueError:
         return False
 
 
 def _load(pem: bytes) -> x509.CertificateRevocationList:
-    try:
+    with reading("no readable CRL (PEM)"):
         return x509.load_pem_x509_crl(pem)
-    except ValueError as error:
-        raise ValueError(f"no readable CRL (PEM): {error}") from error

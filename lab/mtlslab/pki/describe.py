@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mtlslab import pki
+from mtlslab.pki.bundle import read_bundle
 from mtlslab.plan.visible import visible
 
 __all__ = [
@@ -85,13 +86,13 @@ class CertificateInfo:
 
 
 def describe(pem: bytes, *, now: datetime.datetime) -> CertificateInfo:
-    """What the first certificate of a PEM file says.
+    """What the first certificate of a PEM file says that can be read.
 
     Raises:
         ValueError: there is no readable certificate in it.
     """
-    certificates = pki.load_certificates(pem)
-    certificate = certificates[0]
+    bundle = read_bundle(pem)
+    certificate = pki.load_anchors(pem)[0]
     return CertificateInfo(
         subject=certificate.subject.rfc4514_string(),
         issuer=certificate.issuer.rfc4514_string(),
@@ -104,7 +105,7 @@ def describe(pem: bytes, *, now: datetime.datetime) -> CertificateInfo:
         serial=serial_hex(certificate.serial_number),
         sha256=certificate.fingerprint(hashes.SHA256()).hex(),
         sha1=certificate.fingerprint(hashes.SHA1()).hex(),  # noqa: S303 - an identifier; it is what nginx prints
-        chain_length=len(certificates) - 1,
+        chain_length=bundle.count - 1,
     )
 
 

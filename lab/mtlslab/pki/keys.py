@@ -8,13 +8,15 @@ import re
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from mtlslab.errors import MachineError
+from mtlslab.pki.formats import CERTIFICATE, DER_KEY, KEY, PKCS12, PROTECTED_KEY, format_of, is_protected
+from mtlslab.pki.reading import reading
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
@@ -23,12 +25,6 @@ _CURVES: dict[str, ec.EllipticCurve] = {"ec-p256": ec.SECP256R1(), "ec-p384": ec
 
 # The base64 may stand in a string of another format, with its line breaks escaped.
 _PEM_KEY = re.compile(rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----(\s|\\[rn])+[A-Za-z0-9+/]{4}")
-# RFC 7292 section 4: SEQUENCE { INTEGER 3, SEQUENCE { OID data or signedData ...
-_PKCS12 = re.compile(
-    rb"\x30(?:[\x00-\x7f]|\x80|\x81.|\x82..|\x83...|\x84....)\x02\x01\x03\x30(?:[\x00-\x7f]|\x80|\x81.|\x82..|\x83...|\x84....)"
-    rb"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07[\x01\x02]",
-    re.DOTALL,
-)
 
 
 def new_key(key_type: str) -> PrivateKey:
@@ -127,21 +123,27 @@ def load_key(pem: bytes) -> PrivateKey:
     Raises:
         ValueError: it is damaged, protected by a password, or neither RSA, EC nor Ed25519.
     """
-    try:
+    _require_plain_pem(pem)
+    with reading("no readable private key"):
         # The library would test anew whether the factors of an RSA key are prime: 45 ms for 2048 bits, at every look.
         key = serialization.load_pem_private_key(pem, password=None, unsafe_skip_rsa_key_validation=True)
-        if isinstance(key, rsa.RSAPrivateKey):
-            _try_signing(key)
-    except TypeError as error:  # this is how pyca says that a password is missing
-        raise ValueError("the private key is protected by a password; the lab needs it without") from error
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise ValueError(f"no readable private key (PEM): {error}") from error
-    except (InvalidSignature, InternalError) as error:
-        require_digests()
-        raise ValueError("the private key is damaged: what it signs cannot be verified") from error
+    if isinstance(key, rsa.RSAPrivateKey):
+        _require_signatures(key)
     if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey):
         return key
     raise ValueError(f"the private key is of an unsupported type: {type(key).__name__}")
+
+
+def _require_plain_pem(content: bytes) -> None:
+    if is_protected(content):
+        raise ValueError("the private key is protected by a password; the lab needs it without")
+    if not content.strip():
+        raise ValueError("no readable private key: it is empty")
+    found = format_of(content)
+    if found not in (KEY, CERTIFICATE):  # a certificate may have its key in the same file
+        raise ValueError(f"no readable private key: it is {found.words}")
+    if b"PRIVATE KEY-----" not in content:
+        raise ValueError("no readable private key: it holds certificates only")
 
 
 def require_digests() -> None:
@@ -168,36 +170,34 @@ def holds_private_key(content: bytes) -> bool:
     """
     if _PEM_KEY.search(content):
         return True
-    if not content.startswith(b"\x30"):  # a SEQUENCE in DER
-        return False
-    return _p12_holds_key(content) if _PKCS12.match(content) else _is_der_key(content)
+    found = format_of(content)
+    if found is PKCS12:
+        return _p12_holds_key(content)
+    return found in (DER_KEY, PROTECTED_KEY)
 
 
 def _p12_holds_key(content: bytes) -> bool:
     try:
-        return pkcs12.load_pkcs12(content, None).key is not None
-    except (ValueError, UnsupportedAlgorithm):  # a password protects it
+        with reading("a password protects it"):
+            return pkcs12.load_pkcs12(content, None).key is not None
+    except ValueError:
         return True
 
 
-def _is_der_key(content: bytes) -> bool:
-    try:
-        serialization.load_der_private_key(content, None, unsafe_skip_rsa_key_validation=True)
-    except TypeError:  # a password protects it
-        return True
-    except (ValueError, UnsupportedAlgorithm):
-        return False
-    return True
-
-
-def _try_signing(key: rsa.RSAPrivateKey) -> None:
+def _require_signatures(key: rsa.RSAPrivateKey) -> None:
     """Sign and verify once: shows in 1 ms whether the numbers of a key belong together.
 
     Raises:
-        InvalidSignature, InternalError, ValueError: they do not.
+        ValueError: they do not.
+        MachineError: this machine's OpenSSL lacks what it takes.
     """
     scheme, digest, message = padding.PKCS1v15(), hashes.SHA256(), b"mtlslab"
-    key.public_key().verify(key.sign(message, scheme, digest), message, scheme, digest)
+    try:
+        with reading("a signature failed"):
+            key.public_key().verify(key.sign(message, scheme, digest), message, scheme, digest)
+    except ValueError as error:
+        require_digests()
+        raise ValueError("the private key is damaged: what it signs cannot be verified") from error
 
 
 def dh_bits(pem: bytes) -> int | None:

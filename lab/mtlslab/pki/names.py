@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from cryptography import x509
 
+from mtlslab.pki.reading import reading
+
 Name = x509.Name
 """A distinguished name."""
 
@@ -20,8 +22,9 @@ def read_name(der: bytes) -> x509.Name | None:
     info = der_element(_SEQUENCE, _INTEGER_0 + der + key + _NO_ATTRIBUTES)
     request = der_element(_SEQUENCE, info + _ED25519 + _zero_bits(64))
     try:
-        return x509.load_der_x509_csr(request).subject
-    except (ValueError, TypeError):
+        with reading("no name"):
+            return x509.load_der_x509_csr(request).subject
+    except ValueError:
         return None
 
 

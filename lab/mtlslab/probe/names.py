@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from mtlslab.pki.reading import reading
 from mtlslab.plan.spec import is_ip_address
 
 _HOSTNAME_MISMATCH, _IP_ADDRESS_MISMATCH = 62, 64  # OpenSSL's X509_V_ERR numbers
@@ -59,13 +60,15 @@ def _covers(name: str, host: str) -> bool:
 
 
 def _alternative(certificate: bytes) -> x509.SubjectAlternativeName:
-    try:
+    with reading("no certificate that can be read"):
         found = x509.load_der_x509_certificate(certificate).extensions
-        return found.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
+        for one in found:
+            if isinstance(one.value, x509.SubjectAlternativeName):
+                return one.value
         return x509.SubjectAlternativeName([])
 
 
 def _common_names(certificate: bytes) -> Iterator[str]:
-    subject = x509.load_der_x509_certificate(certificate).subject
+    with reading("no certificate that can be read"):
+        subject = x509.load_der_x509_certificate(certificate).subject
     yield from (str(one.value) for one in subject.get_attributes_for_oid(NameOID.COMMON_NAME))

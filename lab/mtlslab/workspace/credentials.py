@@ -96,7 +96,7 @@ def load_ca(workspace: Workspace, certificate: str, key: str) -> pki.Credential:
         MissingKeyError: the private key is not there.
         SpecError: a file is missing or damaged, or the key belongs to none of the certificates.
     """
-    anchors, key_pem = load_certificates(workspace, certificate), workspace.read_key(key)
+    anchors, key_pem = load_anchors(workspace, certificate), workspace.read_key(key)
     if key_pem is None:
         raise MissingKeyError(key, workspace.directory)
     try:
@@ -111,7 +111,7 @@ def load_client_ca_certificate(workspace: Workspace) -> x509.Certificate:
     Raises:
         SpecError: it is missing or damaged.
     """
-    anchors, client = load_certificates(workspace, CLIENT_CA), workspace.read(CLIENT_CERT)
+    anchors, client = load_anchors(workspace, CLIENT_CA), workspace.read(CLIENT_CERT)
     with contextlib.suppress(ValueError):
         return client_ca_of(anchors, pki.load_certificates(client or b""), workspace.read(CLIENT_CA_KEY))
     return client_ca_of(anchors, (), workspace.read(CLIENT_CA_KEY))
@@ -150,6 +150,18 @@ def load_certificates(workspace: Workspace, path: str) -> list[x509.Certificate]
     """
     try:
         return pki.load_certificates(workspace.read(path) or b"")
+    except ValueError as error:
+        raise _unusable(workspace, path, error) from error
+
+
+def load_anchors(workspace: Workspace, path: str) -> list[x509.Certificate]:
+    """Load the certificates of a PEM file of trust anchors; those that cannot be read are left out.
+
+    Raises:
+        SpecError: it is missing, or none of them can be read.
+    """
+    try:
+        return pki.load_anchors(workspace.read(path) or b"")
     except ValueError as error:
         raise _unusable(workspace, path, error) from error
 

@@ -130,7 +130,7 @@ class Workspace:
 
     def certificates(self) -> tuple[str, ...]:
         """Paths of the certificates in ``certs/``, CAs first; empty if there are none."""
-        names = [name for name in self.names("certs") if name.endswith(".crt")]
+        names = [name for name in self.names("certs") if name.endswith(".crt") and not is_litter(name)]
         return tuple(f"certs/{name}" for name in sorted(names, key=lambda name: ("-ca." not in name, name)))
 
     def names(self, path: str) -> tuple[str, ...]:
@@ -177,7 +177,7 @@ class Workspace:
             raise refused("make the directory", self.directory, error) from error
 
     def _refuse_others(self, folder: Folder) -> None:
-        others = [name for name in folder.names() if name not in (LOCK_FILE, ".gitignore")]
+        others = [name for name in folder.names() if name not in (LOCK_FILE, ".gitignore") and not is_litter(name)]
         # exists() again: another program may have created its lab here in the meantime.
         if others and not self.exists() and not all(name.startswith(TEMPORARY) for name in others):
             raise SpecError(
@@ -307,6 +307,11 @@ class Workspace:
                 folder.write(name, content, mode=mode, owner=owner)
         except OSError as error:
             raise refused("write", self.directory / path, error) from error
+
+
+def is_litter(name: str) -> bool:
+    """Whether it is a file that a desktop leaves in every directory: .DS_Store, ._NAME, Thumbs.db, desktop.ini."""
+    return name in (".DS_Store", ".localized", "Thumbs.db", "desktop.ini") or name.startswith("._")
 
 
 def _sha256(content: bytes) -> str:

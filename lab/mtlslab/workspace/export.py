@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import KeySerializationEncrypt
 
 from mtlslab.errors import SpecError
 from mtlslab.plan.paths import CLIENT_CA
-from mtlslab.workspace.credentials import DIRECTORY, files_of, load, load_certificates, require_client
+from mtlslab.workspace.credentials import DIRECTORY, files_of, load, load_anchors, require_client
 from mtlslab.workspace.directory import Workspace
 
 _MAX_PASSWORD = 512  # bytes; more than any import dialogue accepts
@@ -35,7 +35,7 @@ def export_p12(workspace: Workspace, name: str, password: str, *, legacy: bool =
     _check_password(password)
     require_client(workspace, name)
     credential = load(workspace, *files_of(name))
-    chain = [*credential.chain, *load_certificates(workspace, CLIENT_CA)]
+    chain = [*credential.chain, *load_anchors(workspace, CLIENT_CA)]
     content = pkcs12.serialize_key_and_certificates(
         friendly_name(workspace, name).encode(),
         credential.key,

@@ -3,6 +3,8 @@
 - A leaf stays as long as chain, key, names and validity are right.
 - A leaf is issued again, with a message why, when it is missing, damaged, expired or about to expire, or does not match
   the spec. Its private key is kept, unless the key type changed.
+- A leaf that the lab did not issue stays, whatever is wrong with it; where one must take the place of a file that
+  cannot be read, or whose key is missing, that file is kept as ``NAME.crt.old-DATE``.
 - A CA is never replaced, and neither is a leaf of another CA nor an unreadable private key. The user decides about
   them with ``--rotate-certs``.
 
@@ -135,7 +137,7 @@ class _Renewal:
         if side.ca not in self.existing:
             return self._issue_ca(side)
         try:
-            certificates = pki.load_certificates(self.existing[side.ca])
+            certificates = pki.load_anchors(self.existing[side.ca])
         except ValueError as error:
             raise SpecError(f"{side.ca} cannot be used.", why=str(error), hint=ROTATE_HINT) from error
         key = self._existing_key(side.ca_key)
@@ -199,9 +201,22 @@ class _Renewal:
             )
         if key is None or reissue.new_key:
             key = self._new_key(side.leaf_key)
+        self._keep_brought(side, ca)
         self.files[side.leaf] = self._issue_leaf(side, pki.Credential(ca.certificate, ca.key), key).certificate_pem()
         if reissue.reason:
             self.messages.append(f"Issued a new {side.leaf}: {reissue.reason}.")
+
+    def _keep_brought(self, side: _Side, ca: _Authority) -> None:
+        """Keep a copy of what lies in the place of a leaf, unless the lab itself issued it."""
+        old = self.existing.get(side.leaf)
+        if old is None:
+            return
+        with contextlib.suppress(ValueError):
+            if self._is_ours(side, pki.load_certificates(old)[0], ca.certificate):
+                return
+        aside = f"{side.leaf}.old-{self.now:%Y%m%d-%H%M%S}"
+        self.files[aside] = old
+        self.messages.append(f"Kept what was there as {aside}.")
 
     def _issue_leaf(self, side: _Side, ca: pki.Credential, key: pki.PrivateKey) -> pki.Credential:
         if side.role == "server":
@@ -217,15 +232,18 @@ class _Renewal:
             return _Reissue(f"the old one was damaged ({error})")
         if not _leads_to(leaf, chain, ca.anchors):
             raise SpecError(f"{side.leaf} was not issued by the CA in {side.ca}.", hint=ROTATE_HINT)
-        if key is None:
-            return _Reissue(f"{side.leaf_key} was missing")
-        if key.public_key() != leaf.public_key():
-            return _Reissue(f"{side.leaf_key} did not belong to the old one")
+        if key is None or key.public_key() != leaf.public_key():
+            return _Reissue(f"{side.leaf_key} {'did not belong to the old one' if key else 'was missing'}")
         reason = self._validity_problem((leaf, *chain), ca.certificate)
-        # A leaf that the lab issued must match the spec. A leaf of the user may differ.
-        ours = self._is_ours(side, leaf, ca.certificate)
-        reason = reason or (self._name_problem(leaf, ours=ours) if side.role == "server" else "")
-        if ours and pki.key_type_of(key) != self.spec.key_type:
+        if not self._is_ours(side, leaf, ca.certificate):
+            self._tell_of_brought(side, leaf, reason)
+            return None
+        return self._judge_ours(side, leaf, key, reason)
+
+    def _judge_ours(self, side: _Side, leaf: x509.Certificate, key: pki.PrivateKey, reason: str) -> _Reissue | None:
+        """A leaf that the lab issued must match the spec; ``reason``: what is wrong with its dates."""
+        reason = reason or (self._name_problem(leaf, self.spec.server_names) if side.role == "server" else "")
+        if pki.key_type_of(key) != self.spec.key_type:
             asked = f"its key was {pki.key_type_of(key)}, now it is {self.spec.key_type} (the CA keeps its own)"
             return _Reissue(reason or asked, new_key=True)
         return _Reissue(reason) if reason else None
@@ -251,9 +269,15 @@ class _Renewal:
             return f"the old one would expire at {_time(end)}"
         return ""
 
-    def _name_problem(self, leaf: x509.Certificate, *, ours: bool) -> str:
-        # A server certificate of the user's need not have every loopback address, but it needs the names of --host.
-        wanted = self.spec.server_names if ours else ("localhost", *self.spec.hosts)
+    def _tell_of_brought(self, side: _Side, leaf: x509.Certificate, reason: str) -> None:
+        # It need not have every loopback address, but clients need the names of --host.
+        if side.role == "server":
+            reason = reason or self._name_problem(leaf, ("localhost", *self.spec.hosts))
+        if reason:
+            reason = reason.replace("the old one", "it", 1)
+            self.messages.append(f"{side.leaf} was not issued by this lab and stays, but {reason}. Replace it.")
+
+    def _name_problem(self, leaf: x509.Certificate, wanted: Sequence[str]) -> str:
         missing = [name for name in wanted if not _covers(leaf, name)]
         return f"the old one was not valid for {', '.join(missing)}" if missing else ""
 

@@ -11,7 +11,7 @@ import datetime
 import json
 from collections.abc import Mapping
 
-from mtlslab.pki.credential import key_id, load_certificates
+from mtlslab.pki.credential import key_id, load_anchors
 from mtlslab.pki.crl import CrlInfo
 from mtlslab.plan.paths import CLIENT_CA, CRL_NOTE
 from mtlslab.workspace.directory import Workspace
@@ -61,4 +61,4 @@ def write_note(workspace: Workspace, info: CrlInfo) -> None:
 
 
 def _ca_of(workspace: Workspace) -> str:
-    return key_id(load_certificates(workspace.read(CLIENT_CA) or b"")[0])
+    return key_id(load_anchors(workspace.read(CLIENT_CA) or b"")[0])

@@ -42,8 +42,8 @@ class Shape:
 def shape_of(workspace: Workspace) -> Shape:
     """Read it off the files of a lab; where they are missing or damaged, the usual one: other checks tell of that."""
     try:
-        anchors, server = _certificates(workspace, CLIENT_CA), _certificates(workspace, SERVER_CERT)
-        path = [*server[1:], *_certificates(workspace, SERVER_CA)]
+        anchors, server = _anchors(workspace, CLIENT_CA), _certificates(workspace, SERVER_CERT)
+        path = [*server[1:], *_anchors(workspace, SERVER_CA)]
         client = _certificates(workspace, CLIENT_CERT)
         key = workspace.read(CLIENT_CA_KEY)
     except (LabError, OSError, ValueError):
@@ -115,6 +115,10 @@ def _allows_cas(ca: x509.Certificate, anchors: Sequence[x509.Certificate]) -> bo
         if ca.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length == 0:
             return False
     return ca.issuer == ca.subject or not any(issued_by(ca, one) for one in anchors)
+
+
+def _anchors(workspace: Workspace, path: str) -> list[x509.Certificate]:
+    return pki.load_anchors(workspace.read(path) or b"")
 
 
 def _certificates(workspace: Workspace, path: str) -> list[x509.Certificate]:

@@ -209,7 +209,14 @@ def _other_socket() -> Path | None:
     """A socket of a rootless or desktop engine, which is used only if DOCKER_HOST or a Docker context names it."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     rootless = [Path(runtime) / "docker.sock", Path(runtime) / "podman/podman.sock"] if runtime else []
-    desktop = [_home() / ".docker/run/docker.sock", _home() / ".docker/desktop/docker.sock"]
+    desktop = [
+        _home() / place
+        for place in (
+            *(".docker/run/docker.sock", ".docker/desktop/docker.sock", ".colima/default/docker.sock"),
+            *(".config/colima/default/docker.sock", ".orbstack/run/docker.sock", ".rd/docker.sock"),
+            ".local/share/containers/podman/machine/podman.sock",
+        )
+    ]
     for candidate in (*rootless, *desktop):
         with contextlib.suppress(OSError):
             if candidate.is_socket():

@@ -33,4 +33,4 @@ def load_server_ca(workspace: Workspace) -> pki.Credential:
 @functools.lru_cache(maxsize=2)
 def _load(certificate: bytes, key: bytes) -> pki.Credential:
     # Two dozen procedures of a run ask for it, and OpenSSL checks an RSA key's numbers whenever it loads one.
-    return pki.load_authority(pki.load_certificates(certificate), pki.load_key(key))
+    return pki.load_authority(pki.load_anchors(certificate), pki.load_key(key))

@@ -95,7 +95,7 @@ def _own(context: VerifyContext, facts: Facts | None) -> list[_Leaf]:
     found = []
     for path, role in paths.items():
         content = next(filter(None, (_read(workspace, path) for workspace in there)), None)
-        if path == CLIENT_CA and content and _is_certificate(content):
+        if path == CLIENT_CA and content and _has_anchors(content):
             content = _client_ca(content, there[-1])
         if content and _is_certificate(content):
             found.append(_Leaf(path, role, content))
@@ -106,7 +106,7 @@ def _client_ca(anchors: bytes, lab: Workspace) -> bytes:
     """Of the trust anchors, which may stand in any order, the one that is the client CA."""
     client = _read(lab, CLIENT_CERT) or b""
     chain = pki.load_certificates(client) if _is_certificate(client) else []
-    return pem_of(client_ca_of(pki.load_certificates(anchors), chain, _read(lab, CLIENT_CA_KEY)))
+    return pem_of(client_ca_of(pki.load_anchors(anchors), chain, _read(lab, CLIENT_CA_KEY)))
 
 
 def _further_clients(workspace: Workspace) -> Iterator[str]:
@@ -114,10 +114,16 @@ def _further_clients(workspace: Workspace) -> Iterator[str]:
     ca = _read(workspace, CLIENT_CA) or b""
     for path in (files_of(name)[0] for name in client_names(workspace)):
         pem = _read(workspace, path) or b""
-        if _is_certificate(pem) and _is_certificate(ca):
-            issuers = pki.load_certificates(ca)
+        if _is_certificate(pem) and _has_anchors(ca):
+            issuers = pki.load_anchors(ca)
             if any(pki.issued_by(pki.load_certificates(pem)[0], issuer) for issuer in issuers):
                 yield path
+
+
+def _has_anchors(pem: bytes) -> bool:
+    with contextlib.suppress(ValueError):
+        return bool(pki.load_anchors(pem))
+    return False
 
 
 def _is_certificate(pem: bytes) -> bool:

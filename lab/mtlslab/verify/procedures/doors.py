@@ -18,7 +18,7 @@ from mtlslab.verify.context import Probe, VerifyContext
 from mtlslab.verify.procedures.authority import load_server_ca
 from mtlslab.verify.procedures.commands import s_client
 from mtlslab.verify.procedures.model import ProcedureResult, failed
-from mtlslab.workspace.credentials import load_certificates, load_client_ca_certificate
+from mtlslab.workspace.credentials import load_anchors, load_client_ca_certificate
 from mtlslab.workspace.directory import Workspace
 from mtlslab.workspace.shape import are_brought
 
@@ -92,7 +92,7 @@ def announced_authorities(context: VerifyContext, check: Check, attempt: Attempt
 
 def _to_announce(workspace: Workspace) -> tuple[pki.Name, ...]:
     """The subject of the lab's client CA; of a file that the user brought, those of all trust anchors in it."""
-    anchors = load_certificates(workspace, CLIENT_CA)
+    anchors = load_anchors(workspace, CLIENT_CA)
     meant = anchors if are_brought(anchors) else [load_client_ca_certificate(workspace)]
     return tuple(dict.fromkeys(one.subject for one in meant))
 

@@ -82,7 +82,7 @@ def _with_keys(context: VerifyContext, info: CrlInfo) -> list[KeyFiles]:
     found: dict[int, KeyFiles] = {}
     for directory in dict.fromkeys((context.directory, context.issuer)):
         workspace = Workspace(directory)
-        ca = pki.load_certificates(workspace.read(CLIENT_CA) or b"")[0]
+        ca = pki.load_anchors(workspace.read(CLIENT_CA) or b"")[0]
         for path in _certificates(workspace):
             key = path.with_suffix(".key")
             with contextlib.suppress(LabError, ValueError):  # no file, or no certificate

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from mtlslab.errors import LabError
-from mtlslab.pki.credential import issued_by, key_id, load_certificates
+from mtlslab.pki.credential import issued_by, key_id, load_anchors
 from mtlslab.plan.paths import CLIENT_CA, CRL
 from mtlslab.verify.configuration.model import Directive, Scope
 from mtlslab.verify.rules.facts import Facts, served
@@ -62,7 +62,7 @@ def _trusted(facts: Facts, directive: Directive) -> Iterator[Objection]:
     labels = [found[1] for found in _PEM.finditer(content)]
     odd = sorted({label.decode() for label in labels} - {label.decode() for label in _CERTIFICATE})
     try:
-        certificates = load_certificates(content)
+        certificates = load_anchors(content)
         own = load_client_ca_certificate(facts.workspace)
         brought = _brought(facts)
     except (ValueError, LabError) as error:
@@ -84,7 +84,7 @@ def _trusted(facts: Facts, directive: Directive) -> Iterator[Objection]:
 
 def _brought(facts: Facts) -> frozenset[str]:
     """The keys of all CAs in the file of client CAs, where the user brought it; mtlslab writes one CA."""
-    anchors = load_certificates(facts.client_ca)
+    anchors = load_anchors(facts.client_ca)
     return frozenset(map(key_id, anchors)) if are_brought(anchors) else frozenset()
 
 
