@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from mtlslab import output as looks
-from mtlslab.cli.find import require_choice
 from mtlslab.cli.reportfile import write_report
 from mtlslab.cli.terminal import is_watched, put_text, say
 
@@ -36,7 +35,6 @@ def run_proof(target: Target, mutants: list[str], output: str, output_file: Path
     from mtlslab.runtime.choose import Runtimes
     from mtlslab.verify.proof.prove import prove
 
-    require_choice("--output with --prove", output, looks.PROOF_FORMATS)
     record = target.workspace.require()
     runtime = Runtimes(target.workspace.directory, say=_once()).choose(record.runtime or "auto")
 

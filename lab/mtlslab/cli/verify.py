@@ -113,11 +113,14 @@ def verify(
     """
     from mtlslab.verify import run as use_case
 
-    target = find(name, directory)
+    listed = looks.LIST_FORMATS if list_ else looks.DOOR_FORMATS if list_doors else None
+    if prove:
+        require_choice("--output with --prove", output, looks.PROOF_FORMATS)
+    else:
+        require_choice("--output", output, listed or looks.VERIFY_FORMATS)
+    target = find(name, directory, new=list_)
     if prove:
         run_proof(target, mutant or [], output, output_file, unicode=shows_unicode())
-    listed = looks.LIST_FORMATS if list_ else looks.DOOR_FORMATS if list_doors else None
-    require_choice("--output", output, listed or looks.VERIFY_FORMATS)
     if list_:
         put_text(looks.render_list(use_case.listed(target, only or ()), output))
         return
