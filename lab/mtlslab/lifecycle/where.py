@@ -76,5 +76,6 @@ def refuse_foreign(name: str, directory: Path, running: tuple[ServiceStatus, ...
             f"A lab called {name!r} already runs in {other}.",
             why="a name belongs to one lab on this machine",
             hint=f"If it is meant: {shell_line(['cd', other])}, or {shell_line(['--dir', other])}. "
-            "Another lab needs another --name.",
+            "For another one choose another --name, or take that one down: "
+            + shell_line(["mtlslab", "down", "--dir", other]),
         )
