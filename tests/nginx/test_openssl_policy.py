@@ -59,7 +59,7 @@ def test_a_policy_that_leaves_enough_changes_no_verdict(lab: Path, tmp_path: Pat
 
 @pytest.mark.nginx
 def test_a_security_level_blames_no_server(lab: Path, tmp_path: Path) -> None:
-    """Debian's Python takes the level of the policy, and then has nothing in common with the lab; others have their own."""
+    """Debian's Python takes the level of a policy, and has then nothing in common with the lab; others do not."""
     place = policy(tmp_path, "CipherString = DEFAULT@SECLEVEL=4")
     ask = "import ssl; print(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).security_level)"
     env = {**os.environ, "OPENSSL_CONF": place}
