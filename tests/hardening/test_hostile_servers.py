@@ -9,7 +9,6 @@ import re
 import socket
 import ssl
 import struct
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -20,7 +19,7 @@ from mtlslab.probe.attempt import attempt
 from mtlslab.probe.connection import MAX_RECEIVED
 from mtlslab.probe.model import Attempt, Observation
 
-from tests.support.cli import Run, command, environment
+from tests.support.cli import Run, command, environment, finished
 from tests.support.foreign_servers import crowd_server, make_certificates, server_context, tls_server
 
 ADDRESS_SPACE = 600_000  # KiB; the program itself takes a third of it, most of that its libraries
@@ -37,17 +36,14 @@ def certs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def audit(port: int, certs: Path) -> Run:
     """Audit in little memory; a hang ends the test as an error."""
     arguments = command("audit", f"https://localhost:{port}", "--cacert", certs / "server-ca.crt", "--timeout", TIMEOUT)
-    done = subprocess.run(
+    done = finished(
         ["sh", "-c", f'ulimit -v {ADDRESS_SPACE} && exec "$@"', "sh", *arguments],
         cwd=certs,
         env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+        seconds=60,
     )
-    assert "Traceback" not in done.stderr, done.stderr
-    return Run(done.returncode, done.stdout, done.stderr)
+    assert "Traceback" not in done.err, done.err
+    return done
 
 
 # --- what such servers do to a connection

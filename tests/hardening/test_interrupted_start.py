@@ -15,7 +15,7 @@ import pytest
 from mtlslab.runtime.embedded import processes
 from mtlslab.runtime.embedded.marks import Mark, marked
 
-from tests.support.cli import environment, mtlslab
+from tests.support.cli import mtlslab, python
 
 # Clears the arguments that /proc/PID/cmdline shows, as they are between exec and the first instruction.
 NAMELESS = """
@@ -113,14 +113,6 @@ def test_up_imports_nothing_in_a_thread_in_docker(place: Path, lab_name: str) ->
 
 
 def _imports_in_threads(words: list[str], place: Path) -> list[str]:
-    done = subprocess.run(
-        [sys.executable, "-c", WATCHED, *words],
-        cwd=place,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return [line for line in done.stderr.splitlines() if line.startswith("IMPORT")]
+    done = python(WATCHED, *words, cwd=place)
+    assert done.code == 0, done.err
+    return [line for line in done.err.splitlines() if line.startswith("IMPORT")]

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.brought import rendered, served, verified
-from tests.support.cli import mtlslab
+from tests.support.cli import mtlslab, python
 
 _HEAD = "openssl_conf = init\n[init]\nssl_conf = ssl\n[ssl]\nsystem_default = sys\n[sys]\n"
 # Policies under which everything can be judged: the checks name their versions themselves.
@@ -62,10 +59,10 @@ def test_a_security_level_blames_no_server(lab: Path, tmp_path: Path) -> None:
     """Debian's Python takes the level of a policy, and has then nothing in common with the lab; others do not."""
     place = policy(tmp_path, "CipherString = DEFAULT@SECLEVEL=4")
     ask = "import ssl; print(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).security_level)"
-    env = {**os.environ, "OPENSSL_CONF": place}
-    level = subprocess.run([sys.executable, "-c", ask], env=env, capture_output=True, text=True, check=True).stdout
+    level = python(ask, cwd=tmp_path, OPENSSL_CONF=place)
+    assert level.code == 0, level.err
     done, findings = verified(lab, OPENSSL_CONF=place)
-    assert done.code == (6 if level.strip() == "4" else 0)
+    assert done.code == (6 if level.out.strip() == "4" else 0)
     assert [name for name, one in findings.items() if one["result"] == "fail"] == []
 
 

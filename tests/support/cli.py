@@ -6,6 +6,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -34,8 +35,17 @@ def environment(**more: str) -> dict[str, str]:
 
 def mtlslab(*arguments: str | Path, cwd: Path, **more: str) -> Run:
     """Run a command to its end."""
-    done = subprocess.run(
-        command(*arguments), cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=120, check=False
-    )
-    assert "Traceback" not in done.stderr, done.stderr
+    done = finished(command(*arguments), cwd=cwd, env=environment(**more))
+    assert "Traceback" not in done.err, done.err
+    return done
+
+
+def python(program: str, *words: str, cwd: Path, seconds: int = 120, **more: str) -> Run:
+    """Run the text of a Python program to its end, such as one that watches what a command does."""
+    return finished([sys.executable, "-c", program, *words], cwd=cwd, env=environment(**more), seconds=seconds)
+
+
+def finished(arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], seconds: int = 120) -> Run:
+    """Run any program to its end, which comes within so many seconds."""
+    done = subprocess.run(arguments, cwd=cwd, env=env, capture_output=True, text=True, timeout=seconds, check=False)
     return Run(done.returncode, done.stdout, done.stderr)

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from mtlslab import __version__
 
-from tests.support.cli import environment, mtlslab
+from tests.support.cli import mtlslab, python
 
 PROGRAM = "import sys; sys.argv[0] = 'mtlslab'; from mtlslab.cli.main import main; main()"
 
 
 def completed(line: str, cwd: Path) -> list[str]:
     """What the shell is offered for the last word of a line."""
-    asked = {"_MTLSLAB_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], cwd=cwd, env=environment(**asked), capture_output=True, text=True, check=False
-    )
-    return done.stdout.split()
+    word = str(line.count(" "))
+    done = python(PROGRAM, cwd=cwd, _MTLSLAB_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=word)
+    return done.out.split()
 
 
 @pytest.mark.parametrize(
@@ -56,17 +52,9 @@ def test_the_shell_is_offered(line: str, offered: list[str], tmp_path: Path) -> 
     ],
 )
 def test_zsh_is_told_the_whole_summary_of_a_command(typed: str, told: str, tmp_path: Path) -> None:
-    asked = {"_MTLSLAB_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": typed}
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        cwd=tmp_path,
-        env=environment(**asked),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert told.replace("'", "''") in done.stdout
-    assert "..." not in done.stdout
+    done = python(PROGRAM, cwd=tmp_path, _MTLSLAB_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS=typed)
+    assert told.replace("'", "''") in done.out
+    assert "..." not in done.out
 
 
 def test_issued_certificates_are_offered_by_name_from_below_the_lab(tmp_path: Path) -> None:

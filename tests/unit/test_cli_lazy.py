@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -13,7 +11,7 @@ import typer
 from mtlslab.cli.lazy import COMMANDS
 from mtlslab.cli.main import app
 
-from tests.support.cli import ROOT, environment
+from tests.support.cli import ROOT, python
 
 LOADED = """\
 import atexit, json, sys
@@ -33,16 +31,9 @@ MAX_OTHERS = 10  # beside our own: what typer has not loaded anyway
 
 @pytest.mark.parametrize("option", ["--version", "--help"])
 def test_the_start_loads_no_command_and_little_else(option: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", LOADED, option],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    loaded = set(json.loads(done.stderr.splitlines()[-1]))
+    done = python(LOADED, option, cwd=ROOT, seconds=60)
+    assert done.code == 0, done.err
+    loaded = set(json.loads(done.err.splitlines()[-1]))
     assert {name for name in loaded if name.split(".")[0] == "mtlslab"} == FOR_THE_START
     assert len(loaded - FOR_THE_START) <= MAX_OTHERS, sorted(loaded - FOR_THE_START)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from pathlib import Path
 from typing import Any
 
 from mtlslab.errors import LabError, LabNotFoundError, MachineError
+from mtlslab.lifecycle.leftovers import is_twin
 from mtlslab.plan.services import SERVICES
 from mtlslab.plan.shell import shell_line
 from mtlslab.plan.spec import LabSpec, make_spec
@@ -19,7 +19,6 @@ from mtlslab.workspace.target import Target, name_in
 
 SCHEMA = "mtlslab.list/1"
 STOPPED, GONE = "stopped", "directory gone"
-_TWIN = re.compile(r"twin-[0-9a-f]{6}-[a-z0-9_-]+")
 _NAMED = 3  # so many labs are named in an error
 
 
@@ -123,7 +122,7 @@ def _running(runtime: Runtime) -> tuple[KnownLab, ...]:
     found = []
     try:
         for name in runtime.labs():
-            services = () if _TWIN.fullmatch(name) else runtime.status(name)
+            services = () if is_twin(name) else runtime.status(name)
             if services:
                 directory = next((item.directory for item in services if item.directory), None)
                 found.append(KnownLab(name, directory, runtime.name, _ports(directory), _state(directory, services)))

@@ -21,6 +21,11 @@ def twin_name(lab: Workspace, name: str) -> str:
     return f"{_prefix(lab)}{name}"[:40].rstrip("-_")
 
 
+def is_twin(name: str) -> bool:
+    """Whether a lab name is that of a twin, of whatever lab."""
+    return _TWIN.fullmatch(name) is not None
+
+
 def find_twins(lab: Workspace, runtime: Runtime) -> Mapping[str, tuple[ServiceStatus, ...]]:
     """The twins that exist in a runtime: lab name -> its services, which are none if only a network or volume is left.
 
@@ -82,7 +87,7 @@ def _recorded(lab: Workspace) -> Iterator[str]:
             with contextlib.suppress(LabError, OSError):
                 record = Workspace(directory).record()
                 name = record.spec.get("name") if record else None
-                if isinstance(name, str) and _TWIN.fullmatch(name):
+                if isinstance(name, str) and is_twin(name):
                     yield name
 
 

@@ -92,7 +92,7 @@ def describe(pem: bytes, *, now: datetime.datetime) -> CertificateInfo:
         ValueError: there is no readable certificate in it.
     """
     bundle = read_bundle(pem)
-    certificate = pki.load_anchors(pem)[0]
+    certificate = (bundle.certificates or pki.load_certificates(pem))[0]
     return CertificateInfo(
         subject=certificate.subject.rfc4514_string(),
         issuer=certificate.issuer.rfc4514_string(),

@@ -18,7 +18,6 @@ from mtlslab.probe.connection import Connection, Deadline, Wire, connect
 from mtlslab.probe.context import Session, client_context, key_for, key_log, new_context
 from mtlslab.probe.hello import first_answer, second_handshake
 from mtlslab.probe.http import read_answer, request_bytes
-from mtlslab.probe.http2 import exchange
 from mtlslab.probe.keys import read_key_log
 from mtlslab.probe.model import ALPN_HTTP_2, Attempt, KeyLog, Observation, Phase, Recording, Side
 from mtlslab.probe.names import require_name
@@ -129,6 +128,9 @@ class _Run:
     def _ask(self, stream: Connection | Wire, request: bytes) -> dict[str, Any]:
         self.phase = Phase.SEND
         if self._chose_http_2(stream):
+            # Its library is needed where a server chooses HTTP/2 only.
+            from mtlslab.probe.http2 import exchange
+
             answer = exchange(stream, self.what)
             self.phase = Phase.DONE
             return answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from mtlslab.errors import CannotJudgeError, MachineError
 from mtlslab.lifecycle.where import find_running, nothing_runs
@@ -18,7 +19,6 @@ from mtlslab.verify.checks.fitted import fitted
 from mtlslab.verify.context import VerifyContext
 from mtlslab.verify.doors.model import DEFAULT_DOORS, DoorList
 from mtlslab.verify.doors.survey import Survey
-from mtlslab.verify.pictures import Picture, record_examples
 from mtlslab.verify.report import VerifyReport
 from mtlslab.verify.rules.load import Ask, Look, Reading
 from mtlslab.verify.runner import Observer, run_checks
@@ -26,6 +26,9 @@ from mtlslab.verify.server_log import ReadLog
 from mtlslab.workspace.fault_cache import issued
 from mtlslab.workspace.shape import shape_of
 from mtlslab.workspace.target import Target
+
+if TYPE_CHECKING:
+    from mtlslab.verify.pictures import Picture
 
 Find = Callable[[], Runtime | None]
 """Gives the runtime in which something of the lab exists; None without one."""
@@ -125,6 +128,8 @@ def record_pictures(target: Target) -> tuple[Picture, ...]:
     Raises:
         LabNotFoundError: there is no such lab.
     """
+    from mtlslab.verify.pictures import record_examples
+
     workspace = target.workspace
     record = workspace.require()
     with workspace.lock(), issued(workspace) as issue:

@@ -38,6 +38,7 @@ from mtlslab.verify.checks.model import CLIENT, MISSING, PROBE
 from mtlslab.verify.context import Probe, VerifyContext, credential_files
 from mtlslab.verify.doors.survey import Survey
 from mtlslab.verify.procedures import PROCEDURES, ProcedureResult, command_of
+from mtlslab.verify.procedures.model import Printed
 from mtlslab.verify.procedures.pages import other_page
 from mtlslab.verify.report import VerifyFinding, VerifyReport
 from mtlslab.verify.rules.load import Reading
@@ -205,7 +206,7 @@ class _Run:
         awaited = {shot.result.attempt.nonce for shot in answered if shot.check.procedure == PROBE}
         awaited |= {nonce for shot in answered for nonce in shot.result.nonces}
         welcome = {shot.result.attempt.nonce for shot in answered}
-        printed = {shot.check.id: _unmarked(shot) for shot in answered if shot.result.printed}
+        printed = {shot.check.id: _unmarked(shot.check, one) for shot in answered if (one := shot.result.printed)}
         known = read_server_log(read_log, self._context.log_token, awaited, welcome, unmarked=printed)
         for shot in answered:
             said = known.get(shot.result.attempt.nonce)
@@ -325,15 +326,12 @@ def _verdict(shot: _Shot, said: ServerSaid | None, known: Mapping[str, ServerSai
     return verdict
 
 
-def _unmarked(shot: _Shot) -> Unmarked:
+def _unmarked(check: Check, printed: Printed) -> Unmarked:
     """What the line of the printed command's request in the log must say."""
-    printed = shot.result.printed
-    if printed is None:
-        raise ValueError(f"{shot.check.id} sent nothing as printed")
     seen = printed.seen
     shown = seen.sent_fingerprint if seen.presented else ""
     return Unmarked(
-        shot.check.service,
+        check.service,
         seen.local_port,
         printed.begin,
         printed.end,

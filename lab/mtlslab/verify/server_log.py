@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -23,8 +24,6 @@ LINES_PER_ATTEMPT = 6  # the access line, and what nginx adds to its error log a
 _PAUSE = 0.02
 PATIENCE = 1.0  # seconds
 _MAX_LINE = 64 * 1024
-
-
 _NO_NONCE = '"probe":""'
 _CLOCK = 0.5  # seconds by which the clock of a virtual machine's containers may be off
 
@@ -49,13 +48,12 @@ class Unmarked:
     fingerprint: str = ""
 
     def may_be(self, entry: Mapping[str, Any]) -> bool:
-        """Whether a line of the log may tell of it, whatever port that names."""
+        """Whether a line of the log with its service and status may tell of it, whatever port that names."""
         try:
             when = float(entry.get("msec", ""))
         except (TypeError, ValueError):
             return False
-        same = entry.get("service") == self.service and entry.get("status") == self.status and not entry.get("probe")
-        return same and self.begin - _CLOCK <= when <= self.end + _CLOCK
+        return not entry.get("probe") and self.begin - _CLOCK <= when <= self.end + _CLOCK
 
 
 def read_server_log(
@@ -116,7 +114,10 @@ def match_unmarked(lines: Iterable[str], token: str, unmarked: Mapping[str, Unma
     """
     # Most lines have a nonce: they need not be read for this.
     entries = [entry for line in lines if _NO_NONCE in line and (entry := access_entry(line, token))]
-    maybe = {name: [entry for entry in entries if one.may_be(entry)] for name, one in unmarked.items()}
+    alike = defaultdict[tuple[object, object], list[Mapping[str, Any]]](list)
+    for entry in entries:
+        alike[entry.get("service"), entry.get("status")].append(entry)
+    maybe = {name: [e for e in alike[one.service, one.status] if one.may_be(e)] for name, one in unmarked.items()}
     by_port = {
         name: said
         for name, found in maybe.items()

@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -101,9 +101,7 @@ def surroundings_of(master: Master) -> Surroundings:
         workers = master.process.children()
         user = str(min((one.uids().effective for one in workers), default=master.process.uids().effective))
         for process in (master.process, *workers):
-            for one in process.net_connections(kind="inet"):
-                if one.status == psutil.CONN_LISTEN:
-                    doors[one.laddr.ip, one.laddr.port] = None
+            doors.update(dict.fromkeys(_listening(process)))
     return Surroundings(master.service, f"pid {master.process.pid}", tuple(doors), user)
 
 
@@ -208,10 +206,15 @@ def listening(process: psutil.Process) -> tuple[tuple[str, int], ...]:
         MachineError: the system does not tell.
     """
     try:
-        found = process.net_connections(kind="tcp")
+        return tuple(sorted(set(_listening(process))))
     except psutil.Error as error:
         raise MachineError(f"The sockets of process {process.pid} cannot be listed.", why=str(error)) from error
-    return tuple(sorted({(one.laddr.ip, one.laddr.port) for one in found if one.status == psutil.CONN_LISTEN}))
+
+
+def _listening(process: psutil.Process) -> Iterator[tuple[str, int]]:
+    for one in process.net_connections(kind="tcp"):
+        if one.status == psutil.CONN_LISTEN:
+            yield one.laddr.ip, one.laddr.port
 
 
 def serving_since(master: Master) -> float | None:

@@ -7,7 +7,7 @@ import dataclasses
 import datetime
 import posixpath
 import ssl
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from mtlslab import pki
 from mtlslab.errors import LabError
@@ -121,14 +121,17 @@ def _further_clients(workspace: Workspace) -> Iterator[str]:
 
 
 def _has_anchors(pem: bytes) -> bool:
-    with contextlib.suppress(ValueError):
-        return bool(pki.load_anchors(pem))
-    return False
+    return _can(pki.load_anchors, pem)
 
 
 def _is_certificate(pem: bytes) -> bool:
+    return _can(pki.load_certificates, pem)
+
+
+def _can(load: Callable[[bytes], object], pem: bytes) -> bool:
     with contextlib.suppress(ValueError):  # whoever uses it says what is wrong with it
-        return bool(pki.load_certificates(pem))
+        load(pem)
+        return True
     return False
 
 

@@ -82,8 +82,7 @@ def mutant(
     *, crl: bool = False, only: tuple[str, ...] = (), in_containers: bool = True, in_processes: bool = True
 ) -> Callable[[Sabotage], Sabotage]:
     """Enter a function into the list of mutants."""
-    where = (in_containers, in_processes)
-    return _entering(MUTANTS, crl=crl, only=only, where=where)
+    return _entering(MUTANTS, crl=crl, only=only, in_containers=in_containers, in_processes=in_processes)
 
 
 def faithful(*, crl: bool = False, only: tuple[str, ...] = ()) -> Callable[[Sabotage], Sabotage]:
@@ -92,11 +91,16 @@ def faithful(*, crl: bool = False, only: tuple[str, ...] = ()) -> Callable[[Sabo
 
 
 def _entering(
-    entries: dict[str, Mutant], *, crl: bool, only: tuple[str, ...], where: tuple[bool, bool] = (True, True)
+    entries: dict[str, Mutant],
+    *,
+    crl: bool,
+    only: tuple[str, ...],
+    in_containers: bool = True,
+    in_processes: bool = True,
 ) -> Callable[[Sabotage], Sabotage]:
     def enter(sabotage: Sabotage) -> Sabotage:
         name = sabotage.__name__.replace("_", "-")
-        entries[name] = Mutant(name, inspect.getdoc(sabotage) or "", crl, sabotage, only, *where)
+        entries[name] = Mutant(name, inspect.getdoc(sabotage) or "", crl, sabotage, only, in_containers, in_processes)
         return sabotage
 
     return enter
