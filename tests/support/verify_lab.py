@@ -24,6 +24,7 @@ from mtlslab.plan.spec import LabSpec
 from mtlslab.probe.attempt import attempt
 from mtlslab.probe.model import Attempt
 from mtlslab.runtime.base import Dump, LogLine
+from mtlslab.runtime.ports import pick_ports
 from mtlslab.verify.checks import catalogue
 from mtlslab.verify.checks.entries_tutorial import ENTRIES
 from mtlslab.verify.checks.model import CLIENT
@@ -207,9 +208,9 @@ def alerting_server(
 @contextlib.contextmanager
 def serving_lab(directory: Path, nginx: Path) -> Iterator[RunningLab]:
     """A lab that serves on free ports."""
-    with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
-        ports = first.getsockname()[1], second.getsockname()[1]
-    lab = make_lab(directory, nginx, ports)
+    # Not among those of outgoing connections: a printed command wants the port next to the lab's.
+    spec = pick_ports(LabSpec(name="lecture", tls_port=0, mtls_port=0))
+    lab = make_lab(directory, nginx, (spec.tls_port, spec.mtls_port))
     try:
         lab.start()
         yield lab
