@@ -21,8 +21,8 @@ def asked(port: int = 40000, **other: Any) -> Unmarked:
     return Unmarked(**facts)
 
 
-def verify_of(lines: list[str], **unmarked: Unmarked) -> dict[str, str]:
-    return {name: said.verify for name, said in match_unmarked(lines, TOKEN, unmarked).items()}
+def verify_of(lines: list[str], **unmarked: Unmarked) -> dict[str, str | None]:
+    return {name: said.verify if said else None for name, said in match_unmarked(lines, TOKEN, unmarked).items()}
 
 
 def test_the_port_decides_between_lines_of_one_moment() -> None:
@@ -48,7 +48,7 @@ def test_behind_a_proxy_lines_of_that_time_decide_if_they_agree() -> None:
     """Docker's proxy asks from a port of its own."""
     behind = [line(port="50001"), line(port="50002")]
     assert verify_of(behind, a=asked()) == {"a": "NONE"}
-    assert verify_of([*behind, line(port="50003", client_verify="SUCCESS")], a=asked()) == {}
+    assert verify_of([*behind, line(port="50003", client_verify="SUCCESS")], a=asked()) == {"a": None}
     of_somebody = line(port="50003", client_verify="SUCCESS", client_fingerprint="AB12")
     assert verify_of([*behind, of_somebody], a=asked(), b=asked(fingerprint="ab12")) == {"a": "NONE", "b": "SUCCESS"}
 

@@ -203,14 +203,14 @@ class _Run:
         """Look up in the server's log what was probed, and judge again; returns whether the log said anything."""
         answered = [shot for shot in self._shots if shot.result.seen and shot.result.seen.answered]
         # Only a plain probe's line is worth waiting for: other procedures may have talked to other servers.
-        awaited = {shot.result.attempt.nonce for shot in answered if shot.check.procedure == PROBE}
+        awaited = {shot.result.attempt.nonce for shot in answered if shot.check.procedure == PROBE} - {""}
         awaited |= {nonce for shot in answered for nonce in shot.result.nonces}
-        welcome = {shot.result.attempt.nonce for shot in answered}
-        printed = {shot.check.id: _unmarked(shot.check, one) for shot in answered if (one := shot.result.printed)}
-        known = read_server_log(read_log, self._context.log_token, awaited, welcome, unmarked=printed)
+        welcome = {shot.result.attempt.nonce for shot in answered} - {""}
+        unmarked = {shot.check.id: one for shot in answered if (one := _unmarked(shot))}
+        known = read_server_log(read_log, self._context.log_token, awaited, welcome, unmarked=unmarked)
         for shot in answered:
-            said = known.get(shot.result.attempt.nonce)
-            if said is not None or shot.result.verdict_by_log or shot.check.id in known:
+            said = known.get(shot.result.attempt.nonce or shot.check.id)
+            if said is not None or shot.result.verdict_by_log:
                 self._decided[shot.check.id] = self._judged(shot, said, known)
         return bool(known)
 
@@ -266,8 +266,6 @@ class _Run:
             observed["outcome"] = Outcome.SERVED.value
         if said:
             observed["server"] = said.to_mapping()
-        if known and (of_printed := known.get(check.id)):
-            observed["server_of_printed"] = of_printed.to_mapping()
         command = result.command or command_of(check, self._context, result.attempt)
         verdict = other_page(self._context, check, result) or _verdict(shot, said, known)
         verdict = _not_the_servers_fault(verdict, observed)
@@ -318,26 +316,16 @@ def _verdict(shot: _Shot, said: ServerSaid | None, known: Mapping[str, ServerSai
         return result.verdict
     if result.seen is None:
         raise ValueError(f"the procedure {shot.check.procedure!r} has neither seen anything nor given a verdict")
-    verdict = judge(shot.check, result.seen, said, shot.page)
-    if known and result.printed and shot.check.id in known and verdict.result is not Result.FAIL:
-        printed = judge(shot.check, result.printed.seen, known[shot.check.id], shot.page)
-        if printed.result is Result.FAIL:
-            return Verdict(Result.FAIL, f"Of the printed command's request: {printed.reason}")
-    return verdict
+    return judge(shot.check, result.seen, said, shot.page)
 
 
-def _unmarked(check: Check, printed: Printed) -> Unmarked:
-    """What the line of the printed command's request in the log must say."""
-    seen = printed.seen
+def _unmarked(shot: _Shot) -> Unmarked | None:
+    """What the line of a request without a nonce in the log must say; None for another request."""
+    seen, asked = shot.result.seen, shot.result.asked
+    if seen is None or asked is None or shot.result.attempt.nonce:
+        return None
     shown = seen.sent_fingerprint if seen.presented else ""
-    return Unmarked(
-        check.service,
-        seen.local_port,
-        printed.begin,
-        printed.end,
-        status=str(seen.status or ""),
-        fingerprint=shown,
-    )
+    return Unmarked(shot.check.service, seen.local_port, *asked, status=str(seen.status or ""), fingerprint=shown)
 
 
 def _nobody_waits(_name: str) -> None:

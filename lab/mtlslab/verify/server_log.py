@@ -10,7 +10,7 @@ import dataclasses
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mtlslab.errors import LabError
@@ -78,21 +78,22 @@ def read_server_log(
         unmarked: attempts without a nonce that may have a line, by the name that it gets in the result.
         patience: seconds to wait at most; a quarter of that for a log that knows none of the attempts.
     """
-    wanted, found, texts = {*awaited, *welcome}, dict[str, ServerSaid](), list[str]()
-    tail = max(200, LINES_PER_ATTEMPT * len(wanted))
+    wanted, found, unmarked = {*awaited, *welcome}, dict[str, ServerSaid](), unmarked or {}
+    told = dict[str, ServerSaid | None]()
+    tail = max(200, LINES_PER_ATTEMPT * (len(wanted) + len(unmarked)))
     begin = time.monotonic()
-    while wanted:
+    while wanted or unmarked:
         lines = _lines(read, tail)
         if not lines:
             break
         texts = [line.text for line in lines]
-        found = parse_log(texts, token, wanted)
+        found, told = parse_log(texts, token, wanted), match_unmarked(texts, token, unmarked)
         waited = time.monotonic() - begin
-        if found.keys() >= set(awaited) or waited > (patience if found else patience / 4):
+        if {*found, *told} >= {*awaited, *unmarked} or waited > (patience if found or told else patience / 4):
             break
         time.sleep(_PAUSE)
         tail *= 2  # others may be at work on this lab, too
-    return {**found, **match_unmarked(texts, token, unmarked or {})}
+    return {**found, **{name: said for name, said in told.items() if said}}
 
 
 def parse_log(lines: Iterable[str], token: str, nonces: Collection[str]) -> dict[str, ServerSaid]:
@@ -106,11 +107,11 @@ def parse_log(lines: Iterable[str], token: str, nonces: Collection[str]) -> dict
     return found
 
 
-def match_unmarked(lines: Iterable[str], token: str, unmarked: Mapping[str, Unmarked]) -> dict[str, ServerSaid]:
-    """What the log says of attempts without a nonce; those of which it cannot be told are left out.
+def match_unmarked(lines: Iterable[str], token: str, unmarked: Mapping[str, Unmarked]) -> dict[str, ServerSaid | None]:
+    """What the log says of attempts without a nonce; None where its lines disagree; those without a line are left out.
 
     The port decides. Where none of them has one that the log knows, something like Docker's proxy has changed them all:
-    then the lines of that time and that certificate decide, if they agree.
+    then the lines of that time and that certificate decide.
     """
     # Most lines have a nonce: they need not be read for this.
     entries = [entry for line in lines if _NO_NONCE in line and (entry := access_entry(line, token))]
@@ -119,23 +120,25 @@ def match_unmarked(lines: Iterable[str], token: str, unmarked: Mapping[str, Unma
         alike[entry.get("service"), entry.get("status")].append(entry)
     maybe = {name: [e for e in alike[one.service, one.status] if one.may_be(e)] for name, one in unmarked.items()}
     by_port = {
-        name: said
+        name: [entry for entry in found if entry.get("port") == str(unmarked[name].port)]
         for name, found in maybe.items()
-        if (said := _agreed(entry for entry in found if entry.get("port") == str(unmarked[name].port)))
     }
-    if by_port:
-        return by_port
-    return {name: said for name, found in maybe.items() if (said := _agreed(_by(unmarked[name].fingerprint, found)))}
+    if not any(by_port.values()):
+        by_port = {name: list(_by(unmarked[name].fingerprint, found)) for name, found in maybe.items()}
+    return {name: _agreed(found) for name, found in by_port.items() if found}
 
 
 def _by(fingerprint: str, entries: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     return (entry for entry in entries if str(entry.get("client_fingerprint", "")).lower() == fingerprint)
 
 
-def _agreed(entries: Iterable[Mapping[str, Any]]) -> ServerSaid | None:
-    """What all of these lines say; what they do not agree on, cipher or session, is left out."""
-    said = {dataclasses.replace(_said(entry), cipher="", protocol="", session_reused=False) for entry in entries}
-    return said.pop() if len(said) == 1 else None
+def _agreed(entries: Sequence[Mapping[str, Any]]) -> ServerSaid | None:
+    """What all of these lines say; the connections of several lines may differ."""
+    said = [_said(entry) for entry in entries]
+    if len(said) == 1:
+        return said[0]
+    alike = {dataclasses.replace(one, cipher="", protocol="", session_reused=False) for one in said}
+    return alike.pop() if len(alike) == 1 else None
 
 
 def access_entry(line: str, token: str) -> Mapping[str, Any] | None:

@@ -8,7 +8,7 @@ import time
 
 from mtlslab.pki.servers import SERVER_CREDENTIALS
 from mtlslab.probe.curl import curl_command
-from mtlslab.probe.model import Attempt, Side
+from mtlslab.probe.model import Attempt
 from mtlslab.probe.records import TLS_1_0, TLS_1_1
 from mtlslab.verify.checks.model import CRL_PROCEDURE, PROBE, Check
 from mtlslab.verify.context import Probe, VerifyContext
@@ -25,8 +25,7 @@ from mtlslab.verify.procedures import (
 )
 from mtlslab.verify.procedures.configuration import follows, show_directives
 from mtlslab.verify.procedures.knocking import as_printed, knocks_at
-from mtlslab.verify.procedures.model import Command, Printed, Procedure, ProcedureResult
-from mtlslab.verify.procedures.pages import judge_as_printed
+from mtlslab.verify.procedures.model import Command, Procedure, ProcedureResult
 from mtlslab.verify.procedures.renegotiation import renegotiate, renegotiation_command
 from mtlslab.verify.procedures.revocation_list import list_command, look_at_list
 from mtlslab.verify.rules.catalogue import CATALOGUE
@@ -37,14 +36,14 @@ __all__ = ["PROCEDURES", "Procedure", "ProcedureResult", "command_of"]
 _AS_PRINTED = ("1.3", None)  # once for each family of checks
 
 
-def probe_once(context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> ProcedureResult:
-    """The usual case: one attempt; where the server answers, the printed command must fare no better and no worse."""
-    result = ProcedureResult(attempt, seen := probe(attempt))
-    if check.tls_version not in _AS_PRINTED or not (seen.answered or seen.alert_from is Side.PEER):
-        return result
+def probe_once(_context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) -> ProcedureResult:
+    """The usual case: one attempt. Of each family one is made as the printed command makes it, the others bear a nonce.
+
+    So a server that treats the two differently is found out, and none is asked more often than necessary.
+    """
+    what = as_printed(attempt) if check.tls_version in _AS_PRINTED else attempt
     begin = time.time()
-    printed = Printed(probe(as_printed(attempt)), begin, time.time())
-    return dataclasses.replace(result, verdict=judge_as_printed(context, check, result, printed.seen), printed=printed)
+    return ProcedureResult(what, probe(what), asked=(begin, time.time()))
 
 
 def _usual_command(context: VerifyContext, attempt: Attempt) -> list[str]:

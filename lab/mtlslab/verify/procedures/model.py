@@ -14,20 +14,6 @@ from mtlslab.verify.context import Probe, VerifyContext
 
 
 @dataclasses.dataclass(frozen=True)
-class Printed:
-    """A request as a printed command sends it: without a nonce, so that the log knows it by its connection and time.
-
-    Attributes:
-        seen: what was observed.
-        begin, end: when it was made, seconds since the epoch.
-    """
-
-    seen: Observation
-    begin: float
-    end: float
-
-
-@dataclasses.dataclass(frozen=True)
 class ProcedureResult:
     """What a procedure came to.
 
@@ -38,7 +24,7 @@ class ProcedureResult:
         facts: what else was seen, for the finding's ``observed``.
         verdict: the procedure's own verdict; None to compare ``seen`` with the check's expectation.
         nonces: of the attempts whose lines in the server's log the procedure wants to see.
-        printed: what the printed command's request met with, where it was sent as well.
+        asked: from when to when the attempt was made, seconds since the epoch: the log knows one without a nonce by it.
         verdict_by_log: the procedure's verdict with these lines, by nonce; what the log lacks is missing.
     """
 
@@ -48,7 +34,7 @@ class ProcedureResult:
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     verdict: Verdict | None = None
     nonces: tuple[str, ...] = ()
-    printed: Printed | None = None
+    asked: tuple[float, float] | None = None
     verdict_by_log: Callable[[Mapping[str, ServerSaid]], Verdict] | None = None
 
 

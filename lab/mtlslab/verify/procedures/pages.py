@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 
 from mtlslab.pki.faults import Outcome
 from mtlslab.plan.paths import HELLO
 from mtlslab.plan.services import SERVICES
-from mtlslab.probe.model import DEFAULT_PATH, Observation
-from mtlslab.verify.checks.judge import Verdict, judge, outcome_of
-from mtlslab.verify.checks.model import Check, Result
+from mtlslab.probe.model import DEFAULT_PATH
+from mtlslab.verify.checks.judge import Verdict, outcome_of
+from mtlslab.verify.checks.model import Check
 from mtlslab.verify.context import VerifyContext
 from mtlslab.verify.doors.protected import content_of
 from mtlslab.verify.procedures.model import ProcedureResult, failed
@@ -34,18 +33,3 @@ def other_page(context: VerifyContext, check: Check, result: ProcedureResult) ->
     if not page or seen.body_sha256 == hashlib.sha256(page).hexdigest():
         return None
     return failed(check, f"The server answered 200, but with something else than {check.service}/{HELLO}.")
-
-
-def judge_as_printed(
-    context: VerifyContext, check: Check, result: ProcedureResult, printed: Observation
-) -> Verdict | None:
-    """The verdict where a server treats what the printed command sends otherwise than the probe, and wrongly.
-
-    The probe bears marks of its own: its name, a nonce, HTTP/1.1. Returns None where they make no difference.
-    """
-    verdict = judge(check, printed)
-    if verdict.result is Result.FAIL and outcome_of(printed) is not outcome_of(result.seen or printed):
-        return Verdict(Result.FAIL, f"The printed command is answered otherwise than the probe: {verdict.reason}")
-    if other_page(context, check, result) is None:
-        return other_page(context, check, dataclasses.replace(result, seen=printed))
-    return None
