@@ -38,7 +38,6 @@ from mtlslab.verify.checks.model import CLIENT, MISSING, PROBE
 from mtlslab.verify.context import Probe, VerifyContext, credential_files
 from mtlslab.verify.doors.survey import Survey
 from mtlslab.verify.procedures import PROCEDURES, ProcedureResult, command_of
-from mtlslab.verify.procedures.model import Printed
 from mtlslab.verify.procedures.pages import other_page
 from mtlslab.verify.report import VerifyFinding, VerifyReport
 from mtlslab.verify.rules.load import Reading
