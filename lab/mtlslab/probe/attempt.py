@@ -7,6 +7,7 @@ connection that was never made and a certificate that never left this machine ar
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import http.client
 import ssl
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mtlslab.probe.connection import Connection, Deadline, Wire, connect
-from mtlslab.probe.context import Session, client_context, key_for, key_log, new_context
+from mtlslab.probe.context import Session, client_context, key_for, key_log, new_context, version_of
 from mtlslab.probe.hello import first_answer, second_handshake
 from mtlslab.probe.http import read_answer, request_bytes
 from mtlslab.probe.keys import read_key_log
@@ -98,7 +99,8 @@ class _Run:
         if recorded:
             self._log = self._stack.enter_context(key_log(context))
         if what.credential:
-            self.sent_fingerprint = _fingerprint(what.credential.certificate)
+            certificate = what.credential.certificate
+            self.sent_fingerprint = _fingerprint(certificate, version_of(certificate))
         return context
 
     def _say_hello(self, wire: Wire) -> dict[str, Any]:
@@ -110,7 +112,7 @@ class _Run:
         what = self.what
         self.phase = Phase.HANDSHAKE
         session = what.session.value if what.session else None
-        self._connection = connection = Connection(wire, context, what.server_name, session)
+        self._connection = connection = Connection(wire, context, key_for(what), what.server_name, session)
         connection.handshake()
         self._require_name(connection)
         if what.renegotiate:
@@ -246,7 +248,8 @@ class _Run:
         return alert is not None and alert[1] is Side.PEER
 
 
-def _fingerprint(certificate: Path) -> str:
+@functools.lru_cache(maxsize=256)
+def _fingerprint(certificate: Path, _file: tuple[int, int, int]) -> str:
     pem = certificate.read_text(errors="replace")
     begin, end = pem.find(ssl.PEM_HEADER), pem.find(ssl.PEM_FOOTER)
     if begin < 0 or end < begin:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from mtlslab.probe.context import ContextKey, begin
 from mtlslab.probe.model import Chunk, Sender, Side
 from mtlslab.probe.records import HEADER, MAX_RECORD
 from mtlslab.probe.tape import tape_of
@@ -185,7 +186,12 @@ class Connection(io.RawIOBase):
     """
 
     def __init__(
-        self, wire: Wire, context: ssl.SSLContext, server_name: str, session: ssl.SSLSession | None = None
+        self,
+        wire: Wire,
+        context: ssl.SSLContext,
+        key: ContextKey,
+        server_name: str,
+        session: ssl.SSLSession | None = None,
     ) -> None:
         super().__init__()
         self.finished = False
@@ -193,7 +199,7 @@ class Connection(io.RawIOBase):
         self._wire = wire
         self._early = b""
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name or None)
+        self.tls = begin(context, key, self._incoming, self._outgoing, server_name)
         self.tape = tape_of(self.tls)
         if session is not None:
             self.tls.session = session

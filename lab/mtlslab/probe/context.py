@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import ssl
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,11 +23,17 @@ VERSIONS = {
     "1.3": ssl.TLSVersion.TLSv1_3,
 }
 OLD_VERSIONS = ("1.0", "1.1")  # RFC 8996; OpenSSL 3 speaks them at security level 0 only
+# A context offers one thing at a time; a connection keeps what was offered when it began.
+_OFFERING = threading.Lock()
+# OpenSSL 1.1.1 cannot take protocols back that a context has offered once.
+_FORGETS_PROTOCOLS = ssl.OPENSSL_VERSION_INFO >= (3,)
 
 
 @dataclasses.dataclass(frozen=True)
 class ContextKey:
-    """What a client context is made from; equal keys share one context.
+    """What a client context is made from, and what a connection offers from it.
+
+    Keys that differ in ``version`` or ``alpn`` alone share one context: see :func:`begin`.
 
     Attributes:
         trust: PEM file with the trust anchors; None trusts nobody.
@@ -99,7 +106,7 @@ def client_context(key: ContextKey) -> ssl.SSLContext:
         ValueError: an application protocol has no bytes, or more than 255.
     """
     files = [file for file in (key.trust, key.certificate, key.key) if file is not None]
-    return _cached_context(key, tuple(_version_of(file) for file in files))
+    return _cached_context(_without_offer(key), tuple(version_of(file) for file in files))
 
 
 def new_context(key: ContextKey) -> ssl.SSLContext:
@@ -112,13 +119,30 @@ def new_context(key: ContextKey) -> ssl.SSLContext:
     context.check_hostname = key.check_hostname and not key.insecure
     context.verify_mode = ssl.CERT_NONE if key.insecure else ssl.CERT_REQUIRED
     context.hostname_checks_common_name = not key.strict_names
-    _offer(context, key)
+    # Before the certificate: it is judged when it is loaded.
+    if _is_weak(key):
+        context.set_ciphers(f"{key.ciphers or 'DEFAULT'}:@SECLEVEL=0")
+    elif key.ciphers:
+        context.set_ciphers(key.ciphers)
     _trust(context, key)
     if key.certificate:
         # An empty passphrase: OpenSSL would otherwise ask for one on the terminal.
         context.load_cert_chain(key.certificate, key.key, password="")
     record_messages(context)
     return context
+
+
+def begin(
+    context: ssl.SSLContext, key: ContextKey, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, server_name: str
+) -> ssl.SSLObject:
+    """A connection of a context that offers the version and the protocols of ``key``; ``server_name`` goes into SNI.
+
+    Raises:
+        ValueError: the name cannot be one, or a protocol has no bytes or more than 255.
+    """
+    with _OFFERING:
+        _offer(context, key)
+        return context.wrap_bio(incoming, outgoing, server_hostname=server_name or None)
 
 
 @contextlib.contextmanager
@@ -139,24 +163,33 @@ def _cached_context(key: ContextKey, _files: tuple[tuple[int, int, int], ...]) -
     return new_context(key)
 
 
-def _version_of(file: Path) -> tuple[int, int, int]:
+def version_of(file: Path) -> tuple[int, int, int]:
+    """Tells one content of a file from another, as far as that can be told without reading it."""
     status = file.stat()
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
+def _without_offer(key: ContextKey) -> ContextKey:
+    return dataclasses.replace(key, version=None, alpn=() if _FORGETS_PROTOCOLS else key.alpn, weak=_is_weak(key))
+
+
+def _is_weak(key: ContextKey) -> bool:
+    return key.weak or key.version in OLD_VERSIONS
+
+
+@functools.cache
+def _newest() -> ssl.TLSVersion:
+    """The newest version that a context offers unless it is told otherwise: this machine's policy may have its own."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).maximum_version
+
+
 def _offer(context: ssl.SSLContext, key: ContextKey) -> None:
-    # Python as some distributions build it offers 1.0 and 1.1 as well.
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if key.version:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # TLS 1.0 and 1.1 are offered to see them refused
-            context.minimum_version = context.maximum_version = VERSIONS[key.version]
-    # Before the certificate: it is judged when it is loaded.
-    if key.weak or key.version in OLD_VERSIONS:
-        context.set_ciphers(f"{key.ciphers or 'DEFAULT'}:@SECLEVEL=0")
-    elif key.ciphers:
-        context.set_ciphers(key.ciphers)
-    if key.alpn:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # TLS 1.0 and 1.1 are offered to see them refused
+        # Python as some distributions build it offers 1.0 and 1.1 as well.
+        context.minimum_version = VERSIONS[key.version or "1.2"]
+        context.maximum_version = VERSIONS[key.version] if key.version else _newest()
+    if key.alpn or _FORGETS_PROTOCOLS:
         context.set_alpn_protocols(key.alpn)
 
 

@@ -68,13 +68,14 @@ def _client_hello() -> bytes:
     Raises:
         OSError: it says nothing.
     """
-    context = new_context(ContextKey(None, True, False, None, None, version=None))
+    key = ContextKey(None, True, False, None, None, version=None)
+    context = new_context(key)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.shutdown(socket.SHUT_WR)
         wire = Wire(ours, Deadline(_SECONDS), keep=True)
         try:
-            Connection(wire, context, "localhost").handshake()
+            Connection(wire, context, key, "localhost").handshake()
         except OSError:
             said = b"".join(data for _, data in wire.chunks)
             if said[:1] == bytes([HANDSHAKE]):
