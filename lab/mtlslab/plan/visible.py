@@ -37,6 +37,8 @@ def visible_values(value: Any) -> Any:
     """A JSON-ready value, with :func:`visible` applied to all strings and keys in it."""
     if isinstance(value, str):
         return visible(value)
+    if value is None or isinstance(value, int):
+        return value
     if isinstance(value, Mapping):
         return {visible_values(name): visible_values(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

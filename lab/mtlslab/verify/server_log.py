@@ -115,17 +115,26 @@ def match_unmarked(lines: Iterable[str], token: str, unmarked: Mapping[str, Unma
     """
     # Most lines have a nonce: they need not be read for this.
     entries = [entry for line in lines if _NO_NONCE in line and (entry := access_entry(line, token))]
-    alike = defaultdict[tuple[object, object], list[Mapping[str, Any]]](list)
-    for entry in entries:
-        alike[entry.get("service"), entry.get("status")].append(entry)
-    maybe = {name: [e for e in alike[one.service, one.status] if one.may_be(e)] for name, one in unmarked.items()}
-    by_port = {
-        name: [entry for entry in found if entry.get("port") == str(unmarked[name].port)]
-        for name, found in maybe.items()
+    of_port = _sorted(entries, "service", "status", "port")
+    found = {
+        name: [entry for entry in of_port[one.service, one.status, str(one.port)] if one.may_be(entry)]
+        for name, one in unmarked.items()
     }
-    if not any(by_port.values()):
-        by_port = {name: list(_by(unmarked[name].fingerprint, found)) for name, found in maybe.items()}
-    return {name: _agreed(found) for name, found in by_port.items() if found}
+    if not any(found.values()):
+        alike = _sorted(entries, "service", "status")
+        found = {
+            name: [entry for entry in _by(one.fingerprint, alike[one.service, one.status]) if one.may_be(entry)]
+            for name, one in unmarked.items()
+        }
+    return {name: _agreed(lines_of_it) for name, lines_of_it in found.items() if lines_of_it}
+
+
+def _sorted(entries: Iterable[Mapping[str, Any]], *names: str) -> defaultdict[tuple[Any, ...], list[Mapping[str, Any]]]:
+    """The entries by the values of these fields."""
+    found = defaultdict[tuple[Any, ...], list[Mapping[str, Any]]](list)
+    for entry in entries:
+        found[tuple(entry.get(name) for name in names)].append(entry)
+    return found
 
 
 def _by(fingerprint: str, entries: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:

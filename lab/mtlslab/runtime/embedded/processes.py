@@ -94,15 +94,14 @@ class Found:
 
 
 def surroundings_of(master: Master) -> Surroundings:
-    """Where a master and its workers listen, and as whom the workers, who talk to clients, run."""
-    doors: dict[tuple[str, int], None] = {}
+    """Where a master listens, and as whom its workers, who talk to clients, run: they have their sockets from it."""
+    doors: tuple[tuple[str, int], ...] = ()
     user = ""
     with contextlib.suppress(psutil.Error, OSError):
         workers = master.process.children()
         user = str(min((one.uids().effective for one in workers), default=master.process.uids().effective))
-        for process in (master.process, *workers):
-            doors.update(dict.fromkeys(_listening(process)))
-    return Surroundings(master.service, f"pid {master.process.pid}", tuple(doors), user)
+        doors = tuple(dict.fromkeys(_listening(master.process)))
+    return Surroundings(master.service, f"pid {master.process.pid}", doors, user)
 
 
 def scan(lab: str) -> Found:

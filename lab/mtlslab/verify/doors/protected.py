@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
 import re
 import stat
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,16 +58,22 @@ class Protected:
 
     def file_in(self, seen: Observation) -> str:
         """The file of the workspace whose content an answer is, relative to the workspace; empty when it is none."""
-        if _PRIVATE_KEY in seen.body:
-            return self._files.get(seen.body_sha256, "a private key")
-        return self._files.get(seen.body_sha256, "") if seen.body_size else ""
+        found = self._file_of(seen.body_size, seen.body_sha256) if seen.body_size else ""
+        return found or ("a private key" if _PRIVATE_KEY in seen.body else "")
+
+    def _file_of(self, size: int, sha256: str) -> str:
+        """The file of that size and that hash: reading only what has the size is a tenth of reading them all."""
+        for path in self._by_size.get(size, ()):
+            if hashlib.sha256(content_of(path)).hexdigest() == sha256:
+                return path.relative_to(self._directory).as_posix()
+        return ""
 
     @functools.cached_property
-    def _files(self) -> dict[str, str]:
-        found = {}
+    def _by_size(self) -> dict[int, list[Path]]:
+        found = defaultdict[int, list[Path]](list)
         for path in _walk(self._directory):
-            if content := content_of(path):
-                found[hashlib.sha256(content).hexdigest()] = path.relative_to(self._directory).as_posix()
+            with contextlib.suppress(OSError):
+                found[os.stat(path).st_size].append(Path(path))
         return found
 
 
@@ -73,7 +81,7 @@ def _split(page: bytes) -> list[str]:
     return [one.strip() for one in _SENTENCE.split(page.decode("utf-8", "replace"))]
 
 
-def _walk(directory: Path) -> Iterator[Path]:
+def _walk(directory: Path) -> Iterator[str]:
     count = 0
     for root, directories, names in os.walk(directory):
         directories[:] = [name for name in directories if name != TWINS_DIRECTORY]
@@ -81,7 +89,7 @@ def _walk(directory: Path) -> Iterator[Path]:
             count += 1
             if count > _MOST_FILES:
                 return
-            yield Path(root, name)
+            yield os.path.join(root, name)
 
 
 def content_of(path: Path) -> bytes:
