@@ -180,7 +180,7 @@ def _is_weak(key: ContextKey) -> bool:
 @functools.cache
 def _newest() -> ssl.TLSVersion:
     """The newest version that a context offers unless it is told otherwise: this machine's policy may have its own."""
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).maximum_version
+    return new_context(ContextKey(None, True, False, None, None, version=None)).maximum_version
 
 
 def _offer(context: ssl.SSLContext, key: ContextKey) -> None:

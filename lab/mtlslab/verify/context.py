@@ -13,6 +13,7 @@ from mtlslab.verify.checks.model import CLIENT
 
 if TYPE_CHECKING:
     from mtlslab.verify.doors.model import DoorList
+    from mtlslab.verify.doors.protected import Protected
     from mtlslab.verify.rules.load import Known
 
 Probe = Callable[[Attempt], Observation]
@@ -38,6 +39,7 @@ class VerifyContext:
         lab_directory: of a sabotaged twin: absolute path of its lab's workspace; None for a lab itself.
         configuration: gives what nginx reads, for the rules; None when nobody has it.
         doors: gives the doors at which unauthorised clients knock; None for those that the configuration names.
+        protected: what nobody unauthorised may be given; None where nobody has looked.
     """
 
     directory: Path
@@ -54,6 +56,7 @@ class VerifyContext:
     lab_directory: Path | None = None
     configuration: Callable[[], Known] | None = None
     doors: Callable[[], DoorList] | None = None
+    protected: Protected | None = None
 
     @property
     def issuer(self) -> Path:

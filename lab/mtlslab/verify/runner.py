@@ -36,6 +36,7 @@ from mtlslab.verify.checks.fitted import fitted
 from mtlslab.verify.checks.judge import leaks
 from mtlslab.verify.checks.model import CLIENT, MISSING, PROBE
 from mtlslab.verify.context import Probe, VerifyContext, credential_files
+from mtlslab.verify.doors.protected import Protected
 from mtlslab.verify.doors.survey import Survey
 from mtlslab.verify.procedures import PROCEDURES, ProcedureResult, command_of
 from mtlslab.verify.procedures.pages import other_page
@@ -150,8 +151,8 @@ def with_configuration(context: VerifyContext) -> VerifyContext:
 
 
 def with_doors(context: VerifyContext) -> VerifyContext:
-    """The same lab, with the doors that its configuration names where nobody has looked for them."""
-    return context if context.doors else dataclasses.replace(context, doors=Survey(context))
+    """The same lab, with what is behind its doors, and the doors of its configuration where nobody has looked."""
+    return dataclasses.replace(context, doors=context.doors or Survey(context), protected=Protected(context.directory))
 
 
 def protected_page(directory: Path) -> str:

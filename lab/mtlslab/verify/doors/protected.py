@@ -8,8 +8,9 @@ import hashlib
 import os
 import re
 import stat
+import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mtlslab.plan.paths import HELLO
@@ -34,6 +35,8 @@ class Protected:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._lock = threading.Lock()
+        self._sizes: Mapping[int, list[Path]] | None = None
 
     @functools.cached_property
     def page(self) -> bytes:
@@ -68,8 +71,14 @@ class Protected:
                 return path.relative_to(self._directory).as_posix()
         return ""
 
-    @functools.cached_property
-    def _by_size(self) -> dict[int, list[Path]]:
+    @property
+    def _by_size(self) -> Mapping[int, list[Path]]:
+        with self._lock:  # several procedures ask at the same time
+            if self._sizes is None:
+                self._sizes = self._look()
+            return self._sizes
+
+    def _look(self) -> Mapping[int, list[Path]]:
         found = defaultdict[int, list[Path]](list)
         for path in _walk(self._directory):
             with contextlib.suppress(OSError):

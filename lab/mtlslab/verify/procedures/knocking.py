@@ -37,7 +37,7 @@ def knocks_at(group: Group) -> Procedure:
             return probe(knock.door.attempt(credential_of(context, knock.client), min(context.timeout, _PATIENCE)))
 
         knocks = [one for one in listing.of(group) if _is_here(credential_of(context, one.client))]
-        answers = tuple(knock_at(knocks, ask, Protected(context.directory)))
+        answers = tuple(knock_at(knocks, ask, context.protected or Protected(context.directory)))
         if not any(answer.alive for answer in answers):
             return _nobody_there(attempt, seen)
         return _result(context, attempt, group, listing, answers)
