@@ -9,8 +9,6 @@ from enum import IntEnum
 from itertools import groupby
 from typing import Any
 
-from mtlslab.audit import AuditReport
-from mtlslab.output.audit import server_facts
 from mtlslab.output.lines import one_line, wrapped
 from mtlslab.output.look import Look
 from mtlslab.plan.shell import shell_line
@@ -129,11 +127,16 @@ def _by_design(report: Report) -> Iterator[str]:
 
 
 def _head(report: Report, look: Look) -> Iterator[str]:
-    if not isinstance(report, AuditReport):
+    if report.PROGRAM == "verify":
         yield report.heading
         return
+    # A report of verify can do without the room of audit, which takes a moment to load.
+    from mtlslab.audit import AuditReport
+    from mtlslab.output.audit import server_facts
+
     yield look.paint(report.heading, "1")
-    yield from server_facts(report.server)
+    if isinstance(report, AuditReport):
+        yield from server_facts(report.server)
 
 
 def _rows(findings: Iterable[Finding], *, apart: bool) -> Iterator[_Row]:

@@ -91,4 +91,5 @@ def _is_usual_loopback(address: str) -> bool:
 
 def file_word(file: Path, workspace: Path) -> str:
     """A file as an argument for a program that runs inside the workspace."""
-    return f"./{file.relative_to(workspace).as_posix()}" if file.is_relative_to(workspace) else path_word(file)
+    path, top = file.as_posix(), f"{workspace.as_posix().rstrip('/')}/"
+    return f"./{path.removeprefix(top)}" if path.startswith(top) else path_word(file)

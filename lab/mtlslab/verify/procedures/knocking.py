@@ -28,10 +28,6 @@ def knocks_at(group: Group) -> Procedure:
     def knock(context: VerifyContext, _check: Check, attempt: Attempt, probe: Probe) -> ProcedureResult:
         """Clients that must not be let in ask at each of these doors, as curl asks: mtlslab verify --list-doors."""
         listing = (context.doors or Survey(context))()
-        usual = dataclasses.replace(as_printed(attempt), insecure=True)
-        seen = probe(usual)
-        if _says_nothing(seen) and group is not Group.LISTENERS:
-            return _nobody_there(attempt, seen)
 
         def ask(knock: Knock) -> Observation:
             return probe(knock.door.attempt(credential_of(context, knock.client), min(context.timeout, _PATIENCE)))
@@ -39,7 +35,7 @@ def knocks_at(group: Group) -> Procedure:
         knocks = [one for one in listing.of(group) if _is_here(credential_of(context, one.client))]
         answers = tuple(knock_at(knocks, ask, context.protected or Protected(context.directory)))
         if not any(answer.alive for answer in answers):
-            return _nobody_there(attempt, seen)
+            return _nobody_there(attempt, probe(dataclasses.replace(as_printed(attempt), insecure=True)))
         return _result(context, attempt, group, listing, answers)
 
     return knock
@@ -62,10 +58,6 @@ def credential_of(context: VerifyContext, client: str) -> KeyFiles | None:
     if client == SERVER_CERTIFICATE:
         return KeyFiles(context.directory / SERVER_CERT, context.directory / SERVER_KEY)
     return credential_files(context.issuer, client)
-
-
-def _says_nothing(seen: Observation) -> bool:
-    return seen.status is None and not seen.agreed and not seen.alert
 
 
 def _nobody_there(attempt: Attempt, seen: Observation) -> ProcedureResult:
