@@ -220,8 +220,8 @@ class _Run:
 
     def _wave(self, due: Sequence[Check], pool: ThreadPoolExecutor, *, total: int) -> None:
         lost = {check.id for check in due if self._control_lost(check) and not check.regardless}
-        # What shows many credentials takes longest: begun first, it does not go on alone when all else is done.
-        begun = sorted((check for check in due if check.id not in lost), key=lambda check: -len(check.shows))
+        # What asks often takes longest: begun first, it does not go on alone when all else is done.
+        begun = sorted((check for check in due if check.id not in lost), key=_asks_once)
         shots = pool.map(self._shoot, begun)
         for check in due:
             if check.id in lost:
@@ -308,6 +308,10 @@ class _Run:
             dependency=check.id not in self._asked_for,
             duration_ms=seconds * 1000,
         )
+
+
+def _asks_once(check: Check) -> tuple[bool, bool]:
+    return not check.shows, check.procedure == PROBE
 
 
 def _verdict(shot: _Shot, said: ServerSaid | None, known: Mapping[str, ServerSaid] | None) -> Verdict:
