@@ -1,0 +1,1 @@
+"""``python -m tests.servers``: start every server, ask the oracle and the audit, and count."""
