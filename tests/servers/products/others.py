@@ -34,7 +34,7 @@ def _mosquitto(options: str) -> Start:
 
 
 def _slapd(verify: str) -> Start:
-    text = f"include /etc/ldap/schema/core.schema\nTLSCertificateFile @CERTS@/server.crt\nTLSCertificateKeyFile @CERTS@/server.key\nTLSCACertificateFile @CERTS@/client-ca.crt\nTLSVerifyClient {verify}\npidfile @DIR@/pid\nargsfile @DIR@/args\ndatabase null\nsuffix dc=afar\n"
+    text = f"include /etc/ldap/schema/core.schema\nTLSCertificateFile @CERTS@/server.crt\nTLSCertificateKeyFile @CERTS@/server.key\nTLSCACertificateFile @CERTS@/client-ca.crt\nTLSVerifyClient {verify}\npidfile @DIR@/pid\nargsfile @DIR@/args\ndatabase ldif\ndirectory @DIR@\nsuffix dc=afar\n"
     return program("slapd", "-d", "0", "-f", "@DIR@/s.conf", "-h", "ldaps://127.0.0.1:@PORT@", files={"s.conf": text})
 
 
