@@ -70,6 +70,19 @@ def audit(
     path: Annotated[
         str | None, typer.Option("--path", envvar="MTLSLAB_PATH", help="Page that an authorised client may see. [/]")
     ] = None,
+    expect: Annotated[
+        str,
+        typer.Option(
+            "--expect", envvar="MTLSLAB_EXPECT", help="Text that the protected page contains: tells it apart."
+        ),
+    ] = "",
+    connect_to: Annotated[
+        str,
+        typer.Option("--connect-to", envvar="MTLSLAB_CONNECT_TO", help="HOST[:PORT] to connect to, not the URL's."),
+    ] = "",
+    sni: Annotated[
+        str | None, typer.Option("--sni", envvar="MTLSLAB_SNI", help="Name in SNI; '' sends none. [the URL's host]")
+    ] = None,
     timeout: Annotated[
         float, typer.Option("--timeout", envvar="MTLSLAB_TIMEOUT", help="Seconds for each attempt.")
     ] = 5.0,
@@ -106,6 +119,9 @@ def audit(
         client_ca_key=client_ca_key,
         timeout=timeout,
         strict=strict,
+        expect=expect,
+        connect_to=connect_to,
+        sni=sni,
     )
     report = run(request)
     colour = shows_colour() and output_file is None

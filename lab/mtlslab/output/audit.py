@@ -25,7 +25,7 @@ def server_facts(server: ServerFacts) -> Iterator[str]:
     if server.certificate_requested:
         yield from _fact("announced CA names", one_line(names) or "none")
     if server.client_auth is not ClientAuth.UNKNOWN:
-        yield from _fact("client authentication", f"{server.client_auth}: {CLIENT_AUTH_WORDS[server.client_auth]}")
+        yield from _fact("client authentication", CLIENT_AUTH_WORDS[server.client_auth])
 
 
 def _fact(label: str, text: str) -> list[str]:

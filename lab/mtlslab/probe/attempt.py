@@ -78,7 +78,9 @@ class _Run:
         if not (what.plain or what.hello):
             self._context = self._load()
         self.phase = Phase.CONNECT
-        sock = self._stack.enter_context(connect(what.address or what.host, what.port, self._deadline, what.source))
+        sock = self._stack.enter_context(
+            connect(what.address or what.host, what.connect_port or what.port, self._deadline, what.source)
+        )
         self._wire = Wire(sock, self._deadline, keep=what.record or what.renegotiate)
         if self._context is None:
             return self._ask(self._wire, request) if what.plain else self._say_hello(self._wire)
@@ -131,7 +133,7 @@ class _Run:
             return answer
         broken = stream.send(request) if isinstance(stream, Connection) else stream.deliver(request)
         self.phase = Phase.READ
-        answer = read_answer(stream, self.what.method, broken)
+        answer = read_answer(stream, self.what, broken)
         self.phase = Phase.DONE
         if self.what.record and isinstance(stream, Connection):
             stream.drain()
@@ -185,6 +187,8 @@ class _Run:
         tls, tape = connection.tls, connection.tape
         resumed = bool(tls.session_reused)
         return {
+            "finished": True,
+            "admitted": tls.version() != "TLSv1.3" or tape.ticket or connection.heard,
             # False only once the server's whole flight has been seen, and where it might have asked.
             "certificate_requested": tape.certificate_requested or (None if resumed else False),
             "alpn": tls.selected_alpn_protocol() or "",
