@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -143,3 +146,28 @@ def test_connect_to_and_sni_are_obeyed(certs: Path) -> None:
             )
         ).to_mapping()
     assert told(value) == ("required", 0)
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(ssl.CERT_NONE, ("none", 1)), (ssl.CERT_REQUIRED, ("required", 0))])
+def test_every_address_of_a_host_is_audited(
+    mode: ssl.VerifyMode, expected: tuple[str, int], certs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first address requires a certificate; what the second one does counts, too. A third one is not there."""
+    monkeypatch.setattr("mtlslab.audit.run.addresses_of", lambda _host, _port: ("127.0.0.1", "127.0.0.2", "127.0.0.3"))
+    second = server_context(certs, mode)
+    with python_server(server_context(certs)) as port, socket.create_server(("127.0.0.2", port)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with contextlib.suppress(OSError), second.wrap_socket(connection, server_side=True) as tls:
+                        tls.recv(65536)
+                        tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello\n")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        value = report(port, certs)
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+    assert told(value) == expected
