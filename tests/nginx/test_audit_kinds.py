@@ -14,6 +14,7 @@ import pytest
 from mtlslab.audit import audit as run_audit
 from mtlslab.audit import make_request
 
+from tests.support.cli import mtlslab
 from tests.support.foreign_servers import (
     Answer,
     crowd_server,
@@ -171,3 +172,18 @@ def test_every_address_of_a_host_is_audited(
         listener.shutdown(socket.SHUT_RDWR)
         thread.join(10)
     assert told(value) == expected
+
+
+def test_many_targets_make_one_table_and_the_worst_exit_status(certs: Path) -> None:
+    """A dead one is told as such; the others are judged all the same."""
+    with (
+        python_server(server_context(certs)) as strict,
+        python_server(server_context(certs, ssl.CERT_NONE)) as lenient,
+    ):
+        (certs / "targets").write_text(
+            f"# ours\nhttps://localhost:{strict}\n\nhttps://localhost:{lenient}\nhttps://localhost:1\n"
+        )
+        done = mtlslab("audit", "--targets", "targets", "--cacert", certs / "server-ca.crt", cwd=certs)
+    rows = [line.split() for line in done.out.splitlines()[1:]]
+    assert done.code == 1
+    assert [(row[1], row[-1]) for row in rows] == [("required", "0"), ("none", "1"), ("could-not-tell", "6")]
