@@ -187,3 +187,16 @@ def test_many_targets_make_one_table_and_the_worst_exit_status(certs: Path) -> N
     rows = [line.split() for line in done.out.splitlines()[1:]]
     assert done.code == 1
     assert [(row[1], row[-1]) for row in rows] == [("required", "0"), ("none", "1"), ("could-not-tell", "6")]
+
+
+def test_silence_for_strangers_only_is_a_decision(certs: Path) -> None:
+    """The authorised client is answered at once, everybody else never."""
+
+    def answer(tls: ssl.SSLSocket) -> None:
+        if tls.getpeercert():
+            tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello\n")
+        else:
+            tls.recv(1)
+
+    with tls_server(server_context(certs, ssl.CERT_OPTIONAL), answer) as port:
+        assert told(report(port, certs, timeout=1.0)) == ("required", 0)
