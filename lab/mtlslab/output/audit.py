@@ -25,7 +25,7 @@ def server_facts(server: ServerFacts) -> Iterator[str]:
     yield from _fact("TLS versions", versions)
     yield from _fact("asks for a certificate", asked)
     if server.certificate_requested:
-        yield from _fact("announced CA names", one_line(names) or "none")
+        yield from _fact("announced CA names", one_line(names) or "none that could be read")
     if server.client_auth is not ClientAuth.UNKNOWN:
         yield from _fact("client authentication", CLIENT_AUTH_WORDS[server.client_auth])
 
