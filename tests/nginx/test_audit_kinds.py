@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ import pytest
 from mtlslab.audit import audit as run_audit
 from mtlslab.audit import make_request
 
+from tests.support.cli import mtlslab
 from tests.support.foreign_servers import (
     Answer,
     crowd_server,
@@ -143,3 +147,56 @@ def test_connect_to_and_sni_are_obeyed(certs: Path) -> None:
             )
         ).to_mapping()
     assert told(value) == ("required", 0)
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(ssl.CERT_NONE, ("none", 1)), (ssl.CERT_REQUIRED, ("required", 0))])
+def test_every_address_of_a_host_is_audited(
+    mode: ssl.VerifyMode, expected: tuple[str, int], certs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first address requires a certificate; what the second one does counts, too. A third one is not there."""
+    monkeypatch.setattr("mtlslab.audit.run.addresses_of", lambda _host, _port: ("127.0.0.1", "127.0.0.2", "127.0.0.3"))
+    second = server_context(certs, mode)
+    with python_server(server_context(certs)) as port, socket.create_server(("127.0.0.2", port)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with contextlib.suppress(OSError), second.wrap_socket(connection, server_side=True) as tls:
+                        tls.recv(65536)
+                        tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello\n")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        value = report(port, certs)
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+    assert told(value) == expected
+
+
+def test_many_targets_make_one_table_and_the_worst_exit_status(certs: Path) -> None:
+    """A dead one is told as such; the others are judged all the same."""
+    with (
+        python_server(server_context(certs)) as strict,
+        python_server(server_context(certs, ssl.CERT_NONE)) as lenient,
+    ):
+        (certs / "targets").write_text(
+            f"# ours\nhttps://localhost:{strict}\n\nhttps://localhost:{lenient}\nhttps://localhost:1\n"
+        )
+        done = mtlslab("audit", "--targets", "targets", "--cacert", certs / "server-ca.crt", cwd=certs)
+    rows = [line.split() for line in done.out.splitlines()[1:]]
+    assert done.code == 1
+    assert [(row[1], row[-1]) for row in rows] == [("required", "0"), ("none", "1"), ("could-not-tell", "6")]
+
+
+def test_silence_for_strangers_only_is_a_decision(certs: Path) -> None:
+    """The authorised client is answered at once, everybody else never."""
+
+    def answer(tls: ssl.SSLSocket) -> None:
+        if tls.getpeercert():
+            tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello\n")
+        else:
+            tls.recv(1)
+
+    with tls_server(server_context(certs, ssl.CERT_OPTIONAL), answer) as port:
+        assert told(report(port, certs, timeout=1.0)) == ("required", 0)

@@ -26,6 +26,7 @@ from mtlslab.verify.checks.judge import Verdict
 from mtlslab.verify.checks.model import PAGES, Result
 
 _ALIKE = 0.6
+_MUCH_LONGER = 10  # times as long
 _WORD = re.compile(r"\w+")
 _NOT_SENT = "The certificate was not sent: the server's list of signature algorithms leaves no way to send it."
 _HUNG_UP = "It hung up after the handshake: that says nothing about certificates."
@@ -190,6 +191,10 @@ def _judge_compared(seen: Observation, right: Observation | None, *, insists: bo
         told = served_right or (insists and seen.presented is True and unfinished)
         why = "" if told else " Without an authorised client to compare with, this may have another cause."
         return Verdict(Result.PASS if told else Result.INCONCLUSIVE, said + why)
+    # Silence after the handshake, where the authorised client is answered at once, is a decision.
+    quick = right is not None and right.duration * _MUCH_LONGER < seen.duration
+    if outcome is Outcome.NO_ANSWER and seen.finished and served_right and quick:
+        return Verdict(Result.PASS, f"{said} The authorised client is answered at once.")
     return Verdict(Result.INCONCLUSIVE, said)
 
 

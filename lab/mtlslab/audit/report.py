@@ -15,6 +15,7 @@ from mtlslab.verify.report import Change, Finding, Report
 SCHEMA = "mtlslab.audit/3"
 REFUSES_OLD_TLS = "refuses-old-tls"
 ASKS = "asks-for-certificate"
+SAME_AT_EVERY_ADDRESS = "is-the-same-at-every-address"
 SAME_EVERY_TIME = "is-the-same-every-time"
 SERVES_AUTHORISED_CLIENT = "serves-authorised-client"
 REFUSED = {"outcome": "refused"}
@@ -210,6 +211,9 @@ class AuditReport(Report):
         holes = [finding for finding in failed if finding.wants_refusal]
         if any(finding.family == SAME_EVERY_TIME for finding in failed):
             return f"{self.url} does NOT enforce mTLS: it is not the same every time, and lets some in."
+        elsewhere = [finding for finding in failed if finding.family == SAME_AT_EVERY_ADDRESS]
+        if elsewhere and len(elsewhere) == len(failed):
+            return f"{self.url} does NOT enforce mTLS at every address: {elsewhere[0].reason}"
         if not holes and any(finding.family == ASKS for finding in failed):
             return f"{self.url} does NOT enforce mTLS: it asks nobody for a certificate."
         if not holes:

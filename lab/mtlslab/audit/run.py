@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mtlslab.audit import findings
+from mtlslab.audit.addresses import addresses_of, finding_on_addresses, most_lenient
 from mtlslab.audit.judge import Scene, judge_authorised, judge_unauthorised, outcome_of
 from mtlslab.audit.report import AuditFinding, AuditReport, Offer, ServerFacts
 from mtlslab.audit.target import AuditTarget
@@ -77,7 +78,7 @@ def audit(request: AuditRequest, *, probe: Probe = attempt) -> AuditReport:
     """
     started, begin = datetime.datetime.now(datetime.UTC), time.perf_counter()
     with open_forge(request.client_ca, now=started) as forge, worker_pool(WORKERS) as pool:
-        server, found = _Audit(request, forge, probe, pool).run()
+        server, found = _at_every_address(request, forge, probe, pool)
     _require_in_time(time.perf_counter() - begin)
     return AuditReport(
         url=request.target.url,
@@ -87,6 +88,27 @@ def audit(request: AuditRequest, *, probe: Probe = attempt) -> AuditReport:
         strict=request.strict,
         duration_ms=(time.perf_counter() - begin) * 1000,
     )
+
+
+def _at_every_address(
+    request: AuditRequest, forge: Forge, probe: Probe, pool: ThreadPoolExecutor
+) -> tuple[ServerFacts, tuple[AuditFinding, ...]]:
+    """One audit for each address of the host; the findings are those of the first that answers."""
+    addresses = () if request.connect_host else addresses_of(request.target.host, request.target.port)
+    if len(addresses) < 2:
+        return _Audit(request, forge, probe, pool).run()
+    done = {
+        address: _Audit(dataclasses.replace(request, connect_host=address), forge, probe, pool).run()
+        for address in addresses
+    }
+    answering = {address: one for address, one in done.items() if Offer.ACCEPTED in one[0].tls_versions.values()}
+    if not answering:
+        return done[addresses[0]]
+    facts, found = next(iter(answering.values()))
+    told = {address: server.client_auth for address, (server, _) in answering.items()}
+    silent = tuple(address for address in addresses if address not in answering)
+    facts = dataclasses.replace(facts, client_auth=most_lenient(told))
+    return facts, (*found, finding_on_addresses(told, silent))
 
 
 def _require_in_time(seconds: float) -> None:
