@@ -1,4 +1,4 @@
-"""``python -m tests.servers``: start every server, ask the audit in every mode, count, and write docs/audit.md."""
+"""The program ``python -m tests.servers``: asks the audit in every mode about every server, counts, writes the page."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _run(cells: list[Cell], base: Path, *, tools: bool) -> list[Row]:
     def of_cell(numbered: tuple[int, Cell]) -> list[Row]:
         number, cell = numbered
         questions = [mode.value for mode in Mode] + (list(TOOLS) if tools else [])
-        rows = []
+        rows: list[Row] = []
         try:
             for turns in [[one] for one in questions] if cell.counts else [questions]:
                 place = make_place(own_certs(cell, base), base / f"{number}-{len(rows)}")

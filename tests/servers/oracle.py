@@ -53,10 +53,13 @@ def knock(cell: Cell, place: Place, client: str, version: ssl.TLSVersion, addres
     # The only way in which Python's ssl tells of a CertificateRequest; it has been there since 3.8.
     context._msg_callback = note  # type: ignore[attr-defined]
     agreed = served = False
-    with contextlib.suppress(OSError), socket.create_connection((address, place.port), _SECONDS) as plain:
-        with context.wrap_socket(plain, server_hostname="localhost") as tls:
-            agreed = True
-            served = _answers(tls, cell)
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection((address, place.port), _SECONDS) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as tls,
+    ):
+        agreed = True
+        served = _answers(tls, cell)
     return Knock(agreed or bool(asked), bool(asked), served)
 
 

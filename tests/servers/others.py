@@ -1,4 +1,4 @@
-"""What other tools say, on one question of three answers: does the server ask nobody, ask, or insist?"""
+"""What other tools say on one question of three answers: the server asks nobody, asks, or insists."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ NAME, REQUIRED, VARIES, OPEN = Truth.NAME, Truth.REQUIRED, Truth.VARIES, Truth.O
 
 
 def nginx(*servers: str) -> Start:
-    """nginx with these server blocks."""
+    """Nginx with these server blocks."""
     blocks = "".join(f"  server {{ {server} }}\n" for server in servers)
     return program("nginx", "-p", "@DIR@/", "-c", "@DIR@/nginx.conf", files={"nginx.conf": f"{_HEAD}{blocks}}}\n"})
 

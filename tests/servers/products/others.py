@@ -83,7 +83,7 @@ CELLS = [
         "slapd",
         [
             (f"TLSVerifyClient {mode}", truth, _slapd(mode))
-            for mode, truth in (("never", NONE), ("allow", REQUESTED), ("try", REQUESTED), ("demand", REQUIRED))
+            for mode, truth in (("never", NONE), ("allow", REQUESTED), ("try", REQUESTED), ("demand", Truth.HOLES))
         ],
         wire=_LDAP,
     ),

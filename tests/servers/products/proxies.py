@@ -56,6 +56,7 @@ ssl.engine = "enable"
 ssl.pemfile = "@CERTS@/server.crt"
 ssl.privkey = "@CERTS@/server.key"
 ssl.%s = "@CERTS@/client-ca.crt"
+ssl.ca-file = "@CERTS@/server-ca.crt"
 index-file.names = ("index.txt")
 mimetype.assign = ("" => "text/plain")
 # {MARKER}
@@ -181,6 +182,9 @@ _FORBID = "RewriteEngine on\nRewriteCond %%{SSL:SSL_CLIENT_VERIFY} !=SUCCESS\nRe
 _CADDY = {"": NONE, "request": REQUESTED, "require": ANY, "verify_if_given": REQUESTED, "require_and_verify": REQUIRED}
 _LIGHTTPD_ENFORCE = 'ssl.verifyclient.activate = "enable"\nssl.verifyclient.enforce = "%s"\n'
 _VERIFY = "ca-file @CERTS@/client-ca.crt verify"
+# With GnuTLS, it looks at no purpose; not enforced, it hangs up on who has none and takes any that comes.
+_ENFORCED = {"gnutls": Truth.HOLES}
+_NOT_ENFORCED = {"gnutls": ANY}
 CELLS = [
     *_cells(
         "Apache",
@@ -220,8 +224,12 @@ CELLS = [
             f"/usr/lib/lighttpd/mod_{library}.so",
             [
                 ("no client authentication", NONE, _lighttpd(library, "")),
-                ("enforced", REQUIRED, _lighttpd(library, _LIGHTTPD_ENFORCE % "enable")),
-                ("not enforced", REQUESTED, _lighttpd(library, _LIGHTTPD_ENFORCE % "disable")),
+                ("enforced", _ENFORCED.get(library, REQUIRED), _lighttpd(library, _LIGHTTPD_ENFORCE % "enable")),
+                (
+                    "not enforced",
+                    _NOT_ENFORCED.get(library, REQUESTED),
+                    _lighttpd(library, _LIGHTTPD_ENFORCE % "disable"),
+                ),
             ],
         )
     ),

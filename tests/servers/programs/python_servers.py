@@ -46,7 +46,7 @@ def in_threads(answer):
             threading.Thread(target=alone, args=(connection,), daemon=True).start()
 
 
-def stdlib():
+def stdlib() -> None:
     made = context()
 
     def answer(plain):
@@ -86,7 +86,8 @@ def tornado():
 
 
 def twisted():
-    from twisted.internet import reactor, ssl as tls
+    from twisted.internet import reactor
+    from twisted.internet import ssl as tls
     from twisted.web.resource import Resource
     from twisted.web.server import Site
 
