@@ -63,6 +63,8 @@ def ask(cell: Cell, place: Place, mode: Mode) -> Answer:
         more = {"cert": certs / "client.crt", "key": certs / "client.key"}
     if mode is Mode.CA_KEY:
         more = {"client_ca_cert": certs / "client-ca.crt", "client_ca_key": certs / "client-ca.key"}
+    if cell.expect:
+        more["expect"] = cell.expect
     url = f"https://{cell.host}:{place.port}"
     report = audit(make_request(url, path=cell.audited_path, cacert=certs / "server-ca.crt", **more))
     value = report.to_mapping()

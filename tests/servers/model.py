@@ -86,6 +86,7 @@ class Cell:
         path: the page, for the oracle and the audit.
         host: what the audit calls the server.
         pinned: it admits this one client, no other of the same CA.
+        expect: what the audit is told to look for in the page; needed where pages tell of their client.
         rsa: the certificates are RSA's.
         counts: it counts its clients: every question needs a fresh start.
         oracle: whether the oracle can judge it; the truth of the others stands by construction alone.
@@ -102,6 +103,7 @@ class Cell:
     path: str = "/"
     host: str = "localhost"
     pinned: bool = False
+    expect: str = ""
     rsa: bool = False
     counts: bool = False
     oracle: bool = True

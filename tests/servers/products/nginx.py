@@ -87,6 +87,12 @@ CELLS = [
     _cell("optional, 526 for others", REQUIRED, usual(_OPTIONAL + REFUSE % 526)),
     _cell("optional, login page with 200 for others", REQUIRED, usual(_OPTIONAL + REFUSE % "200 'please log in'")),
     _cell(
+        "optional, login page with 200 for others, --expect",
+        REQUIRED,
+        usual(_OPTIONAL + REFUSE % "200 'please log in'"),
+        expect=MARKER,
+    ),
+    _cell(
         "optional, others redirected with a nonce",
         REQUIRED,
         usual(_OPTIONAL + REFUSE % "302 /login?next=$request_id", f"location / {{ return 200 '{MARKER}'; }}"),

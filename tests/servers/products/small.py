@@ -60,10 +60,10 @@ def _s_server(configuration: str, truth: Truth, *options: str, kind: str = "-www
 
 
 def _gnutls_serv(
-    configuration: str, truth: Truth, *options: str, kind: str = "--http", wire: Wire = _GNUTLS_PAGE
+    configuration: str, truth: Truth, *options: str, kind: str = "--http", wire: Wire = _GNUTLS_PAGE, expect: str = ""
 ) -> Cell:
     start = _gnutls(*options, kind=kind)
-    return _cell("gnutls-serv", "gnutls-serv", configuration, truth, start, wire=wire, light=True)
+    return _cell("gnutls-serv", "gnutls-serv", configuration, truth, start, wire=wire, light=True, expect=expect)
 
 
 CELLS = [
@@ -75,7 +75,7 @@ CELLS = [
     _s_server("-Verify, TLS 1.2 only", REQUIRED, "-Verify", "1", "-verify_return_error", "-tls1_2"),
     _s_server("-Verify, lines", REQUIRED, "-Verify", "1", "-verify_return_error", kind="-rev", wire=_LINE),
     _s_server("no client authentication, lines", NONE, kind="-rev", wire=_LINE),
-    _gnutls_serv("asks by default", REQUESTED),
+    _gnutls_serv("asks by default", REQUESTED, expect="GnuTLS"),
     _gnutls_serv("asks nobody", NONE, "--disable-client-cert"),
     _gnutls_serv("required and verified", Truth.HOLES, "--require-client-cert", "--verify-client-cert"),
     _gnutls_serv("required", ANY, "--require-client-cert"),
