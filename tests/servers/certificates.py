@@ -38,6 +38,7 @@ class Authority:
             credential = getattr(self, name)
             write(directory / name.replace("_", "-"), credential.certificate_pem(), credential.key_pem())
         self._add(directory, "server.pem", self.server.certificate_pem() + self.server.key_pem())
+        self._add(directory, "server-chain.crt", self.server.certificate_pem() + self.server_ca.certificate_pem())
         others = _SYSTEM_CAS.read_bytes() if _SYSTEM_CAS.exists() else self.server_ca.certificate_pem()
         self._add(directory, "web-cas.crt", self.client_ca.certificate_pem() + others)
         strangers = directory / "oracle"

@@ -9,6 +9,7 @@ from mtlslab.pki.faults import Severity
 from mtlslab.verify.checks.model import Result
 
 MAX_ADDRESSES = 8
+_LOOPBACK = ("127.0.0.1", "::1")
 _LENIENT = (
     ClientAuth.NONE,
     ClientAuth.REQUESTED,
@@ -19,12 +20,16 @@ _LENIENT = (
 
 
 def addresses_of(host: str, port: int) -> tuple[str, ...]:
-    """The addresses of a host, at most 8, in the system's order; none if the name does not resolve."""
+    """The addresses of a host, at most 8, in the system's order; none if the name does not resolve.
+
+    ``localhost`` is both loopback addresses (RFC 6761 section 6.3), even where a hosts file names only one of them.
+    """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError:
         return ()
-    return tuple(dict.fromkeys(str(target[0]) for *_, target in found))[:MAX_ADDRESSES]
+    more = _LOOPBACK if host == "localhost" else ()
+    return tuple(dict.fromkeys([*(str(target[0]) for *_, target in found), *more]))[:MAX_ADDRESSES]
 
 
 def most_lenient(told: dict[str, ClientAuth]) -> ClientAuth:

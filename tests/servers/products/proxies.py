@@ -53,10 +53,9 @@ server.port = @PORT@
 server.errorfile-prefix = "@DIR@/"
 server.modules = ("mod_%s")
 ssl.engine = "enable"
-ssl.pemfile = "@CERTS@/server.crt"
+ssl.pemfile = "@CERTS@/server-chain.crt"
 ssl.privkey = "@CERTS@/server.key"
 ssl.%s = "@CERTS@/client-ca.crt"
-ssl.ca-file = "@CERTS@/server-ca.crt"
 index-file.names = ("index.txt")
 mimetype.assign = ("" => "text/plain")
 # {MARKER}
