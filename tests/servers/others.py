@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from collections.abc import Callable, Sequence
@@ -52,7 +51,7 @@ def naive(cell: Cell, place: Place) -> Three:
     said = _run(["timeout", "5", "openssl", "s_client", "-connect", host, "-quiet", "-ign_eof", "-trace"], request)
     if "BEGIN" not in said and "ServerHello" not in said:
         return Three.OPEN
-    status = re.search(r"^HTTP/1\.[01] (\d{3})", said, re.MULTILINE)
+    status = re.search(r"HTTP/1\.[01] (\d{3})", said)
     if status is None or int(status[1]) >= 400:
         return Three.REQUIRED
     return Three.OPTIONAL if "CertificateRequest" in said else Three.NONE
@@ -61,9 +60,15 @@ def naive(cell: Cell, place: Place) -> Three:
 def sslyze(cell: Cell, place: Place) -> Three:
     """Its field client_auth_requirement."""
     output = place.directory / "sslyze.json"
-    program = Path(os.environ.get("MTLSLAB_SERVERS", "")) / "bin/sslyze"
-    program = program if program.exists() else _SCANNERS / "sslyze"
-    _run([str(program), f"--json_out={output}", "--mozilla_config=disable", "--tlsv1_2", f"{cell.host}:{place.port}"])
+    _run(
+        [
+            str(_SCANNERS / "sslyze"),
+            f"--json_out={output}",
+            "--mozilla_config=disable",
+            "--tlsv1_2",
+            f"{cell.host}:{place.port}",
+        ]
+    )
     try:
         result = json.loads(output.read_text())["server_scan_results"][0]["connectivity_result"]
     except (OSError, ValueError, KeyError, IndexError):
