@@ -181,14 +181,15 @@ class _Run:
             "alert_from": alert[1] if alert else None,
             "chain": tape.chain(tls13=version == "1.3"),
         }
-        return facts | (self._seen_of_finished(connection) if connection.finished else {})
+        return facts | (self._seen_of_finished(connection, version) if connection.finished else {})
 
-    def _seen_of_finished(self, connection: Connection) -> dict[str, Any]:
+    def _seen_of_finished(self, connection: Connection, version: str) -> dict[str, Any]:
         tls, tape = connection.tls, connection.tape
         resumed = bool(tls.session_reused)
         return {
             "finished": True,
-            "admitted": tls.version() != "TLSv1.3" or tape.ticket or connection.heard,
+            # Not asked of OpenSSL again: after a fatal error it knows no version any more.
+            "admitted": version != "1.3" or tape.ticket or connection.heard,
             # False only once the server's whole flight has been seen, and where it might have asked.
             "certificate_requested": tape.certificate_requested or (None if resumed else False),
             "alpn": tls.selected_alpn_protocol() or "",
