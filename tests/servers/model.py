@@ -87,6 +87,7 @@ class Cell:
         host: what the audit calls the server.
         pinned: it admits this one client, no other of the same CA.
         expect: what the audit is told to look for in the page; needed where pages tell of their client.
+        hidden: who knows no client of it cannot tell it from a better one; counted as wrong all the same.
         rsa: the certificates are RSA's.
         counts: it counts its clients: every question needs a fresh start.
         oracle: whether the oracle can judge it; the truth of the others stands by construction alone.
@@ -104,6 +105,7 @@ class Cell:
     host: str = "localhost"
     pinned: bool = False
     expect: str = ""
+    hidden: bool = False
     rsa: bool = False
     counts: bool = False
     oracle: bool = True
