@@ -1,6 +1,7 @@
 """The audit of a server that is not ours: whether it really does mutual TLS."""
 
 from mtlslab.audit.inputs import make_request
+from mtlslab.audit.many import AuditReports, audit_all, targets_in
 from mtlslab.audit.report import CLIENT_AUTH_WORDS, AuditFinding, AuditReport, ClientAuth, Offer, ServerFacts
 from mtlslab.audit.run import AuditRequest, audit
 from mtlslab.audit.target import AuditTarget, parse_target
@@ -10,6 +11,7 @@ __all__ = [
     "CLIENT_AUTH_WORDS",
     "AuditFinding",
     "AuditReport",
+    "AuditReports",
     "AuditRequest",
     "AuditTarget",
     "ClientAuth",
@@ -17,6 +19,8 @@ __all__ = [
     "Offer",
     "ServerFacts",
     "audit",
+    "audit_all",
     "make_request",
     "parse_target",
+    "targets_in",
 ]

@@ -29,6 +29,9 @@ def make_request(
     client_ca_key: Path | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     strict: bool = False,
+    expect: str = "",
+    connect_to: str = "",
+    sni: str | None = None,
 ) -> AuditRequest:
     """The audit that the user asked for.
 
@@ -43,6 +46,9 @@ def make_request(
         client_ca_key: PEM file with that CA's private key.
         timeout: seconds for each attempt.
         strict: whether warnings count as failures.
+        expect: text that the protected page contains.
+        connect_to: ``HOST[:PORT]`` to connect to instead of the URL's.
+        sni: name in SNI instead of the URL's host; empty for none.
 
     Raises:
         SpecError: something of it cannot be used.
@@ -53,6 +59,7 @@ def make_request(
     if not (math.isfinite(timeout) and 0 < timeout <= MAX_TIMEOUT):
         why = f"it must be more than 0 and at most {MAX_TIMEOUT:g} seconds"
         raise SpecError(f"--timeout {timeout:g} cannot be used.", why=why)
+    host, port = _place(connect_to)
     if cacert is not None:
         _check_loads("--cacert", cacert, ContextKey(cacert, False, True, None, None, None))
     return AuditRequest(
@@ -63,7 +70,25 @@ def make_request(
         client_ca=_client_ca(client_ca_cert, client_ca_key),
         timeout=timeout,
         strict=strict,
+        expect=expect,
+        connect_host=host,
+        connect_port=port,
+        sni=sni,
     )
+
+
+def _place(connect_to: str) -> tuple[str, int]:
+    """Host and port of ``--connect-to``; the port is 0 where it is the URL's."""
+    if not connect_to:
+        return "", 0
+    try:
+        parts = parse_target(f"https://{connect_to}")
+    except SpecError as error:
+        hint = "Example: --connect-to 127.0.0.1:8889"
+        raise SpecError(f"--connect-to {connect_to!r} cannot be used.", why=error.why, hint=hint) from error
+    # 443 may be the default of a URL, or what was asked for.
+    asked = connect_to.endswith(f":{parts.port}")
+    return parts.host, parts.port if asked else 0
 
 
 def _authorised_client(cert: Path | None, key: Path | None) -> KeyFiles | None:

@@ -12,8 +12,11 @@ from mtlslab.pki.faults import Outcome, Severity
 from mtlslab.verify.checks import Result
 from mtlslab.verify.report import Change, Finding, Report
 
-SCHEMA = "mtlslab.audit/2"
+SCHEMA = "mtlslab.audit/3"
 REFUSES_OLD_TLS = "refuses-old-tls"
+ASKS = "asks-for-certificate"
+SAME_AT_EVERY_ADDRESS = "is-the-same-at-every-address"
+SAME_EVERY_TIME = "is-the-same-every-time"
 SERVES_AUTHORISED_CLIENT = "serves-authorised-client"
 REFUSED = {"outcome": "refused"}
 """What has to be seen of a client that must not get in."""
@@ -22,23 +25,25 @@ REFUSED = {"outcome": "refused"}
 class ClientAuth(StrEnum):
     """What the server does about client certificates, as its answers show."""
 
-    REQUIRED = "required"
-    OPTIONAL = "optional"
-    OPTIONAL_UNVERIFIED = "optional-unverified"
-    ANY_CERTIFICATE = "any-certificate"
     NONE = "none"
-    UNKNOWN = "unknown"
+    REQUESTED = "requested-not-enforced"
+    ANY_CERTIFICATE = "any-certificate"
+    ONLY_A_NAME = "only-a-name"
+    REQUIRED = "required"
+    WITH_HOLES = "required-with-holes"
+    NOT_THE_SAME = "not-the-same"
+    UNKNOWN = "could-not-tell"
 
 
 CLIENT_AUTH_WORDS = {
-    ClientAuth.REQUIRED: "a certificate of the right CA is required",
-    ClientAuth.OPTIONAL: "a certificate is asked for and checked, but a client without one is served, too "
-    "(nginx: optional, Python: CERT_OPTIONAL, Go: VerifyClientCertIfGiven)",
-    ClientAuth.OPTIONAL_UNVERIFIED: "a certificate is asked for, but neither insisted on nor checked "
-    "(nginx: optional_no_ca, Go: RequestClientCert)",
-    ClientAuth.ANY_CERTIFICATE: "some certificate is required, but nobody checks who issued it "
-    "(Go: RequireAnyClientCert)",
-    ClientAuth.NONE: "no certificate is asked for, and clients without one are served",
+    ClientAuth.NONE: "no certificate is asked for",
+    ClientAuth.REQUESTED: "a certificate is requested, not enforced: a client without one is served, too (nginx: "
+    "optional or optional_no_ca, Python: CERT_OPTIONAL, Go: VerifyClientCertIfGiven)",
+    ClientAuth.ANY_CERTIFICATE: "any certificate will do: nobody checks who issued it (Go: RequireAnyClientCert)",
+    ClientAuth.ONLY_A_NAME: "only a name is compared: whoever writes it into a certificate of his own is served",
+    ClientAuth.REQUIRED: "required: strangers are refused",
+    ClientAuth.WITH_HOLES: "required, with holes: strangers are refused, not every odd certificate of the client CA is",
+    ClientAuth.NOT_THE_SAME: "not the same every time: some attempts were let in, others like them were not",
     ClientAuth.UNKNOWN: "could not be told",
 }
 
@@ -106,7 +111,7 @@ class AuditReport(Report):
     """
 
     SCHEMA = SCHEMA
-    KEYS = ("url", "started", "duration_ms", "strict", "success", "exit_code", "summary", "server")
+    KEYS = ("url", "started", "duration_ms", "strict", "success", "exit_code", "summary", "verdict", "server")
     PROGRAM = "audit"
     CONCISE = True
 
@@ -118,6 +123,26 @@ class AuditReport(Report):
     def subject(self) -> Mapping[str, str]:
         """The URL."""
         return {"url": self.url}
+
+    @property
+    def rests_on(self) -> str:
+        """Which witness the verdict rests on: ``handshake`` or ``http``; empty where there is none."""
+        told = [one for one in self.with_result(Result.PASS, Result.FAIL) if one.family.startswith("refuses-")]
+        told = [one for one in told if one.family != REFUSES_OLD_TLS and one.observed]
+        if not told:
+            return ""
+        return "http" if any("status" in one.observed for one in told) else "handshake"
+
+    @property
+    def verdict(self) -> Mapping[str, Any]:
+        """What is said about client authentication, and on what it rests."""
+        auth = self.server.client_auth
+        return {
+            "client_auth": auth.value,
+            "words": CLIENT_AUTH_WORDS[auth],
+            "rests_on": self.rests_on,
+            "sentence": self.closing_sentence,
+        }
 
     @property
     def heading(self) -> str:
@@ -170,6 +195,9 @@ class AuditReport(Report):
         if SERVES_AUTHORISED_CLIENT in skipped:
             sentence = f"lets no unauthorised client in: {kinds} kinds refused; nobody tried the authorised client."
             return f"{self.url} {sentence}{warnings}"
+        if self.server.client_auth is ClientAuth.WITH_HOLES:
+            sentence = f"enforces mTLS, with holes: {kinds} kinds of others are refused, some that the CA made are not."
+            return f"{self.url} {sentence}{warnings}"
         how = "served" if self._serves_page else "let in, but gets no page"
         sentence = f"enforces mTLS: the authorised client is {how}, {kinds} kinds of others are refused."
         return f"{self.url} {sentence}{warnings}"
@@ -181,6 +209,13 @@ class AuditReport(Report):
 
     def _failed_sentence(self, failed: Sequence[AuditFinding]) -> str:
         holes = [finding for finding in failed if finding.wants_refusal]
+        if any(finding.family == SAME_EVERY_TIME for finding in failed):
+            return f"{self.url} does NOT enforce mTLS: it is not the same every time, and lets some in."
+        elsewhere = [finding for finding in failed if finding.family == SAME_AT_EVERY_ADDRESS]
+        if elsewhere and len(elsewhere) == len(failed):
+            return f"{self.url} does NOT enforce mTLS at every address: {elsewhere[0].reason}"
+        if not holes and any(finding.family == ASKS for finding in failed):
+            return f"{self.url} does NOT enforce mTLS: it asks nobody for a certificate."
         if not holes:
             return f"{self.url} refuses the authorised client: {failed[0].reason}"
         versions = ", ".join(dict.fromkeys(finding.tls_version for finding in holes))

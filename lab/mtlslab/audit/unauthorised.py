@@ -57,6 +57,11 @@ class UnauthorisedClient:
 # Without any secret of the real CA.
 NO_CERTIFICATE = "none"
 BASIC = (NO_CERTIFICATE, "self-signed", "other-ca", "other-ca-same-name", "forged-authority-key-identifier")
+# They bear every name of the authorised client: a server that compares names lets them in.
+COPIES = {
+    "copy-self-signed": "a self-signed certificate with all names of the authorised client",
+    "copy-by-same-name": "a certificate with all names of the authorised client, of an unknown CA named as its issuer",
+}
 # What cannot be done from outside (publish a list, use the server's key, send what no client loads), and what depends
 # on the limits of a server's library rather than on what it checks.
 _LEFT_OUT = (
@@ -77,6 +82,12 @@ _MATTER_OF_TASTE = (
     "key-usage-without-digital-signature",
     "name-constraints-violated-by-common-name",
     "intermediate-eku-server-auth",
+    # Whoever can make these has the client CA's key, or its signature on a CA: he needs no trick.
+    "client-ca-certificate",
+    "sha1-signature",
+    "md5-signature",
+    "intermediate-without-key-cert-sign",
+    "unknown-critical-extension",
 )
 _NEEDS_NAME = "a CA name: the server announces none, and no --client-ca-cert is given"
 _CANNOT_BE_MADE = "an OpenSSL of this program's that can make such a certificate"
@@ -118,6 +129,19 @@ class Forge:
             announced: the CA names that the server announces.
         """
         return tuple(self._basic(name, announced) for name in BASIC)
+
+    def copies(self, authorised_client: KeyFiles | None) -> tuple[UnauthorisedClient, ...]:
+        """Clients that bear the authorised client's names; empty without one whose certificate can be read."""
+        pem = _certificate_of(authorised_client)
+        with contextlib.suppress(ValueError):
+            return tuple(self._copy(name, pem) for name in COPIES) if pem else ()
+        return ()
+
+    def _copy(self, name: str, pem: bytes) -> UnauthorisedClient:
+        file = self._keep(self._mint.copy(pem, self_signed=name == "copy-self-signed"))
+        why = "A server that compares names, and does not verify who signed them, serves everybody who can write."
+        credential = KeyFiles(file, file)
+        return UnauthorisedClient(name, COPIES[name], why, Wanted.REFUSED, Severity.REQUIRED, credential)
 
     def faults(self, authorised_client: KeyFiles | None = None) -> tuple[UnauthorisedClient, ...]:
         """The other faults, issued by the real client CA; empty without its key.

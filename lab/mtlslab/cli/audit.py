@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,9 +12,12 @@ from mtlslab import output as looks
 from mtlslab.cli import options
 from mtlslab.cli.find import require_choice
 from mtlslab.cli.options import epilog
+from mtlslab.cli.progress import counting
 from mtlslab.cli.reportfile import write_report
 from mtlslab.cli.terminal import put_text, shows_colour, shows_unicode
-from mtlslab.errors import ExitCode
+from mtlslab.errors import ExitCode, SpecError
+
+EXAMPLE = "mtlslab audit https://localhost:8889, or: mtlslab audit --targets FILE"
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +41,10 @@ def register(app: typer.Typer) -> None:
 
 
 def audit(
-    url: Annotated[str, typer.Argument(metavar="URL", help="https://HOST, with a port if it is not 443.")],
+    url: Annotated[
+        str | None,
+        typer.Argument(metavar="URL", show_default=False, help="https://HOST, with a port if it is not 443."),
+    ] = None,
     cacert: Annotated[
         Path | None,
         typer.Option("--cacert", envvar="MTLSLAB_CACERT", help="CA of the server's certificate. [those of the system]"),
@@ -70,6 +77,23 @@ def audit(
     path: Annotated[
         str | None, typer.Option("--path", envvar="MTLSLAB_PATH", help="Page that an authorised client may see. [/]")
     ] = None,
+    targets: Annotated[
+        Path | None,
+        typer.Option("--targets", envvar="MTLSLAB_TARGETS", help="File with one URL a line (- for stdin): one table."),
+    ] = None,
+    expect: Annotated[
+        str,
+        typer.Option(
+            "--expect", envvar="MTLSLAB_EXPECT", help="Text that the protected page contains: tells it apart."
+        ),
+    ] = "",
+    connect_to: Annotated[
+        str,
+        typer.Option("--connect-to", envvar="MTLSLAB_CONNECT_TO", help="HOST[:PORT] to connect to, not the URL's."),
+    ] = "",
+    sni: Annotated[
+        str | None, typer.Option("--sni", envvar="MTLSLAB_SNI", help="Name in SNI; '' sends none. [the URL's host]")
+    ] = None,
     timeout: Annotated[
         float, typer.Option("--timeout", envvar="MTLSLAB_TIMEOUT", help="Seconds for each attempt.")
     ] = 5.0,
@@ -91,27 +115,51 @@ def audit(
     the answers with what the authorised client gets. Exit code 6 if nobody can tell whether an unauthorised client gets
     in, or the authorised client could not be tried. Only this server is contacted; redirects are not followed.
     """
-    require_choice("--output", output, looks.REPORT_FORMATS)
+    formats = looks.TABLE_FORMATS if targets else looks.REPORT_FORMATS
+    require_choice("--output", output, formats)
+    if (url is None) == (targets is None):
+        raise SpecError("What is to be audited?", why="either a URL or --targets is needed", hint=EXAMPLE)
     from mtlslab.audit import audit as run
-    from mtlslab.audit import make_request
+    from mtlslab.audit import audit_all, make_request, targets_in
 
-    request = make_request(
-        url,
-        path=path,
-        cacert=cacert,
-        insecure=insecure,
-        cert=cert,
-        key=key,
-        client_ca_cert=client_ca_cert,
-        client_ca_key=client_ca_key,
-        timeout=timeout,
-        strict=strict,
-    )
-    report = run(request)
+    urls = (url,) if url is not None else targets_in(_read_targets(targets))
+    requests = [
+        make_request(
+            one,
+            path=path,
+            cacert=cacert,
+            insecure=insecure,
+            cert=cert,
+            key=key,
+            client_ca_cert=client_ca_cert,
+            client_ca_key=client_ca_key,
+            timeout=timeout,
+            strict=strict,
+            expect=expect,
+            connect_to=connect_to,
+            sni=sni,
+        )
+        for one in urls
+    ]
     colour = shows_colour() and output_file is None
-    text = looks.render_report(report, output, colour=colour, unicode=shows_unicode(), verbose=verbose)
+    if url is None:
+        with counting("audited") as progress:
+            audits = audit_all(requests, progress)
+        text, code = looks.render(audits, looks.TABLE_FORMATS, output), audits.exit_code
+    else:
+        report = run(requests[0])
+        text = looks.render_report(report, output, colour=colour, unicode=shows_unicode(), verbose=verbose)
+        code = report.exit_code
     if output_file is None:
-        put_text(text, styled=colour)
+        put_text(text, styled=colour and url is not None)
     else:
         write_report(output_file, text)
-    raise typer.Exit(report.exit_code)
+    raise typer.Exit(code)
+
+
+def _read_targets(file: Path | None) -> str:
+    try:
+        return sys.stdin.read() if file is None or str(file) == "-" else file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise SpecError(f"--targets {file} cannot be read.", why=why) from error

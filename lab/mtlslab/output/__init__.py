@@ -14,6 +14,7 @@ from mtlslab.errors import SpecError
 from mtlslab.output.look import Look
 
 if TYPE_CHECKING:
+    from mtlslab.audit import AuditReports
     from mtlslab.classroom.explain import Page
     from mtlslab.verify.checks import Check
     from mtlslab.verify.doors.model import DoorList
@@ -27,6 +28,7 @@ __all__ = [
     "PAGE_FORMATS",
     "PROOF_FORMATS",
     "REPORT_FORMATS",
+    "TABLE_FORMATS",
     "VERIFY_FORMATS",
     "Look",
     "Writer",
@@ -116,10 +118,18 @@ def _proof(proof: Proof, look: Look) -> str:
     return render_proof(proof, look)
 
 
+def _table(audits: AuditReports, _look: Look) -> str:
+    from mtlslab.output.audit import render_table
+
+    return render_table(audits)
+
+
 REPORT_FORMATS: dict[str, Writer] = {"text": _text, "short": _short, "json": _document, "junit": _junit, "tap": _tap}
 """Reports of every kind."""
 VERIFY_FORMATS: ChainMap[str, Writer] = ChainMap({"html": _html}, REPORT_FORMATS)
 """Those, and what is for reports of ``verify`` only."""
+TABLE_FORMATS: dict[str, Writer] = {"text": _table, "json": _document}
+"""Many audits."""
 LIST_FORMATS: dict[str, Writer] = {"text": _list, "json": _list_document}
 DOOR_FORMATS: dict[str, Writer] = {"text": _doors, "json": _document}
 PAGE_FORMATS: dict[str, Writer] = {"text": _page, "json": _document}

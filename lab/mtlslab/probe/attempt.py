@@ -79,7 +79,9 @@ class _Run:
         if not (what.plain or what.hello):
             self._context = self._load()
         self.phase = Phase.CONNECT
-        sock = self._stack.enter_context(connect(what.address or what.host, what.port, self._deadline, what.source))
+        sock = self._stack.enter_context(
+            connect(what.address or what.host, what.connect_port or what.port, self._deadline, what.source)
+        )
         self.local_port = sock.getsockname()[1]
         self._wire = Wire(sock, self._deadline, keep=what.record or what.renegotiate)
         if self._context is None:
@@ -136,7 +138,7 @@ class _Run:
             return answer
         broken = stream.send(request) if isinstance(stream, Connection) else stream.deliver(request)
         self.phase = Phase.READ
-        answer = read_answer(stream, self.what.method, broken)
+        answer = read_answer(stream, self.what, broken)
         self.phase = Phase.DONE
         if self.what.record and isinstance(stream, Connection):
             stream.drain()
@@ -184,12 +186,15 @@ class _Run:
             "alert_from": alert[1] if alert else None,
             "chain": tape.chain(tls13=version == "1.3"),
         }
-        return facts | (self._seen_of_finished(connection) if connection.finished else {})
+        return facts | (self._seen_of_finished(connection, version) if connection.finished else {})
 
-    def _seen_of_finished(self, connection: Connection) -> dict[str, Any]:
+    def _seen_of_finished(self, connection: Connection, version: str) -> dict[str, Any]:
         tls, tape = connection.tls, connection.tape
         resumed = bool(tls.session_reused)
         return {
+            "finished": True,
+            # Not asked of OpenSSL again: after a fatal error it knows no version any more.
+            "admitted": version != "1.3" or tape.ticket or connection.heard,
             # False only once the server's whole flight has been seen, and where it might have asked.
             "certificate_requested": tape.certificate_requested or (None if resumed else False),
             "alpn": tls.selected_alpn_protocol() or "",

@@ -74,10 +74,16 @@ def _address(attempt: Attempt) -> list[str]:
     """Where from and where to connect, unless the host name leads there by itself."""
     source = ["--interface", attempt.source] if attempt.source else []
     address = attempt.address
-    if address in ("", attempt.host) or (attempt.host == _LOOPBACK_NAME and _is_usual_loopback(address)):
+    if not attempt.connect_port and _leads_there(attempt.host, address):
         return source
+    address = address or attempt.host
     bracketed = f"[{address}]" if ":" in address else address
-    return [*source, "--connect-to", f"{attempt.authority}:{bracketed}:{attempt.port}"]
+    port = attempt.connect_port or attempt.port
+    return [*source, "--connect-to", f"{attempt.authority}:{bracketed}:{port}"]
+
+
+def _leads_there(host: str, address: str) -> bool:
+    return address in ("", host) or (host == _LOOPBACK_NAME and _is_usual_loopback(address))
 
 
 @functools.cache

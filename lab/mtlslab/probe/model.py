@@ -98,6 +98,9 @@ class Attempt:
         hello: a ClientHello message made by hand; only the first record of the answer is read.
         renegotiate: instead of a request, start a second handshake in the connection (TLS 1.2 with an AEAD suite).
         record: keep the bytes of both directions and the secrets that open them.
+        post_handshake: offer to show the certificate after the handshake, too (RFC 8446 section 4.6.2), as curl does.
+        find: text to look for in the whole body; empty looks for none.
+        connect_port: TCP port to connect to if it is not the URL's; 0 for the URL's.
     """
 
     port: int
@@ -129,6 +132,9 @@ class Attempt:
     hello: bytes = dataclasses.field(default=b"", repr=False)
     renegotiate: bool = False
     record: bool = False
+    post_handshake: bool = False
+    find: str = ""
+    connect_port: int = 0
 
     @property
     def authority(self) -> str:
@@ -205,6 +211,10 @@ class Observation:
         renegotiated: whether the server took part in a second handshake; None when it cannot be told.
         recording: bytes and secrets, if the attempt asked for them.
         local_port: TCP port of this machine that the attempt came from; 0 without a connection.
+        finished: whether the handshake is, as far as the client can tell.
+        admitted: whether the server has gone on after the client's last words of the handshake: its Finished up to
+            TLS 1.2; a session ticket, or data, in TLS 1.3. A server that verifies in the handshake has done so then.
+        found: whether the body holds the text that was looked for; None if none was.
     """
 
     phase: Phase
@@ -238,6 +248,9 @@ class Observation:
     renegotiated: bool | None = None
     recording: Recording | None = dataclasses.field(default=None, repr=False)
     local_port: int = 0
+    finished: bool = False
+    admitted: bool = False
+    found: bool | None = None
 
     @property
     def answered(self) -> bool:

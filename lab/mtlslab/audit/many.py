@@ -1,0 +1,70 @@
+"""Audits of many servers, side by side: one that is slow or dead delays nobody."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mtlslab.audit.report import AuditReport
+from mtlslab.audit.run import AuditRequest, audit
+from mtlslab.errors import ExitCode, SpecError
+from mtlslab.lifecycle.interrupts import worker_pool
+
+SCHEMA = "mtlslab.audits/1"
+# Each has a thread for its attempts, and keeps its minted credentials in open files: their number is limited.
+SIDE_BY_SIDE = 12
+# What could not be told outweighs what is well, and what is wrong outweighs both.
+_WORST_FIRST = (ExitCode.CHECK_FAILED, ExitCode.INCONCLUSIVE, ExitCode.OK)
+
+
+@dataclasses.dataclass(frozen=True)
+class AuditReports:
+    """The reports on many servers, in the order of the targets; at least one."""
+
+    reports: tuple[AuditReport, ...]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The worst of theirs."""
+        codes = {report.exit_code for report in self.reports}
+        return next(code for code in _WORST_FIRST if code in codes)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """JSON-ready values: each report is as that of a single audit."""
+        reports = [report.to_mapping() for report in self.reports]
+        return {"schema": SCHEMA, "exit_code": int(self.exit_code), "reports": reports}
+
+
+def targets_in(text: str) -> tuple[str, ...]:
+    """The URLs in a text, one a line; empty lines and those that begin with # do not count.
+
+    Raises:
+        SpecError: there is none.
+    """
+    lines = (line.strip() for line in text.splitlines())
+    found = tuple(line for line in lines if line and not line.startswith("#"))
+    if not found:
+        raise SpecError("There is no target.", hint="One URL a line: https://localhost:8889")
+    return found
+
+
+def audit_all(
+    requests: Sequence[AuditRequest], progress: Callable[[int, int], None] = lambda _done, _of: None
+) -> AuditReports:
+    """Audit many servers.
+
+    Args:
+        requests: what to audit; at least one.
+        progress: is told how many are done, of how many.
+
+    Raises:
+        OSError, MachineError: as :func:`audit`.
+    """
+    from concurrent.futures import as_completed
+
+    with worker_pool(SIDE_BY_SIDE) as pool:
+        pending = [pool.submit(audit, request) for request in requests]
+        for number, _ in enumerate(as_completed(pending), start=1):
+            progress(number, len(pending))
+        return AuditReports(tuple(one.result() for one in pending))
