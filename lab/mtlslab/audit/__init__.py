@@ -3,7 +3,8 @@
 from mtlslab.audit.inputs import make_request
 from mtlslab.audit.many import AuditReports, audit_all, targets_in
 from mtlslab.audit.report import CLIENT_AUTH_WORDS, AuditFinding, AuditReport, ClientAuth, Offer, ServerFacts
-from mtlslab.audit.run import AuditRequest, audit
+from mtlslab.audit.request import AuditRequest
+from mtlslab.audit.run import audit
 from mtlslab.audit.target import AuditTarget, parse_target
 from mtlslab.pki.mint import ClientCa
 

@@ -7,7 +7,7 @@ import ssl
 from pathlib import Path
 
 from mtlslab import pki
-from mtlslab.audit.run import AuditRequest
+from mtlslab.audit.request import AuditRequest
 from mtlslab.audit.target import parse_target
 from mtlslab.errors import SpecError
 from mtlslab.pki.mint import ClientCa

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mtlslab.audit.report import AuditReport
-from mtlslab.audit.run import AuditRequest, audit
+from mtlslab.audit.request import AuditRequest
+from mtlslab.audit.run import audit
 from mtlslab.errors import ExitCode, SpecError
 from mtlslab.lifecycle.interrupts import worker_pool
 

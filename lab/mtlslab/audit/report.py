@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Self
 
+from mtlslab import __version__
+from mtlslab.audit.evidence import AddressFacts, CertificateFacts, ClientFacts
 from mtlslab.errors import ExitCode
 from mtlslab.pki.faults import Outcome, Severity
+from mtlslab.plan.shell import shell_line
 from mtlslab.verify.checks import Result
 from mtlslab.verify.report import Change, Finding, Report
 
@@ -66,12 +69,16 @@ class ServerFacts:
         certificate_requested: whether it asks for a client certificate; None if it cannot be told.
         ca_names: the CA names that it announces, as RFC 4514 text.
         client_auth: what it does about client certificates.
+        certificates: the server's own, as it sent them; several where versions or addresses differ.
+        addresses: every address that was tried.
     """
 
     tls_versions: Mapping[str, Offer]
     certificate_requested: bool | None = None
     ca_names: tuple[str, ...] = ()
     client_auth: ClientAuth = ClientAuth.UNKNOWN
+    certificates: tuple[CertificateFacts, ...] = ()
+    addresses: tuple[AddressFacts, ...] = ()
 
     def to_mapping(self) -> dict[str, Any]:
         """JSON-ready values."""
@@ -80,7 +87,33 @@ class ServerFacts:
             "certificate_requested": self.certificate_requested,
             "ca_names": list(self.ca_names),
             "client_auth": self.client_auth.value,
+            "certificates": [one.to_mapping() for one in self.certificates],
+            "addresses": [one.to_mapping() for one in self.addresses],
         }
+
+    def with_texts(self, change: Change) -> Self:
+        """The facts with ``change`` made to all words of the server."""
+        certificates = tuple(_changed(one, change) for one in self.certificates)
+        return dataclasses.replace(self, ca_names=change(self.ca_names), certificates=certificates)
+
+
+def _changed(certificate: CertificateFacts, change: Change) -> CertificateFacts:
+    return CertificateFacts(**{name: change(value) for name, value in dataclasses.asdict(certificate).items()})
+
+
+def _told(address: AddressFacts) -> str:
+    return f"{address.address} ({address.client_auth or 'no answer'})"
+
+
+def _told_certificates(whose: str, certificates: Sequence[CertificateFacts]) -> dict[str, str]:
+    """Labels and texts about certificates; the second and third have a number."""
+    told = {}
+    for number, one in enumerate(certificates, start=1):
+        name = f"{whose} certificate{f' {number}' if len(certificates) > 1 else ''}"
+        told[name] = one.words
+        told[f"{name} valid"] = f"{one.not_before} to {one.not_after}" if one.not_before else ""
+        told[f"{name} SHA-256"] = one.fingerprint
+    return told
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,21 +141,59 @@ class AuditReport(Report):
     Attributes:
         url: what was audited.
         server: what the server shows of itself.
+        client: the authorised client; None without one.
+        settings: what else was asked for: name of the option -> its value.
+        command: the command line, as arguments; empty if there was none.
     """
 
     SCHEMA = SCHEMA
-    KEYS = ("url", "started", "duration_ms", "strict", "success", "exit_code", "summary", "verdict", "server")
+    KEYS = (
+        *("url", "started", "duration_ms", "version", "command", "settings", "strict", "success", "exit_code"),
+        *("summary", "verdict", "server", "client"),
+    )
     PROGRAM = "audit"
     CONCISE = True
 
     url: str
     server: ServerFacts
     findings: tuple[AuditFinding, ...]
+    client: ClientFacts | None = None
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    command: tuple[str, ...] = ()
+
+    @property
+    def version(self) -> str:
+        """The version of this program."""
+        return __version__
 
     @property
     def subject(self) -> Mapping[str, str]:
         """The URL."""
         return {"url": self.url}
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What an auditor asks for beside the verdict: label -> text."""
+        server, client = self.server, self.client
+        versions = "; ".join(f"TLS {version} {offer.value}" for version, offer in server.tls_versions.items())
+        asked = {True: "yes", False: "no", None: "could not be told"}[server.certificate_requested]
+        whose = "minted for this audit" if client and client.minted else "given"
+        return {
+            "target": self.url,
+            "addresses": "; ".join(_told(one) for one in server.addresses) or "none known",
+            "started": self.started.isoformat(sep=" ", timespec="seconds"),
+            "duration": f"{self.duration_ms / 1000:.1f} s",
+            "program": f"mtlslab {self.version}",
+            "command line": shell_line(self.command),
+            "settings": "; ".join(f"{name}: {value}" for name, value in self.settings.items()),
+            "client authentication": f"{server.client_auth.value}: {CLIENT_AUTH_WORDS[server.client_auth]}",
+            "verdict rests on": {"http": "HTTP", "": "nothing"}.get(self.rests_on, f"the {self.rests_on}"),
+            "TLS versions": versions,
+            "asks for a certificate": asked,
+            "announced CA names": "; ".join(server.ca_names),
+            **_told_certificates("server", server.certificates),
+            **(_told_certificates(f"client ({whose})", (client.certificate,)) if client else {"client": "none"}),
+        }
 
     @property
     def rests_on(self) -> str:
@@ -176,8 +247,17 @@ class AuditReport(Report):
 
     def with_texts(self, change: Change) -> Self:
         """The report with ``change`` made to all its texts: any of them may hold words of a server or of a file."""
-        server = dataclasses.replace(self.server, ca_names=change(self.server.ca_names))
-        return dataclasses.replace(super().with_texts(change), url=change(self.url), server=server)
+        client = self.client
+        if client is not None:
+            client = dataclasses.replace(client, certificate=_changed(client.certificate, change))
+        return dataclasses.replace(
+            super().with_texts(change),
+            url=change(self.url),
+            server=self.server.with_texts(change),
+            client=client,
+            settings=change(self.settings),
+            command=change(self.command),
+        )
 
     @property
     def closing_sentence(self) -> str:

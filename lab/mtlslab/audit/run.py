@@ -7,14 +7,14 @@ import datetime
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeVar
 
 from mtlslab.audit import findings
 from mtlslab.audit.addresses import addresses_of, finding_on_addresses, most_lenient
+from mtlslab.audit.evidence import AddressFacts, ClientFacts, facts_of_client, leaves_of
 from mtlslab.audit.judge import Scene, judge_authorised, judge_unauthorised, outcome_of
 from mtlslab.audit.report import AuditFinding, AuditReport, Offer, ServerFacts
-from mtlslab.audit.target import AuditTarget
+from mtlslab.audit.request import AuditRequest
 from mtlslab.audit.unauthorised import LIFETIME, NO_CERTIFICATE, Forge, UnauthorisedClient, open_forge
 from mtlslab.audit.verdict import client_auth, worst
 from mtlslab.errors import MachineError
@@ -22,47 +22,15 @@ from mtlslab.handshake.authorities import announced_names
 from mtlslab.lifecycle.interrupts import worker_pool
 from mtlslab.pki import Name
 from mtlslab.pki.faults import Outcome
-from mtlslab.pki.mint import ClientCa
 from mtlslab.probe.attempt import attempt
 from mtlslab.probe.context import VERSIONS
-from mtlslab.probe.model import ALPN_HTTP_1, ALPN_HTTP_2, DEFAULT_TIMEOUT, Attempt, KeyFiles, Observation, Side
+from mtlslab.probe.model import ALPN_HTTP_1, ALPN_HTTP_2, Attempt, KeyFiles, Observation, Side
 from mtlslab.verify.checks.model import Result
 
 WORKERS = 4  # as many connections at a time as a browser makes
 
 Probe = Callable[[Attempt], Observation]
 Key = TypeVar("Key")
-
-
-@dataclasses.dataclass(frozen=True)
-class AuditRequest:
-    """What to audit, and with what.
-
-    Attributes:
-        target: the server.
-        cacert: PEM file with the trust anchors for the server; None for those of the system.
-        insecure: accept any server certificate.
-        credential: the authorised client; None if there is none.
-        client_ca: what is known of the CA that the server trusts for its clients.
-        timeout: seconds that each attempt may take.
-        strict: whether warnings count as failures.
-        expect: text that the protected page contains; empty if it is not known.
-        connect_host: where to connect if not to the URL's host.
-        connect_port: the port there; 0 for the URL's.
-        sni: name in SNI if it is not the host's; empty sends none.
-    """
-
-    target: AuditTarget
-    cacert: Path | None = None
-    insecure: bool = False
-    credential: KeyFiles | None = None
-    client_ca: ClientCa = dataclasses.field(default_factory=ClientCa)
-    timeout: float = DEFAULT_TIMEOUT
-    strict: bool = False
-    expect: str = ""
-    connect_host: str = ""
-    connect_port: int = 0
-    sni: str | None = None
 
 
 def audit(request: AuditRequest, *, probe: Probe = attempt) -> AuditReport:
@@ -79,6 +47,7 @@ def audit(request: AuditRequest, *, probe: Probe = attempt) -> AuditReport:
     started, begin = datetime.datetime.now(datetime.UTC), time.perf_counter()
     with open_forge(request.client_ca, now=started) as forge, worker_pool(WORKERS) as pool:
         server, found = _at_every_address(request, forge, probe, pool)
+        client = _client_facts(request, forge)
     _require_in_time(time.perf_counter() - begin)
     return AuditReport(
         url=request.target.url,
@@ -87,7 +56,14 @@ def audit(request: AuditRequest, *, probe: Probe = attempt) -> AuditReport:
         findings=found,
         strict=request.strict,
         duration_ms=(time.perf_counter() - begin) * 1000,
+        client=client,
+        settings=request.settings,
     )
+
+
+def _client_facts(request: AuditRequest, forge: Forge) -> ClientFacts | None:
+    client = request.credential or forge.authorised_client
+    return facts_of_client(client.certificate, minted=request.credential is None) if client else None
 
 
 def _at_every_address(
@@ -96,19 +72,30 @@ def _at_every_address(
     """One audit for each address of the host; the findings are those of the first that answers."""
     addresses = () if request.connect_host else addresses_of(request.target.host, request.target.port)
     if len(addresses) < 2:
-        return _Audit(request, forge, probe, pool).run()
+        facts, found = _Audit(request, forge, probe, pool).run()
+        address = request.connect_host or next(iter(addresses), request.target.host)
+        return dataclasses.replace(facts, addresses=(_at(address, facts),)), found
     done = {
         address: _Audit(dataclasses.replace(request, connect_host=address), forge, probe, pool).run()
         for address in addresses
     }
     answering = {address: one for address, one in done.items() if Offer.ACCEPTED in one[0].tls_versions.values()}
+    certificates = tuple(dict.fromkeys(one for server, _ in done.values() for one in server.certificates))
+    tried = tuple(_at(address, server) for address, (server, _) in done.items())
     if not answering:
-        return done[addresses[0]]
+        facts, found = done[addresses[0]]
+        return dataclasses.replace(facts, addresses=tried, certificates=certificates), found
     facts, found = next(iter(answering.values()))
     told = {address: server.client_auth for address, (server, _) in answering.items()}
     silent = tuple(address for address in addresses if address not in answering)
-    facts = dataclasses.replace(facts, client_auth=most_lenient(told))
+    facts = dataclasses.replace(facts, client_auth=most_lenient(told), addresses=tried, certificates=certificates)
     return facts, (*found, finding_on_addresses(told, silent))
+
+
+def _at(address: str, server: ServerFacts) -> AddressFacts:
+    answered = Offer.ACCEPTED in server.tls_versions.values()
+    shown = tuple(one.sha256 for one in server.certificates)
+    return AddressFacts(address, server.client_auth.value if answered else "", shown)
 
 
 def _require_in_time(seconds: float) -> None:
@@ -133,7 +120,7 @@ class _Audit:
         self._forge = forge
         self._probe = probe
         self._pool = pool
-        self._authorised_client = request.credential or forge.authorised_client()
+        self._authorised_client = request.credential or forge.authorised_client
         self._http_version = "2"
         self._seen: dict[str, list[Observation]] = {version: [] for version in VERSIONS}
         self._again: dict[str, Observation] = {}
@@ -324,6 +311,7 @@ def _facts(first: Mapping[str, Observation]) -> ServerFacts:
         tls_versions={version: _offer(seen) for version, seen in first.items()},
         certificate_requested=True if True in asked else False if False in asked else None,
         ca_names=tuple(name.rfc4514_string() for name in _announced(first)),
+        certificates=leaves_of(seen.chain for seen in first.values()),
     )
 
 

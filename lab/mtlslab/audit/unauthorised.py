@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import functools
 from collections.abc import Iterator
 from enum import StrEnum
 
@@ -118,8 +119,9 @@ class Forge:
         self._ca = ca
         self._mint = Mint(now=now, lifetime=LIFETIME)
 
+    @functools.cached_property
     def authorised_client(self) -> KeyFiles | None:
-        """A good client of the real client CA; None without its key."""
+        """A good client of the real client CA, the same each time; None without its key."""
         return self._client("another-client", self._ca.key) if self._ca.key else None
 
     def basic(self, announced: tuple[pki.Name, ...]) -> tuple[UnauthorisedClient, ...]:
