@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 from mtlslab.audit.report import AuditReport
 from mtlslab.audit.request import AuditRequest
 from mtlslab.audit.run import audit
 from mtlslab.errors import ExitCode, SpecError
 from mtlslab.lifecycle.interrupts import worker_pool
+from mtlslab.verify.report import Change
 
 SCHEMA = "mtlslab.audits/1"
 # Each has a thread for its attempts, and keeps its minted credentials in open files: their number is limited.
@@ -30,6 +31,14 @@ class AuditReports:
         """The worst of theirs."""
         codes = {report.exit_code for report in self.reports}
         return next(code for code in _WORST_FIRST if code in codes)
+
+    def asked_by(self, command: tuple[str, ...]) -> Self:
+        """The reports with the command line that asked for them."""
+        return dataclasses.replace(self, reports=tuple(one.asked_by(command) for one in self.reports))
+
+    def with_texts(self, change: Change) -> Self:
+        """The reports with ``change`` made to all their texts."""
+        return dataclasses.replace(self, reports=tuple(one.with_texts(change) for one in self.reports))
 
     def to_mapping(self) -> dict[str, Any]:
         """JSON-ready values: each report is as that of a single audit."""

@@ -172,6 +172,12 @@ class AuditReport(Report):
         return {"url": self.url}
 
     @property
+    def title(self) -> str:
+        """The URL and how it was reached otherwise: what tells it apart from others in a table."""
+        more = [f"{name} {self.settings[name] or '(none)'}" for name in ("connect-to", "sni") if name in self.settings]
+        return f"{self.url} ({', '.join(more)})" if more else self.url
+
+    @property
     def facts(self) -> Mapping[str, str]:
         """What an auditor asks for beside the verdict: label -> text."""
         server, client = self.server, self.client
@@ -218,11 +224,11 @@ class AuditReport(Report):
     @property
     def heading(self) -> str:
         """The same for people."""
-        return self.url
+        return self.title
 
     def place_of(self, finding: Finding) -> str:  # noqa: ARG002  it is the same for all
         """The URL, for a CI."""
-        return self.url
+        return self.title
 
     @property
     def unknown(self) -> tuple[Finding, ...]:
@@ -244,6 +250,10 @@ class AuditReport(Report):
         if self.uncertain and not self.with_result(Result.FAIL):
             return ExitCode.INCONCLUSIVE
         return super().exit_code
+
+    def asked_by(self, command: tuple[str, ...]) -> Self:
+        """The report with the command line that asked for it."""
+        return dataclasses.replace(self, command=command)
 
     def with_texts(self, change: Change) -> Self:
         """The report with ``change`` made to all its texts: any of them may hold words of a server or of a file."""

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mtlslab import output as looks
 from mtlslab.cli import options
+from mtlslab.cli.commandline import command_line
 from mtlslab.cli.find import require_choice
 from mtlslab.cli.options import epilog
 from mtlslab.cli.progress import counting
-from mtlslab.cli.reportfile import write_report
+from mtlslab.cli.reportfile import attachment_of, write_attachment, write_report
 from mtlslab.cli.terminal import put_text, shows_colour, shows_unicode
 from mtlslab.errors import ExitCode, SpecError
+
+if TYPE_CHECKING:
+    from mtlslab.audit import AuditReport, AuditReports
 
 EXAMPLE = "mtlslab audit https://localhost:8889, or: mtlslab audit --targets FILE"
 
@@ -41,6 +45,7 @@ def register(app: typer.Typer) -> None:
 
 
 def audit(
+    ctx: typer.Context,
     url: Annotated[
         str | None,
         typer.Argument(metavar="URL", show_default=False, help="https://HOST, with a port if it is not 443."),
@@ -100,7 +105,7 @@ def audit(
     strict: Annotated[
         bool, typer.Option("--strict", envvar="MTLSLAB_STRICT", help="Warnings count as failures.")
     ] = False,
-    output: Annotated[str, options.output_option(looks.REPORT_FORMATS)] = "text",
+    output: Annotated[str, options.output_option(looks.AUDIT_FORMATS, targets=looks.TABLE_FORMATS)] = "text",
     output_file: options.OutputFile = None,
     verbose: Annotated[
         int,
@@ -115,10 +120,11 @@ def audit(
     the answers with what the authorised client gets. Exit code 6 if nobody can tell whether an unauthorised client gets
     in, or the authorised client could not be tried. Only this server is contacted; redirects are not followed.
     """
-    formats = looks.TABLE_FORMATS if targets else looks.REPORT_FORMATS
+    formats = looks.TABLE_FORMATS if targets else looks.AUDIT_FORMATS
     require_choice("--output", output, formats)
     if (url is None) == (targets is None):
         raise SpecError("What is to be audited?", why="either a URL or --targets is needed", hint=EXAMPLE)
+    beside = attachment_of(output_file) if output == "html" else None
     from mtlslab.audit import audit as run
     from mtlslab.audit import audit_all, make_request, targets_in
 
@@ -141,20 +147,24 @@ def audit(
         )
         for one in urls
     ]
-    colour = shows_colour() and output_file is None
+    told: AuditReport | AuditReports
     if url is None:
         with counting("audited") as progress:
-            audits = audit_all(requests, progress)
-        text, code = looks.render(audits, looks.TABLE_FORMATS, output), audits.exit_code
+            told = audit_all(requests, progress)
     else:
-        report = run(requests[0])
-        text = looks.render_report(report, output, colour=colour, unicode=shows_unicode(), verbose=verbose)
-        code = report.exit_code
+        told = run(requests[0])
+    told = told.asked_by(command_line(ctx))
+    colour = shows_colour() and output_file is None
+    attachment = None
+    if beside is not None:
+        attachment = write_attachment(beside, looks.render(told, formats, "json"))
+    look = looks.Look(colour=colour, unicode=shows_unicode(), verbose=verbose, attachment=attachment)
+    text = looks.render(told, formats, output, look)
     if output_file is None:
         put_text(text, styled=colour and url is not None)
     else:
         write_report(output_file, text)
-    raise typer.Exit(code)
+    raise typer.Exit(told.exit_code)
 
 
 def _read_targets(file: Path | None) -> str:

@@ -48,4 +48,4 @@ def _row(report: AuditReport) -> tuple[str, str, str, str, str]:
     shown = ", ".join(sorted(holes)[:_HOLES_SHOWN]) + (f" and {len(holes) - _HOLES_SHOWN} more" if holes else "")
     shown = shown if len(holes) > _HOLES_SHOWN else ", ".join(sorted(holes))
     auth = report.server.client_auth.value
-    return one_line(report.url), auth, report.rests_on or "-", shown or "-", str(int(report.exit_code))
+    return one_line(report.title), auth, report.rests_on or "-", shown or "-", str(int(report.exit_code))
