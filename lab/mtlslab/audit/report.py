@@ -183,7 +183,7 @@ class AuditReport(Report):
         server, client = self.server, self.client
         versions = "; ".join(f"TLS {version} {offer.value}" for version, offer in server.tls_versions.items())
         asked = {True: "yes", False: "no", None: "could not be told"}[server.certificate_requested]
-        whose = "minted for this audit" if client and client.minted else "given"
+        whose = "minted for this audit" if client and client.minted else "given" if client else "none"
         return {
             "target": self.url,
             "addresses": "; ".join(_told(one) for one in server.addresses) or "none known",
@@ -192,13 +192,14 @@ class AuditReport(Report):
             "program": f"mtlslab {self.version}",
             "command line": shell_line(self.command),
             "settings": "; ".join(f"{name}: {value}" for name, value in self.settings.items()),
-            "client authentication": f"{server.client_auth.value}: {CLIENT_AUTH_WORDS[server.client_auth]}",
+            "client authentication": CLIENT_AUTH_WORDS[server.client_auth],
             "verdict rests on": {"http": "HTTP", "": "nothing"}.get(self.rests_on, f"the {self.rests_on}"),
             "TLS versions": versions,
             "asks for a certificate": asked,
             "announced CA names": "; ".join(server.ca_names),
             **_told_certificates("server", server.certificates),
-            **(_told_certificates(f"client ({whose})", (client.certificate,)) if client else {"client": "none"}),
+            "authorised client": whose,
+            **(_told_certificates("client", (client.certificate,)) if client else {}),
         }
 
     @property
