@@ -2,6 +2,7 @@
 
 from mtlslab.audit.inputs import make_request
 from mtlslab.audit.many import AuditReports, audit_all, targets_in
+from mtlslab.audit.opening import PASSWORD_VARIABLE, KeyRing
 from mtlslab.audit.report import CLIENT_AUTH_WORDS, AuditFinding, AuditReport, ClientAuth, Offer, ServerFacts
 from mtlslab.audit.request import AuditRequest
 from mtlslab.audit.run import audit
@@ -10,6 +11,7 @@ from mtlslab.pki.mint import ClientCa
 
 __all__ = [
     "CLIENT_AUTH_WORDS",
+    "PASSWORD_VARIABLE",
     "AuditFinding",
     "AuditReport",
     "AuditReports",
@@ -17,6 +19,7 @@ __all__ = [
     "AuditTarget",
     "ClientAuth",
     "ClientCa",
+    "KeyRing",
     "Offer",
     "ServerFacts",
     "audit",

@@ -18,6 +18,7 @@ class AuditRequest:
     Attributes:
         target: the server.
         cacert: PEM file with the trust anchors for the server; None for those of the system.
+        cacert_name: the file as the user named it.
         insecure: accept any server certificate.
         credential: the authorised client; None if there is none.
         client_ca: what is known of the CA that the server trusts for its clients.
@@ -40,6 +41,13 @@ class AuditRequest:
     connect_host: str = ""
     connect_port: int = 0
     sni: str | None = None
+    cacert_name: str = ""
+
+    @property
+    def has_commands(self) -> bool:
+        """Whether the user can repeat an attempt with curl: it takes the files that he has."""
+        converted = self.cacert is not None and str(self.cacert) != (self.cacert_name or str(self.cacert))
+        return not converted and (self.credential is None or self.credential.curl != ())
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -50,7 +58,7 @@ class AuditRequest:
             "sni": self.sni,
             "expect": self.expect or None,
             "insecure": self.insecure or None,
-            "cacert": str(self.cacert) if self.cacert else None,
+            "cacert": self.cacert_name or None,
             "timeout": self.timeout,
         }
         return {name: value for name, value in given.items() if value is not None}

@@ -49,6 +49,8 @@ def audit(request: AuditRequest, *, probe: Probe = attempt) -> AuditReport:
         server, found = _at_every_address(request, forge, probe, pool)
         client = _client_facts(request, forge)
     _require_in_time(time.perf_counter() - begin)
+    if not request.has_commands:
+        found = tuple(dataclasses.replace(one, command=()) for one in found)
     return AuditReport(
         url=request.target.url,
         started=started,

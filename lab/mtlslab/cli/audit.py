@@ -13,6 +13,7 @@ from mtlslab.cli import options
 from mtlslab.cli.commandline import command_line
 from mtlslab.cli.find import require_choice
 from mtlslab.cli.options import epilog
+from mtlslab.cli.passwords import asking
 from mtlslab.cli.progress import counting
 from mtlslab.cli.reportfile import attachment_of, write_attachment, write_report
 from mtlslab.cli.terminal import put_text, shows_colour, shows_unicode
@@ -59,11 +60,11 @@ def audit(
     ] = False,
     cert: Annotated[
         Path | None,
-        typer.Option("--cert", envvar="MTLSLAB_CERT", help="Certificate (PEM) of an authorised client."),
+        typer.Option("--cert", envvar="MTLSLAB_CERT", help="Certificate of an authorised client: PEM, PKCS #12, DER."),
     ] = None,
     key: Annotated[
         Path | None,
-        typer.Option("--key", envvar="MTLSLAB_KEY", help="Its private key (PEM). [in the same file]"),
+        typer.Option("--key", envvar="MTLSLAB_KEY", help="Its private key: PEM or DER. [in the same file]"),
     ] = None,
     client_ca_cert: Annotated[
         Path | None,
@@ -77,6 +78,15 @@ def audit(
             "--client-ca-key",
             envvar="MTLSLAB_CLIENT_CA_KEY",
             help="Its private key: issues an authorised client and all faults, for this audit only, valid for an hour.",
+        ),
+    ] = None,
+    password_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--password-file",
+            envvar="MTLSLAB_PASSWORD_FILE",
+            metavar="FILE",
+            help="Password of the key or PKCS #12 file: the file's first line. [MTLSLAB_KEY_PASSWORD, or asked for]",
         ),
     ] = None,
     path: Annotated[
@@ -125,34 +135,38 @@ def audit(
     if (url is None) == (targets is None):
         raise SpecError("What is to be audited?", why="either a URL or --targets is needed", hint=EXAMPLE)
     beside = attachment_of(output_file) if output == "html" else None
+    from mtlslab.audit import PASSWORD_VARIABLE, KeyRing, audit_all, make_request, targets_in
     from mtlslab.audit import audit as run
-    from mtlslab.audit import audit_all, make_request, targets_in
+    from mtlslab.probe.secret_files import secret_files
 
-    urls = (url,) if url is not None else targets_in(_read_targets(targets))
-    requests = [
-        make_request(
-            one,
-            path=path,
-            cacert=cacert,
-            insecure=insecure,
-            cert=cert,
-            key=key,
-            client_ca_cert=client_ca_cert,
-            client_ca_key=client_ca_key,
-            timeout=timeout,
-            strict=strict,
-            expect=expect,
-            connect_to=connect_to,
-            sni=sni,
-        )
-        for one in urls
-    ]
     told: AuditReport | AuditReports
-    if url is None:
-        with counting("audited") as progress:
-            told = audit_all(requests, progress)
-    else:
-        told = run(requests[0])
+    urls = (url,) if url is not None else targets_in(_read_targets(targets))
+    with secret_files() as keep:
+        ring = KeyRing(keep, asking(password_file, PASSWORD_VARIABLE))
+        requests = [
+            make_request(
+                one,
+                path=path,
+                cacert=cacert,
+                insecure=insecure,
+                cert=cert,
+                key=key,
+                client_ca_cert=client_ca_cert,
+                client_ca_key=client_ca_key,
+                timeout=timeout,
+                strict=strict,
+                expect=expect,
+                connect_to=connect_to,
+                sni=sni,
+                ring=ring,
+            )
+            for one in urls
+        ]
+        if url is None:
+            with counting("audited") as progress:
+                told = audit_all(requests, progress)
+        else:
+            told = run(requests[0])
     told = told.asked_by(command_line(ctx))
     colour = shows_colour() and output_file is None
     attachment = None

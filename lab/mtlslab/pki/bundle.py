@@ -91,6 +91,11 @@ def first_der(pem: bytes) -> bytes:
     return next((_der(block) for block in _blocks(pem)), b"")
 
 
+def certificate_blocks(pem: bytes) -> bytes:
+    """The certificates of a PEM file, without what else is in it, such as a key."""
+    return b"".join(match[0] + b"\n" for match in _BLOCK.finditer(pem))
+
+
 def _blocks(pem: bytes) -> list[bytes]:
     """The certificates of a PEM file as they stand there; one that is cut off counts, too."""
     starts = [match.start() for match in _BEGIN.finditer(pem)]

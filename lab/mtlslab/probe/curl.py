@@ -47,10 +47,15 @@ def _trust(attempt: Attempt, workspace: Path) -> list[str]:
 def _credential(attempt: Attempt, workspace: Path) -> list[str]:
     if attempt.credential is None:
         return []
+    if attempt.credential.curl is not None:
+        return [*attempt.credential.curl]
     certificate, key = attempt.credential.certificate, attempt.credential.key
-    # What follows a colon would be a password to curl.
-    escaped = re.sub(r"[\\:]", r"\\\g<0>", file_word(certificate, workspace))
-    return ["--cert", escaped, "--key", file_word(key, workspace)]
+    return ["--cert", certificate_word(file_word(certificate, workspace)), "--key", file_word(key, workspace)]
+
+
+def certificate_word(file: str) -> str:
+    """The value of ``--cert``: what follows a colon would be a password to curl."""
+    return re.sub(r"[\\:]", r"\\\g<0>", file)
 
 
 def _request(attempt: Attempt) -> list[str]:

@@ -57,10 +57,18 @@ KeyLog = Mapping[str, bytes]
 
 @dataclasses.dataclass(frozen=True)
 class KeyFiles:
-    """Paths of a client certificate (PEM, chain with the leaf first) and of its private key (PEM)."""
+    """Paths of a client certificate (PEM, chain with the leaf first) and of its private key (PEM).
+
+    Attributes:
+        certificate: the certificate.
+        key: the private key.
+        curl: the options that name to curl the files from which these were made; empty if it cannot read them, None
+            where these are the files themselves.
+    """
 
     certificate: Path
     key: Path
+    curl: tuple[str, ...] | None = dataclasses.field(default=None, kw_only=True)
 
 
 @dataclasses.dataclass(frozen=True)
