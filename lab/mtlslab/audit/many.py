@@ -9,7 +9,7 @@ from typing import Any, Self
 from mtlslab.audit.report import AuditReport
 from mtlslab.audit.request import AuditRequest
 from mtlslab.audit.run import audit
-from mtlslab.errors import ExitCode, SpecError
+from mtlslab.errors import ExitCode
 from mtlslab.lifecycle.interrupts import worker_pool
 from mtlslab.verify.report import Change
 
@@ -44,19 +44,6 @@ class AuditReports:
         """JSON-ready values: each report is as that of a single audit."""
         reports = [report.to_mapping() for report in self.reports]
         return {"schema": SCHEMA, "exit_code": int(self.exit_code), "reports": reports}
-
-
-def targets_in(text: str) -> tuple[str, ...]:
-    """The URLs in a text, one a line; empty lines and those that begin with # do not count.
-
-    Raises:
-        SpecError: there is none.
-    """
-    lines = (line.strip() for line in text.splitlines())
-    found = tuple(line for line in lines if line and not line.startswith("#"))
-    if not found:
-        raise SpecError("There is no target.", hint="One URL a line: https://localhost:8889")
-    return found
 
 
 def audit_all(

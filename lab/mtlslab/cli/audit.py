@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,7 +22,7 @@ from mtlslab.cli.terminal import put_text, shows_colour, shows_unicode
 from mtlslab.errors import ExitCode, SpecError
 
 if TYPE_CHECKING:
-    from mtlslab.audit import AuditReport, AuditReports
+    from mtlslab.audit import AuditReport, AuditReports, KeyRing
 
 EXAMPLE = "mtlslab audit https://localhost:8889, or: mtlslab audit --targets FILE"
 
@@ -94,7 +96,11 @@ def audit(
     ] = None,
     targets: Annotated[
         Path | None,
-        typer.Option("--targets", envvar="MTLSLAB_TARGETS", help="File with one URL a line (- for stdin): one table."),
+        typer.Option(
+            "--targets",
+            envvar="MTLSLAB_TARGETS",
+            help="File with a URL a line, or YAML with options (-: stdin).",
+        ),
     ] = None,
     expect: Annotated[
         str,
@@ -135,38 +141,21 @@ def audit(
     if (url is None) == (targets is None):
         raise SpecError("What is to be audited?", why="either a URL or --targets is needed", hint=EXAMPLE)
     beside = attachment_of(output_file) if output == "html" else None
-    from mtlslab.audit import PASSWORD_VARIABLE, KeyRing, audit_all, make_request, targets_in
-    from mtlslab.audit import audit as run
-    from mtlslab.probe.secret_files import secret_files
-
-    told: AuditReport | AuditReports
-    urls = (url,) if url is not None else targets_in(_read_targets(targets))
-    with secret_files() as keep:
-        ring = KeyRing(keep, asking(password_file, PASSWORD_VARIABLE))
-        requests = [
-            make_request(
-                one,
-                path=path,
-                cacert=cacert,
-                insecure=insecure,
-                cert=cert,
-                key=key,
-                client_ca_cert=client_ca_cert,
-                client_ca_key=client_ca_key,
-                timeout=timeout,
-                strict=strict,
-                expect=expect,
-                connect_to=connect_to,
-                sni=sni,
-                ring=ring,
-            )
-            for one in urls
-        ]
-        if url is None:
-            with counting("audited") as progress:
-                told = audit_all(requests, progress)
-        else:
-            told = run(requests[0])
+    defaults = {
+        "path": path,
+        "cacert": cacert,
+        "insecure": insecure,
+        "cert": cert,
+        "key": key,
+        "client_ca_cert": client_ca_cert,
+        "client_ca_key": client_ca_key,
+        "timeout": timeout,
+        "strict": strict,
+        "expect": expect,
+        "connect_to": connect_to,
+        "sni": sni,
+    }
+    told = _one(url, defaults, password_file) if url is not None else _many(targets, defaults, password_file)
     told = told.asked_by(command_line(ctx))
     colour = shows_colour() and output_file is None
     attachment = None
@@ -181,9 +170,46 @@ def audit(
     raise typer.Exit(told.exit_code)
 
 
+def _one(url: str, options: dict[str, Any], password_file: Path | None) -> AuditReport:
+    from mtlslab.audit import audit as run
+    from mtlslab.audit import make_request
+
+    with _rings() as ring_for:
+        request = make_request(url, **options, ring=ring_for(password_file))
+        return run(request)
+
+
+def _many(targets: Path | None, options: dict[str, Any], password_file: Path | None) -> AuditReports:
+    from mtlslab.audit import audit_all, requests_for, targets_in
+
+    # What comes through a pipe has no directory of its own.
+    directory = targets.parent if targets is not None and targets.is_file() else Path()
+    entries = targets_in(_read_targets(targets), directory)
+    with _rings() as ring_for:
+        requests = requests_for(entries, {**options, "password_file": password_file}, ring_for)
+        with counting("audited") as progress:
+            return audit_all(requests, progress)
+
+
+@contextlib.contextmanager
+def _rings() -> Iterator[Callable[[Path | None], KeyRing]]:
+    """Yield what opens protected keys, for each password's file the same; what it makes is gone after the block."""
+    from mtlslab.audit import PASSWORD_VARIABLE, KeyRing
+    from mtlslab.probe.secret_files import secret_files
+
+    with secret_files() as keep:
+        rings: dict[Path | None, KeyRing] = {}
+
+        def ring_for(file: Path | None) -> KeyRing:
+            return rings.setdefault(file, KeyRing(keep, asking(file, PASSWORD_VARIABLE)))
+
+        yield ring_for
+
+
 def _read_targets(file: Path | None) -> str:
     try:
-        return sys.stdin.read() if file is None or str(file) == "-" else file.read_text()
+        content = sys.stdin.buffer.read() if file is None or str(file) == "-" else file.read_bytes()
+        return content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is no text"
+        why = getattr(error, "strerror", None) or "it is no text in UTF-8"
         raise SpecError(f"--targets {file} cannot be read.", why=why) from error
