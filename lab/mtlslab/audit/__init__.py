@@ -8,6 +8,7 @@ from mtlslab.audit.request import AuditRequest
 from mtlslab.audit.run import audit
 from mtlslab.audit.target import AuditTarget, parse_target
 from mtlslab.audit.targets import requests_for, targets_in
+from mtlslab.audit.watch import Count, Watch
 from mtlslab.pki.mint import ClientCa
 
 __all__ = [
@@ -20,9 +21,11 @@ __all__ = [
     "AuditTarget",
     "ClientAuth",
     "ClientCa",
+    "Count",
     "KeyRing",
     "Offer",
     "ServerFacts",
+    "Watch",
     "audit",
     "audit_all",
     "make_request",

@@ -9,13 +9,13 @@ from typing import Any, Self
 from mtlslab.audit.report import AuditReport
 from mtlslab.audit.request import AuditRequest
 from mtlslab.audit.run import audit
+from mtlslab.audit.turns import Turns
 from mtlslab.errors import ExitCode
 from mtlslab.lifecycle.interrupts import worker_pool
 from mtlslab.verify.report import Change
 
 SCHEMA = "mtlslab.audits/1"
-# Each has a thread for its attempts, and keeps its minted credentials in open files: their number is limited.
-SIDE_BY_SIDE = 12
+MOST_THREADS = 128  # most of them wait for their turn
 # What could not be told outweighs what is well, and what is wrong outweighs both.
 _WORST_FIRST = (ExitCode.CHECK_FAILED, ExitCode.INCONCLUSIVE, ExitCode.OK)
 
@@ -60,8 +60,19 @@ def audit_all(
     """
     from concurrent.futures import as_completed
 
-    with worker_pool(SIDE_BY_SIDE) as pool:
-        pending = [pool.submit(audit, request) for request in requests]
-        for number, _ in enumerate(as_completed(pending), start=1):
-            progress(number, len(pending))
-        return AuditReports(tuple(one.result() for one in pending))
+    turns = Turns()
+
+    def audited(request: AuditRequest) -> AuditReport:
+        with turns.taken() as watch:
+            return audit(request, watch=watch)
+
+    with worker_pool(min(len(requests), MOST_THREADS)) as pool:
+        try:
+            pending = [pool.submit(audited, request) for request in requests]
+            progress(0, len(pending))
+            for number, _ in enumerate(as_completed(pending), start=1):
+                progress(number, len(pending))
+            return AuditReports(tuple(one.result() for one in pending))
+        except BaseException:
+            turns.stop()
+            raise

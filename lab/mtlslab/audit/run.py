@@ -17,6 +17,7 @@ from mtlslab.audit.report import AuditFinding, AuditReport, Offer, ServerFacts
 from mtlslab.audit.request import AuditRequest
 from mtlslab.audit.unauthorised import LIFETIME, NO_CERTIFICATE, Forge, UnauthorisedClient, open_forge
 from mtlslab.audit.verdict import client_auth, worst
+from mtlslab.audit.watch import Watch
 from mtlslab.errors import MachineError
 from mtlslab.handshake.authorities import announced_names
 from mtlslab.lifecycle.interrupts import worker_pool
@@ -29,16 +30,19 @@ from mtlslab.verify.checks.model import Result
 
 WORKERS = 4  # as many connections at a time as a browser makes
 
+NOBODY = Watch()
+
 Probe = Callable[[Attempt], Observation]
 Key = TypeVar("Key")
 
 
-def audit(request: AuditRequest, *, probe: Probe = attempt) -> AuditReport:
+def audit(request: AuditRequest, *, probe: Probe = attempt, watch: Watch = NOBODY) -> AuditReport:
     """Audit one server.
 
     Args:
         request: what to audit.
         probe: makes one attempt.
+        watch: is told how it gets on.
 
     Raises:
         OSError: there is no room for temporary files.
@@ -46,7 +50,7 @@ def audit(request: AuditRequest, *, probe: Probe = attempt) -> AuditReport:
     """
     started, begin = datetime.datetime.now(datetime.UTC), time.perf_counter()
     with open_forge(request.client_ca, now=started) as forge, worker_pool(WORKERS) as pool:
-        server, found = _at_every_address(request, forge, probe, pool)
+        server, found = _at_every_address(request, forge, _watched(probe, watch), pool, watch)
         client = _client_facts(request, forge)
     _require_in_time(time.perf_counter() - begin)
     if not request.has_commands:
@@ -68,17 +72,26 @@ def _client_facts(request: AuditRequest, forge: Forge) -> ClientFacts | None:
     return facts_of_client(client.certificate, minted=request.credential is None) if client else None
 
 
+def _watched(probe: Probe, watch: Watch) -> Probe:
+    def tried(what: Attempt) -> Observation:
+        seen = probe(what)
+        watch.tried()
+        return seen
+
+    return tried
+
+
 def _at_every_address(
-    request: AuditRequest, forge: Forge, probe: Probe, pool: ThreadPoolExecutor
+    request: AuditRequest, forge: Forge, probe: Probe, pool: ThreadPoolExecutor, watch: Watch
 ) -> tuple[ServerFacts, tuple[AuditFinding, ...]]:
     """One audit for each address of the host; the findings are those of the first that answers."""
     addresses = () if request.connect_host else addresses_of(request.target.host, request.target.port)
     if len(addresses) < 2:
-        facts, found = _Audit(request, forge, probe, pool).run()
+        facts, found = _Audit(request, forge, probe, pool, watch).run()
         address = request.connect_host or next(iter(addresses), request.target.host)
         return dataclasses.replace(facts, addresses=(_at(address, facts),)), found
     done = {
-        address: _Audit(dataclasses.replace(request, connect_host=address), forge, probe, pool).run()
+        address: _Audit(dataclasses.replace(request, connect_host=address), forge, probe, pool, watch).run()
         for address in addresses
     }
     answering = {address: one for address, one in done.items() if Offer.ACCEPTED in one[0].tls_versions.values()}
@@ -117,24 +130,30 @@ class _Audit:
     that strikes in between is seen by the authorised client, and two servers behind one name by the repetition.
     """
 
-    def __init__(self, request: AuditRequest, forge: Forge, probe: Probe, pool: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, request: AuditRequest, forge: Forge, probe: Probe, pool: ThreadPoolExecutor, watch: Watch
+    ) -> None:
         self._request = request
         self._forge = forge
         self._probe = probe
         self._pool = pool
+        self._watch = watch
         self._authorised_client = request.credential or forge.authorised_client
         self._http_version = "2"
         self._seen: dict[str, list[Observation]] = {version: [] for version in VERSIONS}
         self._again: dict[str, Observation] = {}
 
     def run(self) -> tuple[ServerFacts, tuple[AuditFinding, ...]]:
+        self._watch.planned(len(VERSIONS))
         first = self._survey()
+        self._watch.surveyed()
         facts = _facts(first)
         versions = tuple(version for version, offer in facts.tls_versions.items() if offer is Offer.ACCEPTED)
         found = list(findings.of_server(self._request.target, first, facts, insecure=self._request.insecure))
         if any(seen.verify_code is not None for seen in first.values()) or not versions:
             return facts, tuple(found)
         right = {version: first[version] for version in versions} if self._authorised_client else {}
+        self._watch.planned(len(versions) * self._forge.attempts_for(self._authorised_client))
         unauthorised = self._unauthorised_found(first, versions, right)
         served = [version for version in right if judge_authorised(right[version]).result is Result.PASS]
         faults = self._faults_found(served, right)

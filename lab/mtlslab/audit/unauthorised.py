@@ -90,6 +90,7 @@ _MATTER_OF_TASTE = (
     "intermediate-without-key-cert-sign",
     "unknown-critical-extension",
 )
+_OF_THE_CA = tuple(name for name in FAULTS if name not in BASIC and name not in _LEFT_OUT)
 _NEEDS_NAME = "a CA name: the server announces none, and no --client-ca-cert is given"
 _CANNOT_BE_MADE = "an OpenSSL of this program's that can make such a certificate"
 _NEEDS_CERTIFICATE = "the client CA's certificate: --client-ca-cert"
@@ -154,8 +155,16 @@ class Forge:
         if self._ca.key is None:
             return ()
         client = _certificate_of(authorised_client)
-        names = [name for name in FAULTS if name not in BASIC and name not in _LEFT_OUT]
-        return tuple(self._minted(FAULTS[name], self._ca.key, client) for name in names)
+        return tuple(self._minted(FAULTS[name], self._ca.key, client) for name in _OF_THE_CA)
+
+    def attempts_for(self, authorised_client: KeyFiles | None) -> int:
+        """About how many attempts one TLS version takes: everybody twice, the faults once, the authorised in between.
+
+        Args:
+            authorised_client: who is imitated and comes again; None if there is nobody.
+        """
+        strangers = 2 * len(BASIC) + (2 * len(COPIES) + 2 if authorised_client else 0)
+        return strangers + (len(_OF_THE_CA) + 1 if self._ca.key else 0)
 
     def _minted(self, fault: Fault, ca: pki.Credential, client: bytes) -> UnauthorisedClient:
         try:

@@ -171,12 +171,13 @@ def audit(
 
 
 def _one(url: str, options: dict[str, Any], password_file: Path | None) -> AuditReport:
+    from mtlslab.audit import Count, make_request
     from mtlslab.audit import audit as run
-    from mtlslab.audit import make_request
 
     with _rings() as ring_for:
         request = make_request(url, **options, ring=ring_for(password_file))
-        return run(request)
+        with counting("attempts:") as progress:
+            return run(request, watch=Count(progress))
 
 
 def _many(targets: Path | None, options: dict[str, Any], password_file: Path | None) -> AuditReports:
