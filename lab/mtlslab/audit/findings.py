@@ -31,7 +31,7 @@ from mtlslab.audit.unauthorised import BASIC, COPIES, NO_CERTIFICATE, Unauthoris
 from mtlslab.pki.faults import Severity
 from mtlslab.probe.context import OLD_VERSIONS
 from mtlslab.probe.curl import curl_command
-from mtlslab.probe.model import Attempt, KeyFiles, Observation
+from mtlslab.probe.model import MAX_TIMEOUT, OUT_OF_TIME, Attempt, KeyFiles, Observation
 from mtlslab.verify.checks.answers import NO_DECISIONS
 from mtlslab.verify.checks.judge import Verdict
 from mtlslab.verify.checks.model import Result
@@ -294,6 +294,20 @@ def _meaning(result: Result, *, yes: Result) -> bool | None:
 
 def _versioned(family: str, version: str) -> str:
     return f"{family}.tls{version.replace('.', '')}"
+
+
+def with_advice_on_time(finding: AuditFinding, timeout: float) -> AuditFinding:
+    """The finding; if nobody could tell because the time was up, its reason says which option gives more.
+
+    Args:
+        finding: any.
+        timeout: seconds that an attempt had.
+    """
+    timed_out = str(finding.observed.get("error", "")).startswith(OUT_OF_TIME)
+    if finding.result is not Result.INCONCLUSIVE or not timed_out or "--timeout" in finding.reason:
+        return finding
+    advice = f"Give it more time: --timeout {min(4 * timeout, MAX_TIMEOUT):g}"
+    return dataclasses.replace(finding, reason=f"{finding.reason} {advice}")
 
 
 def _command(what: Attempt) -> tuple[str, ...]:

@@ -11,9 +11,7 @@ from mtlslab.audit.request import AuditRequest
 from mtlslab.audit.target import parse_target
 from mtlslab.errors import SpecError
 from mtlslab.probe.context import ContextKey, client_context
-from mtlslab.probe.model import DEFAULT_TIMEOUT
-
-MAX_TIMEOUT = 300.0  # seconds
+from mtlslab.probe.model import DEFAULT_TIMEOUT, MAX_TIMEOUT
 
 
 def make_request(

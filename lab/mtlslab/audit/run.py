@@ -53,6 +53,7 @@ def audit(request: AuditRequest, *, probe: Probe = attempt, watch: Watch = NOBOD
         server, found = _at_every_address(request, forge, _watched(probe, watch), pool, watch)
         client = _client_facts(request, forge)
     _require_in_time(time.perf_counter() - begin)
+    found = tuple(findings.with_advice_on_time(one, request.timeout) for one in found)
     if not request.has_commands:
         found = tuple(dataclasses.replace(one, command=()) for one in found)
     return AuditReport(

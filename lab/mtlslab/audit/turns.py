@@ -19,7 +19,7 @@ SURVEYS = 32  # at a time
 AUDITS = 12  # that go on at a time
 
 
-class StoppedError(Exception):
+class BrokenOffError(Exception):
     """The audits were broken off while one waited for its turn; nobody is told."""
 
 
@@ -40,7 +40,7 @@ class Turns:
         """For the length of one audit: yields its watch, which waits for its turn after the survey.
 
         Raises:
-            StoppedError: the audits were broken off; the watch raises it, too.
+            BrokenOffError: the audits were broken off; the watch raises it, too.
         """
         self._begin_survey()
         turn = _Turn(self._go_on)
@@ -88,7 +88,7 @@ class Turns:
 
     def _require_going(self) -> None:
         if self._stopped:
-            raise StoppedError
+            raise BrokenOffError
 
 
 class _Turn(Watch):

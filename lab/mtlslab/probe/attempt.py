@@ -19,7 +19,7 @@ from mtlslab.probe.context import Session, client_context, key_for, key_log, new
 from mtlslab.probe.hello import first_answer, second_handshake
 from mtlslab.probe.http import read_answer, request_bytes
 from mtlslab.probe.keys import read_key_log
-from mtlslab.probe.model import ALPN_HTTP_2, Attempt, KeyLog, Observation, Phase, Recording, Side
+from mtlslab.probe.model import ALPN_HTTP_2, OUT_OF_TIME, Attempt, KeyLog, Observation, Phase, Recording, Side
 from mtlslab.probe.names import require_name
 from mtlslab.probe.records import HANDSHAKE, alert_in, is_tls, record
 
@@ -244,7 +244,7 @@ class _Run:
         return Side.LOCAL if isinstance(error, (ssl.SSLError, ValueError, http.client.HTTPException)) else Side.NONE
 
     def _words(self, error: Exception) -> str:
-        return f"no answer within {self.what.timeout:g} s" if isinstance(error, TimeoutError) else words_of(error)
+        return f"{OUT_OF_TIME} {self.what.timeout:g} s" if isinstance(error, TimeoutError) else words_of(error)
 
     def _refused_by_alert(self) -> bool:
         alert = self._connection.tape.alert() if self._connection else None

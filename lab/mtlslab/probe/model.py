@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from mtlslab.probe.context import Session
 
 DEFAULT_TIMEOUT = 5.0
+MAX_TIMEOUT = 300.0  # seconds
+OUT_OF_TIME = "no answer within"  # how the error of an attempt begins whose time was up
 ALPN_HTTP_1, ALPN_HTTP_2 = "http/1.1", "h2"
 DEFAULT_PATH = "/hello-world.txt"
 MAX_BODY = 2048  # bytes of the answer that are kept; an error page is a tenth of it
