@@ -15,7 +15,7 @@ from mtlslab.output.look import Attachment, Look
 
 if TYPE_CHECKING:
     from mtlslab.audit import AuditReport, AuditReports
-    from mtlslab.classroom.explain import Page
+    from mtlslab.classroom.page import Page
     from mtlslab.verify.checks import Check
     from mtlslab.verify.doors.model import DoorList
     from mtlslab.verify.pictures import Picture
