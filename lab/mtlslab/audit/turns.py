@@ -63,6 +63,7 @@ class Turns:
     def _begin_survey(self) -> None:
         with self._changed:
             self._waiting_for_survey += 1
+            self._changed.notify_all()
             self._changed.wait_for(lambda: self._surveys > 0 or self._stopped)
             self._waiting_for_survey -= 1
             self._require_going()
