@@ -36,7 +36,10 @@ def register(app: typer.Typer) -> None:
                 "mtlslab audit https://[::1]:8889 --insecure": "the same, with any server certificate",
                 "mtlslab audit URL --cert c.crt --key c.key": "compared with what an authorised client gets",
                 "mtlslab audit URL --client-ca-cert ca.crt --client-ca-key ca.key": "with all faults",
+                "mtlslab audit URL --cert c.p12 --password-file pw.txt": "a client out of a PKCS #12 file",
                 "mtlslab audit URL --path /private -o json": "another page, for programs",
+                "mtlslab audit URL -o html --output-file r.html": "evidence on two pages, r.html.json beside it",
+                "mtlslab audit --targets targets.yaml -o junit": "many servers side by side, for a CI",
             },
             ExitCode.OK,
             ExitCode.CHECK_FAILED,
@@ -134,7 +137,8 @@ def audit(
 
     It connects without a certificate, with a self-signed one and with those of unknown CAs; with --cert, it compares
     the answers with what the authorised client gets. Exit code 6 if nobody can tell whether an unauthorised client gets
-    in, or the authorised client could not be tried. Only this server is contacted; redirects are not followed.
+    in, or the authorised client could not be tried; of many targets, the worst counts. Only these servers are contacted;
+    redirects are not followed. What each verdict means: mtlslab explain verdict-required, and the like.
     """
     formats = looks.TABLE_FORMATS if targets else looks.AUDIT_FORMATS
     require_choice("--output", output, formats)
