@@ -137,6 +137,15 @@ def test_the_password_may_come_from_the_environment(port: int, certs: Path) -> N
     assert PASSWORD not in done.out + done.err
 
 
+@pytest.mark.parametrize(
+    "options", [("https://u:geheim@localhost",), ("https://localhost", "--connect-to", "u:geheim@a")]
+)
+def test_a_password_in_a_url_is_refused_and_not_repeated(options: tuple[str, ...]) -> None:
+    done = invoke("audit", *options)
+    assert (done.code, "user name or password" in done.err) == (2, True)
+    assert "geheim" not in done.out + done.err
+
+
 def test_a_renewed_certificate_of_the_same_key_is_not_guessed(certs: Path, tmp_path: Path) -> None:
     """Two certificates of one key in a PKCS #7 file: which one is meant, nobody knows."""
     for number in (1, 2):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mtlslab.audit.opening import KeyRing, authorised_client, client_ca, trust
 from mtlslab.audit.request import AuditRequest
-from mtlslab.audit.target import parse_target
+from mtlslab.audit.target import parse_target, without_password
 from mtlslab.errors import SpecError
 from mtlslab.probe.context import ContextKey, client_context
 from mtlslab.probe.model import DEFAULT_TIMEOUT, MAX_TIMEOUT
@@ -89,7 +89,9 @@ def _place(connect_to: str) -> tuple[str, int]:
         parts = parse_target(f"https://{connect_to}")
     except SpecError as error:
         hint = "Example: --connect-to 127.0.0.1:8889"
-        raise SpecError(f"--connect-to {connect_to!r} cannot be used.", why=error.why, hint=hint) from error
+        raise SpecError(
+            f"--connect-to {without_password(connect_to)!r} cannot be used.", why=error.why, hint=hint
+        ) from error
     # 443 may be the default of a URL, or what was asked for.
     asked = connect_to.endswith(f":{parts.port}")
     return parts.host, parts.port if asked else 0

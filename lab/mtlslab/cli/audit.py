@@ -137,7 +137,7 @@ def audit(
 
     It connects without a certificate, with a self-signed one and with those of unknown CAs; with --cert, it compares
     the answers with what the authorised client gets. Exit code 6 if nobody can tell whether an unauthorised client gets
-    in, or the authorised client could not be tried; of many targets, the worst counts. Only these servers are contacted;
+    in, or the authorised client could not be tried; of many targets, the worst counts. Nobody else is contacted, and
     redirects are not followed. What each verdict means: mtlslab explain verdict-required, and the like.
     """
     formats = looks.TABLE_FORMATS if targets else looks.AUDIT_FORMATS
