@@ -18,6 +18,7 @@ from mtlslab.runtime.ports import free_port
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
+KEPT = ("MTLSLAB_REQUIRE_ENGINE", "MTLSLAB_REQUIRE_CLIENTS", "MTLSLAB_SERVERS")
 REQUIRE_ENGINE = os.environ.get("MTLSLAB_REQUIRE_ENGINE") == "1"
 
 
@@ -89,7 +90,7 @@ def own_labs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the person who runs the tests leaks into them."""
     for key in list(os.environ):
-        if key.startswith("MTLSLAB_") and key not in ("MTLSLAB_REQUIRE_ENGINE", "MTLSLAB_REQUIRE_CLIENTS"):
+        if key.startswith("MTLSLAB_") and key not in KEPT:
             monkeypatch.delenv(key)
     for key in ("SUDO_UID", "SUDO_GID"):
         monkeypatch.delenv(key, raising=False)

@@ -132,14 +132,14 @@ def test_a_server_with_an_optional_certificate_does_not_enforce_mtls(
     assert told.code == 1
     last = told.out.splitlines()[-1]
     assert last.startswith(f"https://localhost:{port}/ does NOT enforce mTLS: it serves a client without a certificate")
-    assert value["server"]["client_auth"] == "optional"
+    assert value["server"]["client_auth"] == "requested-not-enforced"
     others = {check["result"] for name, check in checks(value).items() if "refuses-other-ca" in name}
     assert others
     assert others <= {"pass", "skip"}
 
 
 LENIENT = {
-    "optional-unverified": "ssl_verify_client optional_no_ca; location / { return 200 yes; }",
+    "requested-not-enforced": "ssl_verify_client optional_no_ca; location / { return 200 yes; }",
     "none": "location / { return 200 yes; }",
 }
 
@@ -165,16 +165,19 @@ def test_any_certificate_is_not_the_right_certificate(certs: Path, nginx_binary:
     assert checks(value)["refuses-no-certificate.tls13"]["result"] == "pass"
 
 
-def test_a_refusal_page_with_status_200_is_no_refusal(certs: Path, nginx_binary: Path, tmp_path: Path) -> None:
+def test_a_refusal_page_with_status_200_needs_a_text(certs: Path, nginx_binary: Path, tmp_path: Path) -> None:
     directives = (
         "ssl_verify_client on; error_page 495 496 =200 /sorry; location / { return 200 yes; }"
         "location = /sorry { return 200 sorry; }"
     )
     with nginx_server(nginx_binary, certs, tmp_path / "n", directives) as port:
         value = report(port, certs)
+        told = audit(port, certs, "--expect", "yes")
     found = checks(value)["refuses-no-certificate.tls12"]
-    assert (value["exit_code"], found["result"]) == (1, "fail")
+    assert (value["exit_code"], found["result"]) == (6, "inconclusive")
     assert "not the page of the authorised client" in found["reason"]
+    assert "--expect" in found["reason"]
+    assert told.code == 0
 
 
 def forbid_strangers(certificate: Any) -> Answer:
@@ -355,7 +358,7 @@ def test_a_port_that_speaks_plain_http_is_told(certs: Path) -> None:
     assert "does not speak TLS" in done.out
 
 
-SCHEMA = json.loads((resources.files("mtlslab.output") / "schemas/audit-2.json").read_text())
+SCHEMA = json.loads((resources.files("mtlslab.output") / "schemas/audit-3.json").read_text())
 
 
 def test_the_report_as_json_is_of_the_published_schema(certs: Path) -> None:
@@ -374,7 +377,7 @@ def test_every_format_tells_the_same(certs: Path, tmp_path: Path) -> None:
         assert audit(port, certs, "-o", "junit", "--output-file", file).code == 1
     parsed = JUnitXml.fromfile(str(file))
     assert (parsed.tests, parsed.failures) == (len(value["checks"]), value["summary"]["fail"])
-    assert value["schema"] == "mtlslab.audit/2"
+    assert value["schema"] == "mtlslab.audit/3"
 
 
 @pytest.mark.clients

@@ -45,7 +45,11 @@ def python(program: str, *words: str, cwd: Path, seconds: int = 120, **more: str
     return finished([sys.executable, "-c", program, *words], cwd=cwd, env=environment(**more), seconds=seconds)
 
 
-def finished(arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], seconds: int = 120) -> Run:
-    """Run any program to its end, which comes within so many seconds."""
-    done = subprocess.run(arguments, cwd=cwd, env=env, capture_output=True, text=True, timeout=seconds, check=False)
+def finished(
+    arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], seconds: int = 120, text: str | None = None
+) -> Run:
+    """Run any program to its end, which comes within so many seconds; ``text`` is what it reads from stdin."""
+    done = subprocess.run(
+        arguments, cwd=cwd, env=env, capture_output=True, text=True, timeout=seconds, check=False, input=text
+    )
     return Run(done.returncode, done.stdout, done.stderr)

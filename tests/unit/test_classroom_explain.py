@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
+from mtlslab.audit import CLIENT_AUTH_WORDS, ClientAuth
 from mtlslab.classroom.explain import explain
+from mtlslab.cli import complete
 from mtlslab.cli.main import app
 from mtlslab.errors import ExitCode, SpecError
 from mtlslab.output.page import render_page
@@ -101,3 +103,16 @@ def test_the_doors_have_a_page_of_their_own() -> None:
     page = explain("doors")
     assert page.command == ("mtlslab", "verify", "--list-doors")
     assert explain("door-names").id == "door-names"
+
+
+@pytest.mark.parametrize("auth", ClientAuth)
+def test_every_verdict_of_an_audit_has_a_page_with_its_exit_status(auth: ClientAuth) -> None:
+    page = explain(f"verdict-{auth.value}")
+    assert page.title == CLIENT_AUTH_WORDS[auth]
+    status = {ClientAuth.REQUIRED: 0, ClientAuth.WITH_HOLES: 0, ClientAuth.UNKNOWN: 6}.get(auth, 1)
+    assert f"exit status {status}" in page.happens
+    assert all((page.tried, page.why, page.directive, page.hint, page.rfc))
+    assert (page.id, page.title) in complete.pages()
+    by_name = explain(auth.value)
+    # One verdict has the name of a fault, whose page says so.
+    assert by_name == page or f"mtlslab explain {page.id}" in by_name.hint

@@ -20,7 +20,7 @@ TABLES: dict[str, MutableMapping[str, Writer]] = {
     "verify": output.VERIFY_FORMATS,
     "verify --list": output.LIST_FORMATS,
     "verify --prove": output.PROOF_FORMATS,
-    "audit": output.REPORT_FORMATS,
+    "audit": output.AUDIT_FORMATS,
     "explain": output.PAGE_FORMATS,
     "explain --list": output.LIST_FORMATS,
 }

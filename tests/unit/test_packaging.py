@@ -63,7 +63,7 @@ def test_tools_of_developers_are_no_dependency_of_users(built: Built) -> None:
     metadata = email.message_from_string(built.wheel_text("METADATA"))
     required = metadata.get_all("Requires-Dist", [])
     plain = {re.split(r"[^a-z0-9_-]", line)[0] for line in required if "extra ==" not in line}
-    assert plain == {"crossplane", "cryptography", "docker", "h2", "jinja2", "psutil", "typer"}
+    assert plain == {"crossplane", "cryptography", "docker", "h2", "jinja2", "psutil", "pyyaml", "typer"}
     assert set(metadata.get_all("Provides-Extra", [])) == {"embedded", "dev"}
 
 

@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mtlslab.audit.judge import gives_page, judge_authorised, judge_unauthorised, observed, sentence
-from mtlslab.audit.report import REFUSED, REFUSES_OLD_TLS, SERVES_AUTHORISED_CLIENT, AuditFinding, Offer, ServerFacts
+from mtlslab.audit.judge import (
+    Scene,
+    gives_page,
+    judge_authorised,
+    judge_unauthorised,
+    let_in_by_handshake,
+    observed,
+    sentence,
+)
+from mtlslab.audit.report import (
+    ASKS,
+    REFUSED,
+    REFUSES_OLD_TLS,
+    SAME_EVERY_TIME,
+    SERVES_AUTHORISED_CLIENT,
+    AuditFinding,
+    Offer,
+    ServerFacts,
+)
 from mtlslab.audit.target import AuditTarget
-from mtlslab.audit.unauthorised import BASIC, NO_CERTIFICATE, UnauthorisedClient, Wanted
+from mtlslab.audit.unauthorised import BASIC, COPIES, NO_CERTIFICATE, UnauthorisedClient, Wanted
 from mtlslab.pki.faults import Severity
 from mtlslab.probe.context import OLD_VERSIONS
 from mtlslab.probe.curl import curl_command
-from mtlslab.probe.model import Attempt, KeyFiles, Observation
+from mtlslab.probe.model import MAX_TIMEOUT, OUT_OF_TIME, Attempt, KeyFiles, Observation
+from mtlslab.verify.checks.answers import NO_DECISIONS
 from mtlslab.verify.checks.judge import Verdict
 from mtlslab.verify.checks.model import Result
 
@@ -57,8 +75,6 @@ def of_server(
     trusted = _trusted([first[version] for version in accepted], insecure=insecure)
     yield trusted
     yield _no_old_version(facts)
-    if trusted.result is not Result.INCONCLUSIVE:
-        yield from (_asks(version, first[version]) for version in accepted)
 
 
 def _answers(target: AuditTarget, first: Mapping[str, Observation], accepted: list[str]) -> AuditFinding:
@@ -117,25 +133,66 @@ def _no_old_version(facts: ServerFacts) -> AuditFinding:
     )
 
 
-def _asks(version: str, seen: Observation) -> AuditFinding:
-    asked = seen.certificate_requested
+def of_question(version: str, seen: Sequence[Observation]) -> AuditFinding:
+    """Whether the server asks for a certificate, at any time.
+
+    Args:
+        version: the TLS version.
+        seen: every attempt on it.
+    """
+    asked = {one.certificate_requested for one in seen}
+    # Whoever was stopped before the page may not have come to the question.
+    unasked = any(one.certificate_requested is False and _let_in(one) for one in seen)
+    result = Result.FAIL if unasked else Result.WARN if False in asked else Result.INCONCLUSIVE
+    result = Result.PASS if True in asked else result
     words = {
-        True: "It sends a CertificateRequest.",
-        False: "It sends no CertificateRequest; to ask later (renegotiation, post-handshake authentication) is rare.",
-        None: "The handshake did not come that far.",
+        Result.PASS: "It sends a CertificateRequest.",
+        Result.FAIL: "Nobody was sent a CertificateRequest: neither in the handshake nor after it.",
+        Result.WARN: "Nobody was sent a CertificateRequest, but nobody came as far as the page either.",
+        Result.INCONCLUSIVE: "The handshake did not come that far.",
     }
+    requested = True if True in asked else False if False in asked else None
     return AuditFinding(
-        id=_versioned("asks-for-certificate", version),
+        id=_versioned(ASKS, version),
         title="asks its clients for a certificate",
         category=SERVER,
-        severity=Severity.ADVISORY,
-        result={True: Result.PASS, False: Result.WARN, None: Result.INCONCLUSIVE}[asked],
+        severity=Severity.REQUIRED if result is Result.FAIL else Severity.ADVISORY,
+        result=result,
         expected={"outcome": "a CertificateRequest"},
-        observed={"certificate_requested": asked, "answer": "CertificateRequest" if asked else "no CertificateRequest"},
-        reason=words[asked],
+        observed={
+            "certificate_requested": requested,
+            "answer": "CertificateRequest" if requested else "no CertificateRequest",
+        },
+        reason=words[result],
         hint=_HINT_UNAUTHORISED,
         tls_version=version,
     )
+
+
+def of_steadiness(version: str, seen: Iterable[Observation]) -> Iterable[AuditFinding]:
+    """A finding if the server asked some for a certificate, and let others in without asking."""
+    asked = [one for one in seen if one.certificate_requested is not None]
+    unasked = [one for one in asked if not one.certificate_requested and _let_in(one)]
+    if not unasked or not any(one.certificate_requested for one in asked):
+        return
+    yield AuditFinding(
+        id=_versioned(SAME_EVERY_TIME, version),
+        title="does the same every time",
+        category=SERVER,
+        severity=Severity.REQUIRED,
+        result=Result.FAIL,
+        expected={"outcome": "the same every time"},
+        observed=observed(unasked[0]),
+        reason=f"Of {len(asked)} attempts, {len(unasked)} were not asked for a certificate and let in all the same.",
+        hint="Are there several servers behind this name? One of them is set up otherwise.",
+        tls_version=version,
+    )
+
+
+def _let_in(seen: Observation) -> bool:
+    if seen.status is None:
+        return let_in_by_handshake(seen)
+    return 200 <= seen.status < 500 and seen.status not in NO_DECISIONS
 
 
 def of_authorised(
@@ -151,7 +208,7 @@ def of_authorised(
     for version, what in attempts.items():
         seen = right.get(version)
         why = "Not judged: nobody knows whether the authorised client gets in without one (--cert, --key)."
-        verdict = judge_authorised(seen) if seen else Verdict(Result.SKIP, why)
+        verdict = judge_authorised(seen, minted=given is None) if seen else Verdict(Result.SKIP, why)
         yield AuditFinding(
             id=_versioned(SERVES_AUTHORISED_CLIENT, version),
             title="serves the authorised client" + (" (minted for this audit)" if seen and given is None else ""),
@@ -182,6 +239,7 @@ def of_unauthorised(
     right: Observation | None,
     *,
     insists: bool,
+    scene: Scene | None = None,
 ) -> AuditFinding:
     """What became of one fault.
 
@@ -192,18 +250,21 @@ def of_unauthorised(
         seen: what it showed; None the same.
         right: what the authorised client met; None without one.
         insists: as for ``judge_unauthorised``.
+        scene: as for ``judge_unauthorised``.
     """
     if seen is None:
         verdict = unauthorised_verdict = Verdict(Result.SKIP, f"Not tried for want of {client.missing}.")
     else:
         has_certificate = client.credential is not None
-        unauthorised_verdict = judge_unauthorised(seen, right, has_certificate=has_certificate, insists=insists)
+        unauthorised_verdict = judge_unauthorised(
+            seen, right, has_certificate=has_certificate, insists=insists, scene=scene
+        )
         verdict = _graded(client, unauthorised_verdict)
     wanted_refused = client.wanted is Wanted.REFUSED
     return AuditFinding(
         id=_versioned(refuses(client.name) if wanted_refused else f"serves-{client.name}", version),
         title=f"{'refuses' if wanted_refused else 'serves'} {client.title}",
-        category=UNAUTHORISED if client.name in BASIC else FAULTY,
+        category=UNAUTHORISED if client.name in (*BASIC, *COPIES) else FAULTY,
         severity=client.severity,
         result=verdict.result,
         expected={"outcome": client.wanted.value},
@@ -233,6 +294,20 @@ def _meaning(result: Result, *, yes: Result) -> bool | None:
 
 def _versioned(family: str, version: str) -> str:
     return f"{family}.tls{version.replace('.', '')}"
+
+
+def with_advice_on_time(finding: AuditFinding, timeout: float) -> AuditFinding:
+    """The finding; if nobody could tell because the time was up, its reason says which option gives more.
+
+    Args:
+        finding: any.
+        timeout: seconds that an attempt had.
+    """
+    timed_out = str(finding.observed.get("error", "")).startswith(OUT_OF_TIME)
+    if finding.result is not Result.INCONCLUSIVE or not timed_out or "--timeout" in finding.reason:
+        return finding
+    advice = f"Give it more time: --timeout {min(4 * timeout, MAX_TIMEOUT):g}"
+    return dataclasses.replace(finding, reason=f"{finding.reason} {advice}")
 
 
 def _command(what: Attempt) -> tuple[str, ...]:

@@ -6,15 +6,12 @@ import math
 import ssl
 from pathlib import Path
 
-from mtlslab import pki
-from mtlslab.audit.run import AuditRequest
-from mtlslab.audit.target import parse_target
+from mtlslab.audit.opening import KeyRing, authorised_client, client_ca, trust
+from mtlslab.audit.request import AuditRequest
+from mtlslab.audit.target import parse_target, without_password
 from mtlslab.errors import SpecError
-from mtlslab.pki.mint import ClientCa
 from mtlslab.probe.context import ContextKey, client_context
-from mtlslab.probe.model import DEFAULT_TIMEOUT, KeyFiles
-
-MAX_TIMEOUT = 300.0  # seconds
+from mtlslab.probe.model import DEFAULT_TIMEOUT, MAX_TIMEOUT
 
 
 def make_request(
@@ -29,6 +26,10 @@ def make_request(
     client_ca_key: Path | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     strict: bool = False,
+    expect: str = "",
+    connect_to: str = "",
+    sni: str | None = None,
+    ring: KeyRing | None = None,
 ) -> AuditRequest:
     """The audit that the user asked for.
 
@@ -37,12 +38,16 @@ def make_request(
         path: the page, unless the URL names it.
         cacert: PEM file with the trust anchors for the server; None for those of the system.
         insecure: accept any server certificate.
-        cert: PEM file with the authorised client's chain; may hold the key as well.
-        key: PEM file with its private key.
-        client_ca_cert: PEM file with the certificate of the CA that the server trusts for its clients.
-        client_ca_key: PEM file with that CA's private key.
+        cert: file with the authorised client's chain; may hold the key as well.
+        key: file with its private key.
+        client_ca_cert: file with the certificate of the CA that the server trusts for its clients.
+        client_ca_key: file with that CA's private key.
         timeout: seconds for each attempt.
         strict: whether warnings count as failures.
+        expect: text that the protected page contains.
+        connect_to: ``HOST[:PORT]`` to connect to instead of the URL's.
+        sni: name in SNI instead of the URL's host; empty for none.
+        ring: opens files that are not plain PEM; without it, the authorised client's must be.
 
     Raises:
         SpecError: something of it cannot be used.
@@ -53,52 +58,46 @@ def make_request(
     if not (math.isfinite(timeout) and 0 < timeout <= MAX_TIMEOUT):
         why = f"it must be more than 0 and at most {MAX_TIMEOUT:g} seconds"
         raise SpecError(f"--timeout {timeout:g} cannot be used.", why=why)
-    if cacert is not None:
-        _check_loads("--cacert", cacert, ContextKey(cacert, False, True, None, None, None))
+    host, port = _place(connect_to)
+    anchors = trust(cacert, ring) if cacert is not None else None
+    if anchors is not None:
+        _check_loads("--cacert", cacert, ContextKey(anchors, False, True, None, None, None))
+    client = authorised_client(cert, key, ring)
+    if client is not None:
+        _check_loads("--cert", cert, ContextKey(None, True, False, client.certificate, client.key, None))
     return AuditRequest(
         target=target,
-        cacert=cacert,
+        cacert=anchors,
+        cacert_name=str(cacert) if cacert is not None else "",
         insecure=insecure,
-        credential=_authorised_client(cert, key),
-        client_ca=_client_ca(client_ca_cert, client_ca_key),
+        credential=client,
+        client_ca=client_ca(client_ca_cert, client_ca_key, ring),
         timeout=timeout,
         strict=strict,
+        expect=expect,
+        connect_host=host,
+        connect_port=port,
+        sni=sni,
     )
 
 
-def _authorised_client(cert: Path | None, key: Path | None) -> KeyFiles | None:
-    if cert is None:
-        if key is not None:
-            raise SpecError("--key needs the certificate, too.", hint="Add --cert FILE")
-        return None
-    credential = KeyFiles(cert, key or cert)
-    _require_file("--key", credential.key)
-    _check_loads("--cert", cert, ContextKey(None, True, False, credential.certificate, credential.key, None))
-    return credential
-
-
-def _client_ca(certificate: Path | None, key: Path | None) -> ClientCa:
-    if certificate is None:
-        if key is not None:
-            raise SpecError("--client-ca-key needs the CA's certificate, too.", hint="Add --client-ca-cert FILE")
-        return ClientCa()
-    pem = _read("--client-ca-cert", certificate)
-    key_pem = _read("--client-ca-key", key) if key else None
+def _place(connect_to: str) -> tuple[str, int]:
+    """Host and port of ``--connect-to``; the port is 0 where it is the URL's."""
+    if not connect_to:
+        return "", 0
     try:
-        anchors = pki.load_anchors(pem)
-        credential = pki.load_authority(anchors, pki.load_key(key_pem)) if key_pem is not None else None
-        first = credential.certificate if credential else anchors[0]
-    except ValueError as error:
-        files = f"{certificate} and {key}" if key else str(certificate)
-        raise SpecError(f"{files} cannot be used as the client CA.", why=str(error)) from error
-    if not pki.is_ca(first):
-        why = "its basicConstraints do not say CA:TRUE"
-        raise SpecError(f"{certificate} is no certificate of a CA.", why=why, hint="A client's belongs to --cert")
-    return ClientCa(first, credential)
+        parts = parse_target(f"https://{connect_to}")
+    except SpecError as error:
+        hint = "Example: --connect-to 127.0.0.1:8889"
+        raise SpecError(
+            f"--connect-to {without_password(connect_to)!r} cannot be used.", why=error.why, hint=hint
+        ) from error
+    # 443 may be the default of a URL, or what was asked for.
+    asked = connect_to.endswith(f":{parts.port}")
+    return parts.host, parts.port if asked else 0
 
 
-def _check_loads(option: str, file: Path, key: ContextKey) -> None:
-    _require_file(option, file)
+def _check_loads(option: str, file: Path | None, key: ContextKey) -> None:
     try:
         client_context(key)
     except (OSError, ValueError) as error:
@@ -108,25 +107,10 @@ def _check_loads(option: str, file: Path, key: ContextKey) -> None:
 def _hint(option: str) -> str:
     if option == "--cacert":
         return "It must hold at least one certificate in PEM."
-    return "It must hold a certificate in PEM; --key its private key in PEM, without a password."
+    return "It must hold a certificate; --key its private key, if that is in another file."
 
 
 def _words(error: Exception) -> str:
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.replace("_", " ").lower()
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def _require_file(option: str, file: Path) -> None:
-    # A FIFO or a device would make us wait, or never end.
-    if not file.is_file():
-        why = "it is no regular file" if file.exists() else "no such file"
-        raise SpecError(f"{option} {file} cannot be read.", why=why)
-
-
-def _read(option: str, file: Path) -> bytes:
-    _require_file(option, file)
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise SpecError(f"{option} {file} cannot be read.", why=error.strerror or "") from error

@@ -6,13 +6,48 @@ what the authorised client is answered, if there is one; without one, only what 
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
+import re
 from typing import Any
 
 from mtlslab.pki.faults import Outcome
 from mtlslab.probe.model import Observation, Phase, Side
-from mtlslab.verify.checks.answers import NGINX_CODES, Decision, decision, holds_page, is_error, says_refused
+from mtlslab.verify.checks.answers import (
+    NGINX_CODES,
+    NO_DECISIONS,
+    Decision,
+    decision,
+    holds_page,
+    is_error,
+    says_refused,
+)
 from mtlslab.verify.checks.judge import Verdict
 from mtlslab.verify.checks.model import PAGES, Result
+
+_ALIKE = 0.6
+_MUCH_LONGER = 10  # times as long
+_WORD = re.compile(r"\w+")
+_NOT_SENT = "The certificate was not sent: the server's list of signature algorithms leaves no way to send it."
+_HUNG_UP = "It hung up after the handshake: that says nothing about certificates."
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """What the other attempts on a TLS version have shown, without which one of them says little.
+
+    Attributes:
+        asks: whether anybody was asked for a certificate, at any time.
+        steady: whether the authorised client was still served when the others had been there.
+        speaks_http: whether the server has chosen HTTP (ALPN), or answered in it.
+        authorised_found: whether the authorised client's page holds the text to expect; None if that is not known.
+    """
+
+    asks: bool = True
+    steady: bool = True
+    speaks_http: bool = True
+    authorised_found: bool | None = None
+
 
 # Answers to the authorised client that may as well be a refusal of the page to everybody.
 _DENIALS = (400, 401, 403, 407, *NGINX_CODES)
@@ -37,11 +72,37 @@ def _outcome_of_silence(seen: Observation) -> Outcome:
     return Outcome.UNREACHABLE if seen.phase is Phase.CONNECT else Outcome.NO_ANSWER
 
 
-def judge_authorised(seen: Observation) -> Verdict:
-    """The positive control: the client that must be served."""
+def judge_authorised(seen: Observation, *, minted: bool = False) -> Verdict:
+    """The positive control: the client that must be served.
+
+    Args:
+        seen: what it met.
+        minted: whether it was made for this audit: a server that admits certain clients only is right to refuse it.
+    """
+    verdict = _judge_authorised(seen)
+    if minted and verdict.result is Result.FAIL:
+        why = "This client was made for the audit, and the server may admit certain names only: give one that it knows"
+        return Verdict(Result.INCONCLUSIVE, f"{verdict.reason} {why} (--cert, --key).")
+    return verdict
+
+
+def let_in_by_handshake(seen: Observation) -> bool:
+    """Whether the handshake let a client in, and no HTTP followed that could tell more."""
+    return seen.status is None and seen.admitted and seen.alert_from is not Side.PEER
+
+
+def _judge_authorised(seen: Observation) -> Verdict:
     outcome = outcome_of(seen)
+    if seen.certificate_requested and seen.presented is False:
+        return Verdict(Result.INCONCLUSIVE, _NOT_SENT)
     if seen.status is not None:
         return _judge_answer_to_authorised(seen)
+    if outcome is Outcome.NO_ANSWER:
+        return Verdict(Result.INCONCLUSIVE, f"{sentence(seen)} Give it more time: --timeout")
+    if let_in_by_handshake(seen):
+        return Verdict(Result.PASS, f"The handshake lets it in; then the server speaks no HTTP: {sentence(seen)}")
+    if seen.finished and outcome is Outcome.CLOSED:
+        return Verdict(Result.INCONCLUSIVE, f"{sentence(seen)} {_HUNG_UP}")
     refused = (outcome is Outcome.REFUSED_BY_ALERT and seen.certificate_requested) or (
         outcome is Outcome.CLOSED and seen.presented
     )
@@ -52,13 +113,18 @@ def _judge_answer_to_authorised(seen: Observation) -> Verdict:
     said = sentence(seen)
     if says_refused(seen):
         return Verdict(Result.FAIL, said)
-    if seen.status in _DENIALS or is_error(seen):
+    if seen.status in (*_DENIALS, *NO_DECISIONS) or is_error(seen):
         return Verdict(Result.INCONCLUSIVE, f"{said} Name a page that this client may see: --path")
     return Verdict(Result.PASS, said)
 
 
 def judge_unauthorised(
-    seen: Observation, right: Observation | None, *, has_certificate: bool, insists: bool = False
+    seen: Observation,
+    right: Observation | None,
+    *,
+    has_certificate: bool,
+    insists: bool = False,
+    scene: Scene | None = None,
 ) -> Verdict:
     """A client that must not be served.
 
@@ -67,10 +133,47 @@ def judge_unauthorised(
         right: what it did with the authorised client on the same TLS version; None if there was none.
         has_certificate: whether the client has a certificate to show.
         insists: whether the server has told a client without a certificate, in so many words, that it wants one.
+        scene: what else is known of the server; None if nothing is.
     """
     if has_certificate and seen.presented is False:
-        why = "the server's list of signature algorithms leaves no way to send it"
-        return Verdict(Result.INCONCLUSIVE, f"The certificate was not sent: {why}.")
+        return Verdict(Result.INCONCLUSIVE, _NOT_SENT)
+    scene = scene or Scene()
+    verdict = _judge_expected(seen, scene) or _judge_compared(seen, right, insists=insists, http=scene.speaks_http)
+    if verdict.result is not Result.PASS:
+        return verdict
+    if not scene.asks:
+        return Verdict(
+            Result.INCONCLUSIVE, f"{verdict.reason} Nobody was asked for a certificate: it is about something else."
+        )
+    if not scene.steady and not _speaks_of_certificates(seen):
+        again = "The authorised client, who came once more after the others, was not served any more"
+        return Verdict(Result.INCONCLUSIVE, f"{verdict.reason} {again}: this may be a limit on connections.")
+    return verdict
+
+
+def _judge_expected(seen: Observation, scene: Scene) -> Verdict | None:
+    """What the text that the protected page contains decides, if it was given."""
+    if seen.found is None or seen.status is None:
+        return None
+    if seen.found:
+        return Verdict(Result.FAIL, f"{sentence(seen)} It holds the text of the protected page.")
+    if seen.status in NO_DECISIONS or says_refused(seen):
+        return None
+    known = scene.authorised_found
+    if known is False or (known is None and is_error(seen)):
+        return None
+    return Verdict(Result.PASS, f"{sentence(seen)} It does not hold the text of the protected page.")
+
+
+def _speaks_of_certificates(seen: Observation) -> bool:
+    """Whether a refusal can be nothing but one for want of a good certificate, whatever becomes of others."""
+    asked = bool(seen.certificate_requested)
+    return says_refused(seen) or (asked and outcome_of(seen) is Outcome.REFUSED_BY_ALERT)
+
+
+def _judge_compared(seen: Observation, right: Observation | None, *, insists: bool, http: bool) -> Verdict:
+    if right is not None and right.status is None and let_in_by_handshake(right):
+        return _judge_handshake(seen, right)
     if seen.status is not None:
         return _judge_answer(seen, right if right and right.status is not None else None)
     outcome, said = outcome_of(seen), sentence(seen)
@@ -82,11 +185,33 @@ def judge_unauthorised(
         why = "" if asked or served_right else " It had not asked for a certificate: this may have another cause."
         return Verdict(Result.INCONCLUSIVE if why else Result.PASS, said + why)
     if outcome is Outcome.CLOSED:
-        # Node hangs up on a certificate that it does not like, and so does every server that breaks down.
-        told = served_right or (insists and seen.presented is True)
+        # Closing instead of finishing the handshake is about the certificate. After it, a server of HTTP may hang up on
+        # one that it does not like (Node does); a server of anything else hangs up on HTTP.
+        unfinished = not seen.finished or http
+        told = served_right or (insists and seen.presented is True and unfinished)
         why = "" if told else " Without an authorised client to compare with, this may have another cause."
         return Verdict(Result.PASS if told else Result.INCONCLUSIVE, said + why)
+    # Silence after the handshake, where the authorised client is answered at once, is a decision.
+    quick = right is not None and right.duration * _MUCH_LONGER < seen.duration
+    if outcome is Outcome.NO_ANSWER and seen.finished and served_right and quick:
+        return Verdict(Result.PASS, f"{said} The authorised client is answered at once.")
     return Verdict(Result.INCONCLUSIVE, said)
+
+
+def _judge_handshake(seen: Observation, right: Observation) -> Verdict:
+    """The authorised client was let in by the handshake and could say no more: so the handshake alone tells."""
+    said, outcome = sentence(seen), outcome_of(seen)
+    if outcome is Outcome.REFUSED_BY_ALERT or (outcome is Outcome.CLOSED and not seen.finished):
+        asked = bool(seen.certificate_requested) or seen.presented is not None
+        return Verdict(Result.PASS if asked else Result.INCONCLUSIVE, said)
+    if let_in_by_handshake(seen) and outcome is outcome_of(right) and outcome is not Outcome.NO_ANSWER:
+        why = "The handshake lets it in as it does the authorised client"
+        return Verdict(Result.FAIL, f"{why}; what the protocol behind it makes of that was not seen: {said}")
+    if outcome is Outcome.CLOSED and seen.certificate_requested and not seen.admitted:
+        # TLS 1.3: the client is done before the server has looked. This one was hung up on right then.
+        return Verdict(Result.PASS, f"{said} The authorised client was heard on.")
+    hint = "Only the handshake could be compared, and it does not tell."
+    return Verdict(Result.INCONCLUSIVE, f"{said} {hint}")
 
 
 def _judge_answer(seen: Observation, right: Observation | None) -> Verdict:
@@ -97,12 +222,26 @@ def _judge_answer(seen: Observation, right: Observation | None) -> Verdict:
         return Verdict(Result.FAIL, f"{said} It holds the page of the authorised client all the same.")
     found = decision(seen, right.status if right is not None else None)
     if found is Decision.SERVED:
-        other = " It is not the page of the authorised client, but the status says yes." if right is not None else ""
-        return Verdict(Result.FAIL, said + other)
+        return _judge_other_page(seen, right, said)
     if found is Decision.REFUSED:
         compared = f" The authorised client gets HTTP {right.status}." if right and not says_refused(seen) else ""
         return Verdict(Result.PASS, said + compared)
     return Verdict(Result.INCONCLUSIVE, f"{said} {_why_unknown(found, right)}")
+
+
+def _judge_other_page(seen: Observation, right: Observation | None, said: str) -> Verdict:
+    """A 2xx that is not the authorised client's very page: that page with a time in it, or a page for refusals."""
+    if right is None or not gives_page(right) or not seen.body or likeness(seen.body, right.body) >= _ALIKE:
+        return Verdict(Result.FAIL, said)
+    other = "It is not the page of the authorised client, but the status says yes"
+    return Verdict(
+        Result.INCONCLUSIVE, f"{said} {other}: tell the two apart with --expect TEXT (of the protected page)."
+    )
+
+
+def likeness(one: str, other: str) -> float:
+    """How much of two texts is the same, word by word: 0 nothing, 1 all."""
+    return difflib.SequenceMatcher(None, _WORD.findall(one), _WORD.findall(other), autojunk=False).ratio()
 
 
 def _why_unknown(found: Decision, right: Observation | None) -> str:
@@ -124,18 +263,19 @@ _NOT_TO_TELL = (
 
 
 def _judge_same_answer(seen: Observation, said: str) -> Verdict:
-    if seen.status in _DENIALS or is_error(seen) or (seen.status or 0) < 200:
+    if seen.status in (*_DENIALS, *NO_DECISIONS) or is_error(seen) or (seen.status or 0) < 200:
         hint = "The authorised client is answered the same: name its page with --path."
         return Verdict(Result.INCONCLUSIVE, f"{said} {hint}")
     return Verdict(Result.FAIL, f"{said} That is what the authorised client gets.")
 
 
 def _same_answer(one: Observation, other: Observation) -> bool:
-    return (one.status, one.body, one.headers.get("location")) == (
-        other.status,
-        other.body,
-        other.headers.get("location"),
-    )
+    return (one.status, one.body, _place(one)) == (other.status, other.body, _place(other))
+
+
+def _place(seen: Observation) -> str:
+    """Where a redirect leads, without its query: that may hold the time, or a token."""
+    return seen.headers.get("location", "").partition("?")[0]
 
 
 def sentence(seen: Observation) -> str:

@@ -7,13 +7,19 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Self
 
+from mtlslab import __version__
+from mtlslab.audit.evidence import AddressFacts, CertificateFacts, ClientFacts
 from mtlslab.errors import ExitCode
 from mtlslab.pki.faults import Outcome, Severity
+from mtlslab.plan.shell import shell_line
 from mtlslab.verify.checks import Result
 from mtlslab.verify.report import Change, Finding, Report
 
-SCHEMA = "mtlslab.audit/2"
+SCHEMA = "mtlslab.audit/3"
 REFUSES_OLD_TLS = "refuses-old-tls"
+ASKS = "asks-for-certificate"
+SAME_AT_EVERY_ADDRESS = "is-the-same-at-every-address"
+SAME_EVERY_TIME = "is-the-same-every-time"
 SERVES_AUTHORISED_CLIENT = "serves-authorised-client"
 REFUSED = {"outcome": "refused"}
 """What has to be seen of a client that must not get in."""
@@ -22,23 +28,25 @@ REFUSED = {"outcome": "refused"}
 class ClientAuth(StrEnum):
     """What the server does about client certificates, as its answers show."""
 
-    REQUIRED = "required"
-    OPTIONAL = "optional"
-    OPTIONAL_UNVERIFIED = "optional-unverified"
-    ANY_CERTIFICATE = "any-certificate"
     NONE = "none"
-    UNKNOWN = "unknown"
+    REQUESTED = "requested-not-enforced"
+    ANY_CERTIFICATE = "any-certificate"
+    ONLY_A_NAME = "only-a-name"
+    REQUIRED = "required"
+    WITH_HOLES = "required-with-holes"
+    NOT_THE_SAME = "not-the-same"
+    UNKNOWN = "could-not-tell"
 
 
 CLIENT_AUTH_WORDS = {
-    ClientAuth.REQUIRED: "a certificate of the right CA is required",
-    ClientAuth.OPTIONAL: "a certificate is asked for and checked, but a client without one is served, too "
-    "(nginx: optional, Python: CERT_OPTIONAL, Go: VerifyClientCertIfGiven)",
-    ClientAuth.OPTIONAL_UNVERIFIED: "a certificate is asked for, but neither insisted on nor checked "
-    "(nginx: optional_no_ca, Go: RequestClientCert)",
-    ClientAuth.ANY_CERTIFICATE: "some certificate is required, but nobody checks who issued it "
-    "(Go: RequireAnyClientCert)",
-    ClientAuth.NONE: "no certificate is asked for, and clients without one are served",
+    ClientAuth.NONE: "no certificate is asked for",
+    ClientAuth.REQUESTED: "a certificate is requested, not enforced: a client without one is served, too (nginx: "
+    "optional or optional_no_ca, Python: CERT_OPTIONAL, Go: VerifyClientCertIfGiven)",
+    ClientAuth.ANY_CERTIFICATE: "any certificate will do: nobody checks who issued it (Go: RequireAnyClientCert)",
+    ClientAuth.ONLY_A_NAME: "only a name is compared: whoever writes it into a certificate of his own is served",
+    ClientAuth.REQUIRED: "required: strangers are refused",
+    ClientAuth.WITH_HOLES: "required, with holes: strangers are refused, not every odd certificate of the client CA is",
+    ClientAuth.NOT_THE_SAME: "not the same every time: some attempts were let in, others like them were not",
     ClientAuth.UNKNOWN: "could not be told",
 }
 
@@ -61,12 +69,16 @@ class ServerFacts:
         certificate_requested: whether it asks for a client certificate; None if it cannot be told.
         ca_names: the CA names that it announces, as RFC 4514 text.
         client_auth: what it does about client certificates.
+        certificates: the server's own, as it sent them; several where versions or addresses differ.
+        addresses: every address that was tried.
     """
 
     tls_versions: Mapping[str, Offer]
     certificate_requested: bool | None = None
     ca_names: tuple[str, ...] = ()
     client_auth: ClientAuth = ClientAuth.UNKNOWN
+    certificates: tuple[CertificateFacts, ...] = ()
+    addresses: tuple[AddressFacts, ...] = ()
 
     def to_mapping(self) -> dict[str, Any]:
         """JSON-ready values."""
@@ -75,7 +87,33 @@ class ServerFacts:
             "certificate_requested": self.certificate_requested,
             "ca_names": list(self.ca_names),
             "client_auth": self.client_auth.value,
+            "certificates": [one.to_mapping() for one in self.certificates],
+            "addresses": [one.to_mapping() for one in self.addresses],
         }
+
+    def with_texts(self, change: Change) -> Self:
+        """The facts with ``change`` made to all words of the server."""
+        certificates = tuple(_changed(one, change) for one in self.certificates)
+        return dataclasses.replace(self, ca_names=change(self.ca_names), certificates=certificates)
+
+
+def _changed(certificate: CertificateFacts, change: Change) -> CertificateFacts:
+    return CertificateFacts(**{name: change(value) for name, value in dataclasses.asdict(certificate).items()})
+
+
+def _told(address: AddressFacts) -> str:
+    return f"{address.address} ({address.client_auth or 'no answer'})"
+
+
+def _told_certificates(whose: str, certificates: Sequence[CertificateFacts]) -> dict[str, str]:
+    """Labels and texts about certificates; the second and third have a number."""
+    told = {}
+    for number, one in enumerate(certificates, start=1):
+        name = f"{whose} certificate{f' {number}' if len(certificates) > 1 else ''}"
+        told[name] = one.words
+        told[f"{name} valid"] = f"{one.not_before} to {one.not_after}" if one.not_before else ""
+        told[f"{name} SHA-256"] = one.fingerprint
+    return told
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,16 +141,30 @@ class AuditReport(Report):
     Attributes:
         url: what was audited.
         server: what the server shows of itself.
+        client: the authorised client; None without one.
+        settings: what else was asked for: name of the option -> its value.
+        command: the command line, as arguments; empty if there was none.
     """
 
     SCHEMA = SCHEMA
-    KEYS = ("url", "started", "duration_ms", "strict", "success", "exit_code", "summary", "server")
+    KEYS = (
+        *("url", "started", "duration_ms", "version", "command", "settings", "strict", "success", "exit_code"),
+        *("summary", "verdict", "server", "client"),
+    )
     PROGRAM = "audit"
     CONCISE = True
 
     url: str
     server: ServerFacts
     findings: tuple[AuditFinding, ...]
+    client: ClientFacts | None = None
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    command: tuple[str, ...] = ()
+
+    @property
+    def version(self) -> str:
+        """The version of this program."""
+        return __version__
 
     @property
     def subject(self) -> Mapping[str, str]:
@@ -120,13 +172,64 @@ class AuditReport(Report):
         return {"url": self.url}
 
     @property
+    def title(self) -> str:
+        """The URL and how it was reached otherwise: what tells it apart from others in a table."""
+        more = [f"{name} {self.settings[name] or '(none)'}" for name in ("connect-to", "sni") if name in self.settings]
+        return f"{self.url} ({', '.join(more)})" if more else self.url
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What an auditor asks for beside the verdict: label -> text."""
+        server, client = self.server, self.client
+        versions = "; ".join(f"TLS {version} {offer.value}" for version, offer in server.tls_versions.items())
+        asked = {True: "yes", False: "no", None: "could not be told"}[server.certificate_requested]
+        whose = "minted for this audit" if client and client.minted else "given" if client else "none"
+        return {
+            "target": self.url,
+            "addresses": "; ".join(_told(one) for one in server.addresses) or "none known",
+            "started": self.started.isoformat(sep=" ", timespec="seconds"),
+            "duration": f"{self.duration_ms / 1000:.1f} s",
+            "program": f"mtlslab {self.version}",
+            "command line": shell_line(self.command),
+            "settings": "; ".join(f"{name}: {value}" for name, value in self.settings.items()),
+            "client authentication": CLIENT_AUTH_WORDS[server.client_auth],
+            "verdict rests on": {"http": "HTTP", "": "nothing"}.get(self.rests_on, f"the {self.rests_on}"),
+            "TLS versions": versions,
+            "asks for a certificate": asked,
+            "announced CA names": "; ".join(server.ca_names),
+            **_told_certificates("server", server.certificates),
+            "authorised client": whose,
+            **(_told_certificates("client", (client.certificate,)) if client else {}),
+        }
+
+    @property
+    def rests_on(self) -> str:
+        """Which witness the verdict rests on: ``handshake`` or ``http``; empty where there is none."""
+        told = [one for one in self.with_result(Result.PASS, Result.FAIL) if one.family.startswith("refuses-")]
+        told = [one for one in told if one.family != REFUSES_OLD_TLS and one.observed]
+        if not told:
+            return ""
+        return "http" if any("status" in one.observed for one in told) else "handshake"
+
+    @property
+    def verdict(self) -> Mapping[str, Any]:
+        """What is said about client authentication, and on what it rests."""
+        auth = self.server.client_auth
+        return {
+            "client_auth": auth.value,
+            "words": CLIENT_AUTH_WORDS[auth],
+            "rests_on": self.rests_on,
+            "sentence": self.closing_sentence,
+        }
+
+    @property
     def heading(self) -> str:
         """The same for people."""
-        return self.url
+        return self.title
 
     def place_of(self, finding: Finding) -> str:  # noqa: ARG002  it is the same for all
         """The URL, for a CI."""
-        return self.url
+        return self.title
 
     @property
     def unknown(self) -> tuple[Finding, ...]:
@@ -149,10 +252,23 @@ class AuditReport(Report):
             return ExitCode.INCONCLUSIVE
         return super().exit_code
 
+    def asked_by(self, command: tuple[str, ...]) -> Self:
+        """The report with the command line that asked for it."""
+        return dataclasses.replace(self, command=command)
+
     def with_texts(self, change: Change) -> Self:
         """The report with ``change`` made to all its texts: any of them may hold words of a server or of a file."""
-        server = dataclasses.replace(self.server, ca_names=change(self.server.ca_names))
-        return dataclasses.replace(super().with_texts(change), url=change(self.url), server=server)
+        client = self.client
+        if client is not None:
+            client = dataclasses.replace(client, certificate=_changed(client.certificate, change))
+        return dataclasses.replace(
+            super().with_texts(change),
+            url=change(self.url),
+            server=self.server.with_texts(change),
+            client=client,
+            settings=change(self.settings),
+            command=change(self.command),
+        )
 
     @property
     def closing_sentence(self) -> str:
@@ -170,6 +286,9 @@ class AuditReport(Report):
         if SERVES_AUTHORISED_CLIENT in skipped:
             sentence = f"lets no unauthorised client in: {kinds} kinds refused; nobody tried the authorised client."
             return f"{self.url} {sentence}{warnings}"
+        if self.server.client_auth is ClientAuth.WITH_HOLES:
+            sentence = f"enforces mTLS, with holes: {kinds} kinds of others are refused, some that the CA made are not."
+            return f"{self.url} {sentence}{warnings}"
         how = "served" if self._serves_page else "let in, but gets no page"
         sentence = f"enforces mTLS: the authorised client is {how}, {kinds} kinds of others are refused."
         return f"{self.url} {sentence}{warnings}"
@@ -181,6 +300,13 @@ class AuditReport(Report):
 
     def _failed_sentence(self, failed: Sequence[AuditFinding]) -> str:
         holes = [finding for finding in failed if finding.wants_refusal]
+        if any(finding.family == SAME_EVERY_TIME for finding in failed):
+            return f"{self.url} does NOT enforce mTLS: it is not the same every time, and lets some in."
+        elsewhere = [finding for finding in failed if finding.family == SAME_AT_EVERY_ADDRESS]
+        if elsewhere and len(elsewhere) == len(failed):
+            return f"{self.url} does NOT enforce mTLS at every address: {elsewhere[0].reason}"
+        if not holes and any(finding.family == ASKS for finding in failed):
+            return f"{self.url} does NOT enforce mTLS: it asks nobody for a certificate."
         if not holes:
             return f"{self.url} refuses the authorised client: {failed[0].reason}"
         versions = ", ".join(dict.fromkeys(finding.tls_version for finding in holes))

@@ -7,60 +7,42 @@ import datetime
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeVar
 
 from mtlslab.audit import findings
-from mtlslab.audit.judge import judge_authorised, judge_unauthorised, outcome_of
-from mtlslab.audit.report import AuditFinding, AuditReport, ClientAuth, Offer, ServerFacts
-from mtlslab.audit.target import AuditTarget
+from mtlslab.audit.addresses import addresses_of, finding_on_addresses, most_lenient
+from mtlslab.audit.evidence import AddressFacts, ClientFacts, facts_of_client, leaves_of
+from mtlslab.audit.judge import Scene, judge_authorised, judge_unauthorised, outcome_of
+from mtlslab.audit.report import AuditFinding, AuditReport, Offer, ServerFacts
+from mtlslab.audit.request import AuditRequest
 from mtlslab.audit.unauthorised import LIFETIME, NO_CERTIFICATE, Forge, UnauthorisedClient, open_forge
+from mtlslab.audit.verdict import client_auth, worst
+from mtlslab.audit.watch import Watch
 from mtlslab.errors import MachineError
 from mtlslab.handshake.authorities import announced_names
 from mtlslab.lifecycle.interrupts import worker_pool
 from mtlslab.pki import Name
 from mtlslab.pki.faults import Outcome
-from mtlslab.pki.mint import ClientCa
 from mtlslab.probe.attempt import attempt
 from mtlslab.probe.context import VERSIONS
-from mtlslab.probe.model import DEFAULT_TIMEOUT, Attempt, KeyFiles, Observation, Side
+from mtlslab.probe.model import ALPN_HTTP_1, ALPN_HTTP_2, Attempt, KeyFiles, Observation, Side
 from mtlslab.verify.checks.model import Result
 
 WORKERS = 4  # as many connections at a time as a browser makes
+
+NOBODY = Watch()
 
 Probe = Callable[[Attempt], Observation]
 Key = TypeVar("Key")
 
 
-@dataclasses.dataclass(frozen=True)
-class AuditRequest:
-    """What to audit, and with what.
-
-    Attributes:
-        target: the server.
-        cacert: PEM file with the trust anchors for the server; None for those of the system.
-        insecure: accept any server certificate.
-        credential: the authorised client; None if there is none.
-        client_ca: what is known of the CA that the server trusts for its clients.
-        timeout: seconds that each attempt may take.
-        strict: whether warnings count as failures.
-    """
-
-    target: AuditTarget
-    cacert: Path | None = None
-    insecure: bool = False
-    credential: KeyFiles | None = None
-    client_ca: ClientCa = dataclasses.field(default_factory=ClientCa)
-    timeout: float = DEFAULT_TIMEOUT
-    strict: bool = False
-
-
-def audit(request: AuditRequest, *, probe: Probe = attempt) -> AuditReport:
+def audit(request: AuditRequest, *, probe: Probe = attempt, watch: Watch = NOBODY) -> AuditReport:
     """Audit one server.
 
     Args:
         request: what to audit.
         probe: makes one attempt.
+        watch: is told how it gets on.
 
     Raises:
         OSError: there is no room for temporary files.
@@ -68,8 +50,12 @@ def audit(request: AuditRequest, *, probe: Probe = attempt) -> AuditReport:
     """
     started, begin = datetime.datetime.now(datetime.UTC), time.perf_counter()
     with open_forge(request.client_ca, now=started) as forge, worker_pool(WORKERS) as pool:
-        server, found = _Audit(request, forge, probe, pool).run()
+        server, found = _at_every_address(request, forge, _watched(probe, watch), pool, watch)
+        client = _client_facts(request, forge)
     _require_in_time(time.perf_counter() - begin)
+    found = tuple(findings.with_advice_on_time(one, request.timeout) for one in found)
+    if not request.has_commands:
+        found = tuple(dataclasses.replace(one, command=()) for one in found)
     return AuditReport(
         url=request.target.url,
         started=started,
@@ -77,7 +63,55 @@ def audit(request: AuditRequest, *, probe: Probe = attempt) -> AuditReport:
         findings=found,
         strict=request.strict,
         duration_ms=(time.perf_counter() - begin) * 1000,
+        client=client,
+        settings=request.settings,
     )
+
+
+def _client_facts(request: AuditRequest, forge: Forge) -> ClientFacts | None:
+    client = request.credential or forge.authorised_client
+    return facts_of_client(client.certificate, minted=request.credential is None) if client else None
+
+
+def _watched(probe: Probe, watch: Watch) -> Probe:
+    def tried(what: Attempt) -> Observation:
+        seen = probe(what)
+        watch.tried()
+        return seen
+
+    return tried
+
+
+def _at_every_address(
+    request: AuditRequest, forge: Forge, probe: Probe, pool: ThreadPoolExecutor, watch: Watch
+) -> tuple[ServerFacts, tuple[AuditFinding, ...]]:
+    """One audit for each address of the host; the findings are those of the first that answers."""
+    addresses = () if request.connect_host else addresses_of(request.target.host, request.target.port)
+    if len(addresses) < 2:
+        facts, found = _Audit(request, forge, probe, pool, watch).run()
+        address = request.connect_host or next(iter(addresses), request.target.host)
+        return dataclasses.replace(facts, addresses=(_at(address, facts),)), found
+    done = {
+        address: _Audit(dataclasses.replace(request, connect_host=address), forge, probe, pool, watch).run()
+        for address in addresses
+    }
+    answering = {address: one for address, one in done.items() if Offer.ACCEPTED in one[0].tls_versions.values()}
+    certificates = tuple(dict.fromkeys(one for server, _ in done.values() for one in server.certificates))
+    tried = tuple(_at(address, server) for address, (server, _) in done.items())
+    if not answering:
+        facts, found = done[addresses[0]]
+        return dataclasses.replace(facts, addresses=tried, certificates=certificates), found
+    facts, found = next(iter(answering.values()))
+    told = {address: server.client_auth for address, (server, _) in answering.items()}
+    silent = tuple(address for address in addresses if address not in answering)
+    facts = dataclasses.replace(facts, client_auth=most_lenient(told), addresses=tried, certificates=certificates)
+    return facts, (*found, finding_on_addresses(told, silent))
+
+
+def _at(address: str, server: ServerFacts) -> AddressFacts:
+    answered = Offer.ACCEPTED in server.tls_versions.values()
+    shown = tuple(one.sha256 for one in server.certificates)
+    return AddressFacts(address, server.client_auth.value if answered else "", shown)
 
 
 def _require_in_time(seconds: float) -> None:
@@ -91,33 +125,67 @@ def _require_in_time(seconds: float) -> None:
 
 
 class _Audit:
-    """One audit under way."""
+    """One audit under way.
 
-    def __init__(self, request: AuditRequest, forge: Forge, probe: Probe, pool: ThreadPoolExecutor) -> None:
+    The order is: the authorised client, the others, the authorised client again, the others again. A limit or a ban
+    that strikes in between is seen by the authorised client, and two servers behind one name by the repetition.
+    """
+
+    def __init__(
+        self, request: AuditRequest, forge: Forge, probe: Probe, pool: ThreadPoolExecutor, watch: Watch
+    ) -> None:
         self._request = request
         self._forge = forge
         self._probe = probe
         self._pool = pool
-        self._authorised_client = request.credential or forge.authorised_client()
+        self._watch = watch
+        self._authorised_client = request.credential or forge.authorised_client
+        self._http_version = "2"
+        self._seen: dict[str, list[Observation]] = {version: [] for version in VERSIONS}
+        self._again: dict[str, Observation] = {}
 
     def run(self) -> tuple[ServerFacts, tuple[AuditFinding, ...]]:
+        self._watch.planned(len(VERSIONS))
         first = self._survey()
+        self._watch.surveyed()
         facts = _facts(first)
         versions = tuple(version for version, offer in facts.tls_versions.items() if offer is Offer.ACCEPTED)
         found = list(findings.of_server(self._request.target, first, facts, insecure=self._request.insecure))
         if any(seen.verify_code is not None for seen in first.values()) or not versions:
             return facts, tuple(found)
         right = {version: first[version] for version in versions} if self._authorised_client else {}
-        found += findings.of_authorised(right, self._authorised_attempts(versions), given=self._request.credential)
+        self._watch.planned(len(versions) * self._forge.attempts_for(self._authorised_client))
         unauthorised = self._unauthorised_found(first, versions, right)
-        found += unauthorised
         served = [version for version in right if judge_authorised(right[version]).result is Result.PASS]
-        found += self._faults_found(served, right)
-        return dataclasses.replace(facts, client_auth=_client_auth(facts, unauthorised)), tuple(found)
+        faults = self._faults_found(served, right)
+        found += [findings.of_question(version, self._seen[version]) for version in versions]
+        found += [one for version in versions for one in findings.of_steadiness(version, self._seen[version])]
+        found += findings.of_authorised(right, self._authorised_attempts(versions), given=self._request.credential)
+        asked = {one.certificate_requested for version in versions for one in self._seen[version]}
+        facts = dataclasses.replace(
+            facts, certificate_requested=True if True in asked else False if False in asked else None
+        )
+        auth = client_auth([*found, *unauthorised], faults)
+        return dataclasses.replace(facts, client_auth=auth), (*found, *unauthorised, *faults)
 
     def _survey(self) -> dict[str, Observation]:
         """Each TLS version alone: what is offered, and (if there is an authorised client) the positive control."""
-        return self._try({version: self._attempt(version, self._authorised_client) for version in VERSIONS})
+        first = self._try_versions(VERSIONS)
+        for fallback in ("1.1", "1.0"):  # without HTTP/2, then without any application protocol
+            if not _needs_less(first):
+                break
+            before, self._http_version = self._http_version, fallback
+            other = self._try_versions([version for version, seen in first.items() if _needs_less({version: seen})])
+            if not any(_tells_more(seen, first[version]) for version, seen in other.items()):
+                self._http_version = before
+                break
+            first |= other
+        for version, seen in first.items():
+            self._seen[version].append(seen)
+        return first
+
+    def _try_versions(self, versions: Iterable[str]) -> dict[str, Observation]:
+        return self._try({version: self._attempt(version, self._authorised_client) for version in versions})
 
     def _authorised_attempts(self, versions: Iterable[str]) -> dict[str, Attempt]:
         return {version: self._attempt(version, self._authorised_client) for version in versions}
@@ -125,46 +193,86 @@ class _Audit:
     def _unauthorised_found(
         self, first: Mapping[str, Observation], versions: Sequence[str], right: Mapping[str, Observation]
     ) -> list[AuditFinding]:
-        unauthorised = self._forge.basic(_announced(first))
+        unauthorised = (*self._forge.basic(_announced(first)), *self._forge.copies(self._authorised_client))
+        attempts = self._attempts_of(unauthorised, versions)
         # Without an authorised client, the survey was made without a certificate: that need not be asked twice.
         known = {} if right else {(NO_CERTIFICATE, version): first[version] for version in versions}
-        return self._meet(unauthorised, versions, right, known)
+        once = {**self._try({key: one for key, one in attempts.items() if key not in known}), **known}
+        self._come_again(right)
+        twice = self._try(attempts)
+        for (_, version), seen in (*once.items(), *twice.items()):
+            self._seen[version].append(seen)
+        self._come_again(right)
+        seen_twice = {key: (once[key], twice[key]) for key in attempts}
+        return self._judged(unauthorised, versions, right, attempts, seen_twice)
+
+    def _come_again(self, right: Mapping[str, Observation]) -> None:
+        """Have the authorised client come once more; what is worse than before is kept."""
+        for version, seen in self._try_versions(right).items():
+            self._seen[version].append(seen)
+            if version not in self._again or judge_authorised(seen).result is not Result.PASS:
+                self._again[version] = seen
 
     def _faults_found(self, versions: Sequence[str], right: Mapping[str, Observation]) -> list[AuditFinding]:
         if not versions:  # without the positive control, refusals of the CA's own certificates say nothing
             return []
-        faults = self._forge.faults(self._authorised_client)
         minted = self._request.credential is None
-        return self._meet([one for one in faults if not (minted and one.name == "another-client")], versions, right, {})
+        everybody = self._forge.faults(self._authorised_client)
+        faults = tuple(one for one in everybody if not (minted and one.name == "another-client"))
+        attempts = self._attempts_of(faults, versions)
+        once = self._try(attempts)
+        self._come_again(right)
+        return self._judged(faults, versions, right, attempts, {key: (seen,) for key, seen in once.items()})
 
-    def _meet(
-        self,
-        unauthorised: Sequence[UnauthorisedClient],
-        versions: Sequence[str],
-        right: Mapping[str, Observation],
-        known: Mapping[tuple[str, str], Observation],
-    ) -> list[AuditFinding]:
-        """Have each unauthorised client knock, on each TLS version."""
-        attempts = {
+    def _attempts_of(
+        self, clients: Sequence[UnauthorisedClient], versions: Sequence[str]
+    ) -> dict[tuple[str, str], Attempt]:
+        return {
             (client.name, version): self._attempt(version, client.credential, weak=client.weak)
-            for client in unauthorised
+            for client in clients
             for version in versions
             if not client.missing
         }
-        seen = {**self._try({key: one for key, one in attempts.items() if key not in known}), **known}
-        bare = {version: seen.get((NO_CERTIFICATE, version)) for version in versions}
+
+    def _judged(
+        self,
+        clients: Sequence[UnauthorisedClient],
+        versions: Sequence[str],
+        right: Mapping[str, Observation],
+        attempts: Mapping[tuple[str, str], Attempt],
+        seen: Mapping[tuple[str, str], tuple[Observation, ...]],
+    ) -> list[AuditFinding]:
+        """One finding for each client on each TLS version."""
+        scenes = {version: self._scene(version, right.get(version)) for version in versions}
         return [
-            findings.of_unauthorised(
-                client,
-                version,
-                attempts.get((client.name, version)),
-                seen.get((client.name, version)),
-                right.get(version),
-                insists=_insists(bare[version]),
+            worst(
+                [
+                    findings.of_unauthorised(
+                        client,
+                        version,
+                        attempts.get((client.name, version)),
+                        one,
+                        right.get(version),
+                        insists=_insists(seen.get((NO_CERTIFICATE, version), (None,))[0]),
+                        scene=scenes[version],
+                    )
+                    for one in seen.get((client.name, version), (None,))
+                ]
             )
-            for client in unauthorised
+            for client in clients
             for version in versions
         ]
+
+    def _scene(self, version: str, right: Observation | None) -> Scene:
+        seen = self._seen[version]
+        asked = {one.certificate_requested for one in seen}
+        again = self._again.get(version)
+        return Scene(
+            asks=True in asked or False not in asked,
+            steady=again is None or right is None or _fares_like(again, right),
+            speaks_http=any(one.alpn or one.status is not None for one in seen),
+            authorised_found=right.found if right is not None else None,
+        )
 
     def _try(self, attempts: Mapping[Key, Attempt]) -> dict[Key, Observation]:
         return dict(zip(attempts, self._pool.map(self._probe, attempts.values()), strict=True))
@@ -182,7 +290,34 @@ class _Audit:
             credential=credential,
             weak=weak,
             timeout=request.timeout,
+            http_version="2" if self._http_version == "2" else "1.1",
+            alpn=(ALPN_HTTP_1,) if self._http_version == "1.1" else (),
+            post_handshake=version == "1.3",
+            find=request.expect,
+            address=request.connect_host,
+            connect_port=request.connect_port,
+            sni=request.sni,
         )
+
+
+def _needs_less(first: Mapping[str, Observation]) -> bool:
+    """Whether some version may tell more to a client that offers less: HTTP/2 leaves no room for asking later."""
+    refused = any(seen.alert == "no_application_protocol" for seen in first.values())
+    unasked = any(seen.alpn == ALPN_HTTP_2 and not seen.certificate_requested for seen in first.values())
+    return refused or unasked or any(seen.alpn == ALPN_HTTP_2 and seen.status in (None, 421) for seen in first.values())
+
+
+def _tells_more(seen: Observation, before: Observation) -> bool:
+    if seen.finished != before.finished:
+        return seen.finished
+    if bool(seen.certificate_requested) != bool(before.certificate_requested):
+        return bool(seen.certificate_requested)
+    return seen.status is not None and before.status in (None, 421)
+
+
+def _fares_like(again: Observation, right: Observation) -> bool:
+    """Whether the authorised client fared at the end as at the beginning, as far as it matters."""
+    return outcome_of(again) is outcome_of(right) and again.status == right.status
 
 
 def _insists(bare: Observation | None) -> bool:
@@ -198,6 +333,7 @@ def _facts(first: Mapping[str, Observation]) -> ServerFacts:
         tls_versions={version: _offer(seen) for version, seen in first.items()},
         certificate_requested=True if True in asked else False if False in asked else None,
         ca_names=tuple(name.rfc4514_string() for name in _announced(first)),
+        certificates=leaves_of(seen.chain for seen in first.values()),
     )
 
 
@@ -217,19 +353,3 @@ def _announced(first: Mapping[str, Observation]) -> tuple[Name, ...]:
         if names:
             return names
     return ()
-
-
-def _client_auth(facts: ServerFacts, unauthorised: Sequence[AuditFinding]) -> ClientAuth:
-    """What the verdicts on the unauthorised come to; on several TLS versions, the most lenient counts."""
-    without = {finding.result for finding in unauthorised if finding.family == findings.refuses(NO_CERTIFICATE)}
-    with_other = {finding.result for finding in unauthorised if finding.family != findings.refuses(NO_CERTIFICATE)}
-    bare, other = Result.FAIL in without, Result.FAIL in with_other
-    if bare and facts.certificate_requested is False:
-        return ClientAuth.NONE
-    if bare and other:
-        return ClientAuth.OPTIONAL_UNVERIFIED
-    if without == {Result.PASS} and other:
-        return ClientAuth.ANY_CERTIFICATE
-    if not bare and not other and without == {Result.PASS} and Result.INCONCLUSIVE not in with_other:
-        return ClientAuth.REQUIRED
-    return ClientAuth.OPTIONAL if bare and Result.PASS in with_other else ClientAuth.UNKNOWN

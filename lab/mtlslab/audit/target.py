@@ -67,7 +67,12 @@ def parse_target(url: str, path: str | None = None) -> AuditTarget:
 
 
 def _refused(url: str, *problems: str) -> SpecError:
-    return SpecError(f"{url!r} is no URL that can be audited.", problems=problems, hint=EXAMPLE)
+    return SpecError(f"{without_password(url)!r} is no URL that can be audited.", problems=problems, hint=EXAMPLE)
+
+
+def without_password(url: str) -> str:
+    """A URL to be repeated in an error: without what stands before an @, be it a URL or not."""
+    return re.sub(r"(?s)^(.*?//)?.*@", r"\1...@", url)
 
 
 def _problems(parts: SplitResult, port: int | None) -> list[str]:

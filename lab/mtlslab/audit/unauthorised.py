@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import functools
 from collections.abc import Iterator
 from enum import StrEnum
 
@@ -57,6 +58,11 @@ class UnauthorisedClient:
 # Without any secret of the real CA.
 NO_CERTIFICATE = "none"
 BASIC = (NO_CERTIFICATE, "self-signed", "other-ca", "other-ca-same-name", "forged-authority-key-identifier")
+# They bear every name of the authorised client: a server that compares names lets them in.
+COPIES = {
+    "copy-self-signed": "a self-signed certificate with all names of the authorised client",
+    "copy-by-same-name": "a certificate with all names of the authorised client, of an unknown CA named as its issuer",
+}
 # What cannot be done from outside (publish a list, use the server's key, send what no client loads), and what depends
 # on the limits of a server's library rather than on what it checks.
 _LEFT_OUT = (
@@ -77,7 +83,14 @@ _MATTER_OF_TASTE = (
     "key-usage-without-digital-signature",
     "name-constraints-violated-by-common-name",
     "intermediate-eku-server-auth",
+    # Whoever can make these has the client CA's key, or its signature on a CA: he needs no trick.
+    "client-ca-certificate",
+    "sha1-signature",
+    "md5-signature",
+    "intermediate-without-key-cert-sign",
+    "unknown-critical-extension",
 )
+_OF_THE_CA = tuple(name for name in FAULTS if name not in BASIC and name not in _LEFT_OUT)
 _NEEDS_NAME = "a CA name: the server announces none, and no --client-ca-cert is given"
 _CANNOT_BE_MADE = "an OpenSSL of this program's that can make such a certificate"
 _NEEDS_CERTIFICATE = "the client CA's certificate: --client-ca-cert"
@@ -107,8 +120,9 @@ class Forge:
         self._ca = ca
         self._mint = Mint(now=now, lifetime=LIFETIME)
 
+    @functools.cached_property
     def authorised_client(self) -> KeyFiles | None:
-        """A good client of the real client CA; None without its key."""
+        """A good client of the real client CA, the same each time; None without its key."""
         return self._client("another-client", self._ca.key) if self._ca.key else None
 
     def basic(self, announced: tuple[pki.Name, ...]) -> tuple[UnauthorisedClient, ...]:
@@ -119,6 +133,19 @@ class Forge:
         """
         return tuple(self._basic(name, announced) for name in BASIC)
 
+    def copies(self, authorised_client: KeyFiles | None) -> tuple[UnauthorisedClient, ...]:
+        """Clients that bear the authorised client's names; empty without one whose certificate can be read."""
+        pem = _certificate_of(authorised_client)
+        with contextlib.suppress(ValueError):
+            return tuple(self._copy(name, pem) for name in COPIES) if pem else ()
+        return ()
+
+    def _copy(self, name: str, pem: bytes) -> UnauthorisedClient:
+        file = self._keep(self._mint.copy(pem, self_signed=name == "copy-self-signed"))
+        why = "A server that compares names, and does not verify who signed them, serves everybody who can write."
+        credential = KeyFiles(file, file)
+        return UnauthorisedClient(name, COPIES[name], why, Wanted.REFUSED, Severity.REQUIRED, credential)
+
     def faults(self, authorised_client: KeyFiles | None = None) -> tuple[UnauthorisedClient, ...]:
         """The other faults, issued by the real client CA; empty without its key.
 
@@ -128,8 +155,16 @@ class Forge:
         if self._ca.key is None:
             return ()
         client = _certificate_of(authorised_client)
-        names = [name for name in FAULTS if name not in BASIC and name not in _LEFT_OUT]
-        return tuple(self._minted(FAULTS[name], self._ca.key, client) for name in names)
+        return tuple(self._minted(FAULTS[name], self._ca.key, client) for name in _OF_THE_CA)
+
+    def attempts_for(self, authorised_client: KeyFiles | None) -> int:
+        """About how many attempts one TLS version takes: everybody twice, the faults once, the authorised in between.
+
+        Args:
+            authorised_client: who is imitated and comes again; None if there is nobody.
+        """
+        strangers = 2 * len(BASIC) + (2 * len(COPIES) + 2 if authorised_client else 0)
+        return strangers + (len(_OF_THE_CA) + 1 if self._ca.key else 0)
 
     def _minted(self, fault: Fault, ca: pki.Credential, client: bytes) -> UnauthorisedClient:
         try:

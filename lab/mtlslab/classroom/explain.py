@@ -7,8 +7,9 @@ import dataclasses
 import difflib
 import inspect
 from pathlib import Path
-from typing import Any
 
+from mtlslab.classroom.page import Page
+from mtlslab.classroom.verdicts import VERDICT_PAGES
 from mtlslab.errors import LabError, SpecError
 from mtlslab.pki.faults import FAULTS, Severity
 from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE
@@ -21,7 +22,6 @@ from mtlslab.verify.procedures.doors import CLIENT_OF_SERVER_CA
 from mtlslab.verify.runner import make_attempt
 from mtlslab.workspace.target import Target
 
-SCHEMA = "mtlslab.explain/1"
 NO_CREDENTIAL = "none"  # the fault that is a client without a certificate
 
 _SERVERS = {
@@ -51,46 +51,6 @@ _ENDINGS = {
     Outcome.NOT_TLS: "What answers there does not speak TLS.",
     Outcome.UNREACHABLE: "Nobody answers.",
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Page:
-    """A page about one check.
-
-    Attributes:
-        id: the check's id without the TLS version.
-        title: the fact that the check states.
-        severity: required or advisory.
-        tried: what the client does.
-        happens: the expected result, in words.
-        why: the reason, and the lesson.
-        rfc: RFC sections to read.
-        directive: the nginx directive that decides the result.
-        hint: what to look at if the check fails.
-        sabotage: what to change to make the check fail.
-        prepare: the command that issues the credential, as arguments; empty if none is needed.
-        command: the command that shows the result, as arguments, to be run inside the workspace.
-        run: the command that runs the check, as arguments.
-    """
-
-    id: str
-    title: str
-    severity: str
-    tried: str
-    happens: str
-    why: str
-    rfc: str
-    directive: str
-    hint: str
-    sabotage: str
-    prepare: tuple[str, ...]
-    command: tuple[str, ...]
-    run: tuple[str, ...]
-
-    def to_mapping(self) -> dict[str, Any]:
-        """The page as JSON-ready values, schema ``mtlslab.explain/1``."""
-        commands = {name: list(getattr(self, name)) for name in ("prepare", "command", "run")}
-        return {"schema": SCHEMA, **dataclasses.asdict(self), **commands}
 
 
 DOORS_PAGE = Page(
@@ -126,7 +86,8 @@ def explain(name: str, target: Target | None = None) -> Page:
     """Make the page about a check or a fault.
 
     Args:
-        name: id of a check, with or without its TLS version, name of a fault, or ``doors``.
+        name: id of a check, with or without its TLS version, name of a fault, ``doors``, or a verdict of an audit,
+            with ``verdict-`` before it or without.
         target: the lab whose ports the command uses; None, or a directory without a lab, gives the default ports.
 
     Raises:
@@ -138,8 +99,15 @@ def explain(name: str, target: Target | None = None) -> Page:
     entries = families(crl=context.crl)
     family = name.partition(".")[0]
     entry = entries.get(family) or _entry_of_fault(family, entries)
+    verdict = VERDICT_PAGES.get(f"verdict-{name.removeprefix('verdict-')}")
+    if entry is not None and verdict is not None:
+        page = page_of(entry, context)
+        return dataclasses.replace(page, hint=f"{page.hint} The verdict of that name: mtlslab explain {verdict.id}")
+    if verdict is not None:
+        return verdict
     if entry is None:
-        near = difflib.get_close_matches(family, [*entries, *FAULTS, DOORS_PAGE.id], n=3, cutoff=0.5)
+        names = [*entries, *FAULTS, DOORS_PAGE.id, *(one.removeprefix("verdict-") for one in VERDICT_PAGES)]
+        near = difflib.get_close_matches(family, names, n=3, cutoff=0.5)
         meant = f"Did you mean {' or '.join(near)}? " if near else ""
         raise SpecError(f"There is no page about {name!r}.", hint=f"{meant}All of them: mtlslab explain --list")
     return page_of(entry, context)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from mtlslab.cli import complete, issue, options, revocation
 from mtlslab.cli.find import find, require_choice, shown
 from mtlslab.cli.lazy import WholeGroup
 from mtlslab.cli.options import epilog
+from mtlslab.cli.passwords import given_password
 from mtlslab.cli.terminal import put, put_json, put_text, say
 from mtlslab.errors import ExitCode, LabError, SpecError
 from mtlslab.plan.shell import shell_line
@@ -180,7 +180,7 @@ def export(
     from mtlslab.workspace.export import export_p12, friendly_name, new_password
 
     del p12  # the only format
-    given = _given_password(password_file)
+    given = given_password(password_file, "MTLSLAB_P12_PASSWORD")
     password = new_password() if given is None else given
     workspace = find(name, directory).workspace
     workspace.require()
@@ -193,17 +193,6 @@ def export(
         put(f"Password: {password}")
         say("The password is kept nowhere: note it now, or export again.")
     say(f"The client must also trust the server's CA: import {place}/{SERVER_CA} as a certificate authority.")
-
-
-def _given_password(file: Path | None) -> str | None:
-    if file is None:
-        return os.environ.get("MTLSLAB_P12_PASSWORD")
-    try:
-        with file.open(encoding="utf-8") as text:
-            return text.readline(4096).rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        why = (error.strerror or "") if isinstance(error, OSError) else "it is no text (UTF-8)"
-        raise SpecError(f"Cannot read {file}.", why=why, hint="Name another --password-file.") from error
 
 
 def _content(file: str, name: str | None, directory: Path | None) -> bytes:
@@ -240,23 +229,14 @@ def _by_openssl(content: bytes) -> tuple[str, ...]:
     return read_with_openssl(unread[0].der) if unread else ()
 
 
-def _to_pem(file: str, content: bytes) -> str:
-    """The command that makes PEM of a file in another format; empty where the format is not to blame."""
-    from mtlslab.pki.formats import format_of
-
-    names = {"IN": file, "OUT": f"{Path(file).stem}.pem"}
-    command = format_of(content).command
-    words = [Path(names[word]) if word in names else word for word in command]
-    return f"PEM is needed: {shell_line(words)}" if command else ""
-
-
 def _describe(file: str, content: bytes) -> dict[str, Any]:
     from mtlslab.pki.describe import describe
+    from mtlslab.pki.formats import to_pem
 
     try:
         info = describe(content, now=datetime.datetime.now(datetime.UTC))
     except ValueError as error:
         raise SpecError(
-            f"{file} holds no certificate that can be read.", why=str(error), hint=_to_pem(file, content)
+            f"{file} holds no certificate that can be read.", why=str(error), hint=to_pem(file, content)
         ) from error
     return {"file": file, **info.to_mapping(), "text": info.to_text()}

@@ -36,8 +36,10 @@ def faults() -> Offers:
 def pages() -> Offers:
     """The pages of `explain`."""
     from mtlslab.classroom.explain import DOORS_PAGE
+    from mtlslab.classroom.verdicts import VERDICT_PAGES
 
-    return [*checks(), *faults()[:-1], (DOORS_PAGE.id, DOORS_PAGE.title)]
+    others = [(page.id, page.title) for page in (DOORS_PAGE, *VERDICT_PAGES.values())]
+    return [*checks(), *faults()[:-1], *others]
 
 
 def mutants() -> Offers:

@@ -10,7 +10,7 @@ from mtlslab import output as looks
 from mtlslab.cli import complete, options
 from mtlslab.cli.find import find, require_choice
 from mtlslab.cli.options import epilog
-from mtlslab.cli.terminal import put_text
+from mtlslab.cli.terminal import put, put_text
 from mtlslab.errors import ExitCode, LabError, SpecError
 
 
@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
                 "mtlslab explain mtls-refuses-expired": "what is tried, what happens and why",
                 "mtlslab explain stolen-certificate": "the same, by the name of a fault",
                 "mtlslab explain doors": "where unauthorised clients knock",
+                "mtlslab explain verdict-only-a-name": "what a verdict of audit means",
                 "mtlslab explain --list": "all pages",
             },
             ExitCode.OK,
@@ -37,7 +38,7 @@ def explain(
             metavar="ID",
             autocompletion=complete.pages,
             show_default=False,
-            help="Id of a check, name of a fault, or doors.",
+            help="Id of a check, name of a fault, doors, or a verdict of audit.",
         ),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", envvar="MTLSLAB_LIST", help="List all pages.")] = False,
@@ -56,6 +57,8 @@ def explain(
     require_choice("--output", output, looks.LIST_FORMATS if list_ else looks.PAGE_FORMATS)
     if list_:
         put_text(looks.render_list([entry.check() for entry in families().values()], output))
+        if output == "text":
+            _list_others()
         return
     if id_ is None:
         raise SpecError("Which check?", hint="mtlslab explain ID, or all of them: mtlslab explain --list")
@@ -66,3 +69,13 @@ def explain(
             raise
         target = None  # a damaged lab in the current directory does not matter: the page needs none
     put_text(looks.render(pages.explain(id_, target), looks.PAGE_FORMATS, output))
+
+
+def _list_others() -> None:
+    """The pages that are about no check."""
+    from mtlslab.classroom.explain import DOORS_PAGE
+    from mtlslab.classroom.verdicts import VERDICT_PAGES
+    from mtlslab.output.catalogue import render_page_list
+
+    put()
+    put_text(render_page_list("Other pages", [DOORS_PAGE, *VERDICT_PAGES.values()]))

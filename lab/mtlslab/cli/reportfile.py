@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from pathlib import Path
 
 from mtlslab.errors import MachineError, NotOursError, SpecError
+from mtlslab.output.look import Attachment
 from mtlslab.workspace.folder import open_folder
 
 _ANOTHER = "Name another --output-file."
+_START = 64  # bytes of a document in which its schema is named
 
 
 def write_report(path: Path, text: str) -> None:
@@ -21,7 +24,7 @@ def write_report(path: Path, text: str) -> None:
         SpecError: the path cannot be written.
         MachineError: the disk is full.
     """
-    content = text.encode("utf-8", errors="backslashreplace")
+    content = _content(text)
     try:
         _require_no_foreign_link(path)
         if path.exists() and not path.is_file():
@@ -35,6 +38,45 @@ def write_report(path: Path, text: str) -> None:
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         kind = MachineError if full else SpecError
         raise kind(f"Cannot write {path}.", why=why, hint=_ANOTHER) from error
+
+
+def attachment_of(path: Path | None) -> Path | None:
+    """The file for the JSON beside a page: named after it, with ``.json`` added. None beside a stream or a device.
+
+    Raises:
+        SpecError: another file of that name lies there, which is no report of ours.
+    """
+    if path is None or (path.exists() and not path.is_file()):
+        return None
+    beside = path.with_name(f"{path.name}.json")
+    if os.path.lexists(beside) and not _is_report(beside):
+        why = "it holds something else, and is not overwritten"
+        raise SpecError(f"The report as JSON belongs into {beside}.", why=why, hint=_ANOTHER)
+    return beside
+
+
+def _is_report(path: Path) -> bool:
+    """Whether a file is an earlier report of ours."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(_START)
+    except OSError:
+        return False
+    return path.is_file() and b'"schema": "mtlslab.' in start
+
+
+def write_attachment(path: Path, text: str) -> Attachment:
+    """Write the JSON beside a page; returns how the page is to name it.
+
+    Raises:
+        SpecError, MachineError: as :func:`write_report`.
+    """
+    write_report(path, text)
+    return Attachment(path.name, hashlib.sha256(_content(text)).hexdigest())
+
+
+def _content(text: str) -> bytes:
+    return text.encode("utf-8", errors="backslashreplace")
 
 
 def _require_no_foreign_link(path: Path) -> None:

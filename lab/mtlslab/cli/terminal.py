@@ -71,6 +71,16 @@ def ask(question: str) -> str:
     return sys.stdin.readline().strip()
 
 
+def ask_secret(question: str) -> str | None:
+    """The same without showing what is typed; None if nothing is (Ctrl-D)."""
+    import getpass
+
+    try:
+        return getpass.getpass(visible(question))
+    except EOFError:
+        return None
+
+
 def show_passing(text: str) -> None:
     """Show a progress line on stderr; it replaces the one before."""
     _write_error(f"\r{visible(text)}\x1b[K")

@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mtlslab.errors import SpecError
-from mtlslab.output.look import Look
+from mtlslab.output.look import Attachment, Look
 
 if TYPE_CHECKING:
-    from mtlslab.classroom.explain import Page
+    from mtlslab.audit import AuditReport, AuditReports
+    from mtlslab.classroom.page import Page
     from mtlslab.verify.checks import Check
     from mtlslab.verify.doors.model import DoorList
     from mtlslab.verify.pictures import Picture
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
     from mtlslab.verify.report import Report, VerifyReport
 
 __all__ = [
+    "AUDIT_FORMATS",
     "DOOR_FORMATS",
     "LIST_FORMATS",
     "PAGE_FORMATS",
     "PROOF_FORMATS",
     "REPORT_FORMATS",
+    "TABLE_FORMATS",
     "VERIFY_FORMATS",
+    "Attachment",
     "Look",
     "Writer",
     "harmless",
@@ -36,7 +40,7 @@ __all__ = [
     "render_report",
 ]
 
-ReportT = TypeVar("ReportT", bound="Report")
+ReportT = TypeVar("ReportT", "Report", "VerifyReport", "AuditReport", "AuditReports")
 Writer = Callable[[Any, Look], str]
 """From a value and the look that is wanted to text that ends with a line end."""
 
@@ -82,8 +86,12 @@ def _tap(report: Report, look: Look) -> str:
 def _html(report: VerifyReport, look: Look) -> str:
     from mtlslab.output.html import render_html
 
-    text = render_html(harmless(report), look.pictures())
-    return text if look.unicode else text.encode("ascii", "xmlcharrefreplace").decode()
+    return _encodable(render_html(harmless(report), look.pictures()), look)
+
+
+def _encodable(page: str, look: Look) -> str:
+    """The page with references for the characters that the stream cannot show."""
+    return page if look.unicode else page.encode("ascii", "xmlcharrefreplace").decode()
 
 
 def _list(checks: Sequence[Check], _look: Look) -> str:
@@ -116,10 +124,43 @@ def _proof(proof: Proof, look: Look) -> str:
     return render_proof(proof, look)
 
 
+def _table(audits: AuditReports, _look: Look) -> str:
+    from mtlslab.output.audit import render_table
+
+    return render_table(audits)
+
+
+def _junit_of_all(audits: AuditReports, _look: Look) -> str:
+    from mtlslab.output.junit import render_junit
+
+    return render_junit(*harmless(audits).reports)
+
+
+def _evidence(report: AuditReport, look: Look) -> str:
+    from mtlslab.audit import AuditReports
+
+    return _evidence_of_all(AuditReports((report,)), look)
+
+
+def _evidence_of_all(audits: AuditReports, look: Look) -> str:
+    from mtlslab.output.evidence import render_evidence
+
+    return _encodable(render_evidence(harmless(audits), look.attachment), look)
+
+
 REPORT_FORMATS: dict[str, Writer] = {"text": _text, "short": _short, "json": _document, "junit": _junit, "tap": _tap}
 """Reports of every kind."""
 VERIFY_FORMATS: ChainMap[str, Writer] = ChainMap({"html": _html}, REPORT_FORMATS)
 """Those, and what is for reports of ``verify`` only."""
+AUDIT_FORMATS: ChainMap[str, Writer] = ChainMap({"html": _evidence}, REPORT_FORMATS)
+"""Those, and what is for reports of ``audit`` only."""
+TABLE_FORMATS: dict[str, Writer] = {
+    "text": _table,
+    "json": _document,
+    "junit": _junit_of_all,
+    "html": _evidence_of_all,
+}
+"""Many audits."""
 LIST_FORMATS: dict[str, Writer] = {"text": _list, "json": _list_document}
 DOOR_FORMATS: dict[str, Writer] = {"text": _doors, "json": _document}
 PAGE_FORMATS: dict[str, Writer] = {"text": _page, "json": _document}
@@ -134,22 +175,24 @@ def render_report(
     unicode: bool = True,
     verbose: int = 0,
     pictures: Callable[[], Sequence[Picture]] = tuple,
+    attachment: Attachment | None = None,
 ) -> str:
     """A report as text that ends with a line end.
 
     Args:
         report: the value.
-        fmt: a key of ``REPORT_FORMATS``, or of ``VERIFY_FORMATS`` for a report of verify.
+        fmt: a key of ``VERIFY_FORMATS`` or ``AUDIT_FORMATS``.
         colour: as in ``Look``, as are the others.
         unicode: whether the stream can show more than ASCII.
         verbose: how much more than usual is wanted, 0 to 2; text only.
-        pictures: records handshakes; html only.
+        pictures: records handshakes; html of verify only.
+        attachment: the file that is written beside it; html of audit only.
 
     Raises:
         SpecError: there is no such format.
     """
-    formats = VERIFY_FORMATS if report.PROGRAM == "verify" else REPORT_FORMATS
-    look = Look(colour=colour, unicode=unicode, verbose=verbose, pictures=pictures)
+    formats = VERIFY_FORMATS if report.PROGRAM == "verify" else AUDIT_FORMATS
+    look = Look(colour=colour, unicode=unicode, verbose=verbose, pictures=pictures, attachment=attachment)
     return render(report, formats, fmt, look)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
-from mtlslab.audit import CLIENT_AUTH_WORDS, ClientAuth, ServerFacts
+from mtlslab.audit import CLIENT_AUTH_WORDS, AuditReport, AuditReports, ClientAuth, ServerFacts
 from mtlslab.output.lines import one_line, wrapped
+from mtlslab.verify.checks import Result
 
 _LABEL_WIDTH = 24
 _NAMES_SHOWN = 5
+_HOLES_SHOWN = 2
 
 
 def server_facts(server: ServerFacts) -> Iterator[str]:
@@ -23,10 +25,27 @@ def server_facts(server: ServerFacts) -> Iterator[str]:
     yield from _fact("TLS versions", versions)
     yield from _fact("asks for a certificate", asked)
     if server.certificate_requested:
-        yield from _fact("announced CA names", one_line(names) or "none")
+        yield from _fact("announced CA names", one_line(names) or "none that could be read")
     if server.client_auth is not ClientAuth.UNKNOWN:
-        yield from _fact("client authentication", f"{server.client_auth}: {CLIENT_AUTH_WORDS[server.client_auth]}")
+        yield from _fact("client authentication", CLIENT_AUTH_WORDS[server.client_auth])
 
 
 def _fact(label: str, text: str) -> list[str]:
     return wrapped(f"  {label:<{_LABEL_WIDTH}}", text)
+
+
+def render_table(audits: AuditReports) -> str:
+    """Many audits as one table: target, client authentication, on what that rests, holes, exit status."""
+    head = ("target", "client authentication", "rests on", "holes", "exit")
+    rows = [head, *(_row(report) for report in audits.reports)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    lines = ("  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _row(report: AuditReport) -> tuple[str, str, str, str, str]:
+    holes = {one.family for one in report.findings if one.wants_refusal and one.result is Result.FAIL}
+    shown = ", ".join(sorted(holes)[:_HOLES_SHOWN]) + (f" and {len(holes) - _HOLES_SHOWN} more" if holes else "")
+    shown = shown if len(holes) > _HOLES_SHOWN else ", ".join(sorted(holes))
+    auth = report.server.client_auth.value
+    return one_line(report.title), auth, report.rests_on or "-", shown or "-", str(int(report.exit_code))

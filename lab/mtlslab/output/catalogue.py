@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
+from mtlslab.classroom.page import Page
 from mtlslab.plan.visible import json_document
 from mtlslab.verify.checks import Check
 
@@ -17,6 +18,12 @@ def render_text_list(checks: Sequence[Check]) -> str:
         lines += [*([""] if lines else []), category]
         lines += [f"  {check.id:<{width}}  {check.title}" for check in members]
     return "\n".join(lines) + "\n"
+
+
+def render_page_list(title: str, pages: Sequence[Page]) -> str:
+    """The ids and titles of pages that are about no check, under a heading."""
+    width = max(len(page.id) for page in pages)
+    return "\n".join([title, *(f"  {page.id:<{width}}  {page.title}" for page in pages)]) + "\n"
 
 
 def render_json_list(checks: Sequence[Check]) -> str:

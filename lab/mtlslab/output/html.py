@@ -37,7 +37,7 @@ _MARKS = {
 }
 # Worst first. A skipped check is told by the one that it depends on.
 _ALARMING = (Result.FAIL, Result.INCONCLUSIVE, Result.WARN)
-_VERDICTS = {
+VERDICTS = {
     ExitCode.OK: (Result.PASS, "All that was checked holds"),
     ExitCode.CHECK_FAILED: (Result.FAIL, "It does not hold"),
     ExitCode.INCONCLUSIVE: (Result.INCONCLUSIVE, "It could not be told"),
@@ -82,9 +82,9 @@ def render_html(report: VerifyReport, pictures: Sequence[Picture] = ()) -> str:
         report: what was found.
         pictures: recorded handshakes to show; the section is left out without any.
     """
-    result, headline = _VERDICTS.get(report.exit_code, _VERDICTS[ExitCode.CHECK_FAILED])
+    result, headline = VERDICTS.get(report.exit_code, VERDICTS[ExitCode.CHECK_FAILED])
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             report=report,
@@ -93,8 +93,8 @@ def render_html(report: VerifyReport, pictures: Sequence[Picture] = ()) -> str:
             headline=headline,
             sentence=report.closing_sentence,
             versions=sorted({finding.tls_version for finding in report.findings}),
-            groups=_groups(report.findings),
-            troubles=_troubles(report.findings),
+            groups=groups_of(report.findings),
+            troubles=troubles_of(report.findings),
             pictures=[(picture, lay_out(picture.transcript)) for picture in pictures],
             client_x=CLIENT_X,
             server_x=SERVER_X,
@@ -103,13 +103,13 @@ def render_html(report: VerifyReport, pictures: Sequence[Picture] = ()) -> str:
     )
 
 
-def _troubles(findings: Sequence[Finding]) -> list[Family]:
+def troubles_of(findings: Sequence[Finding]) -> list[Family]:
     """What is not as it should be, worst first; the same trouble on several TLS versions is told once."""
     ranked = (finding for result in _ALARMING for finding in findings if finding.result is result)
     return [Family(tuple(same)) for _, same in groupby(ranked, key=lambda one: (one.family, one.result, one.reason))]
 
 
-def _groups(findings: Sequence[Finding]) -> list[tuple[str, list[Family]]]:
+def groups_of(findings: Sequence[Finding]) -> list[tuple[str, list[Family]]]:
     """The families by category, each where it first occurs."""
     groups: dict[str, dict[str, list[Finding]]] = {}
     for finding in findings:
@@ -143,7 +143,8 @@ def _shown(value: object) -> object:
 
 
 @functools.cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """What renders pages: values are escaped, and words of strangers in them made visible."""
     environment = Environment(
         loader=FileSystemLoader(template_root() / "templates"),
         undefined=StrictUndefined,

@@ -16,23 +16,22 @@ from mtlslab.verify.report import Finding, Report
 _ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def render_junit(report: Report) -> str:
-    """One ``testsuite`` per category, one ``testcase`` per check."""
-    root = ET.Element(
-        "testsuites", {"name": f"mtlslab {report.PROGRAM}", **_counts(report, report.findings, report.duration_ms)}
-    )
-    for number, (category, members) in enumerate(groupby(report.findings, key=lambda finding: finding.category)):
-        _add_suite(root, report, number, category, tuple(members))
+def render_junit(*reports: Report) -> str:
+    """One ``testsuite`` per category of each report, one ``testcase`` per check; at least one report."""
+    root = ET.Element("testsuites", {"name": f"mtlslab {reports[0].PROGRAM}", **_sums(reports)})
+    for report in reports:
+        for category, members in groupby(report.findings, key=lambda finding: finding.category):
+            _add_suite(root, report, category, tuple(members))
     return _as_document(root)
 
 
-def _add_suite(root: ET.Element, report: Report, number: int, category: str, findings: Sequence[Finding]) -> None:
+def _add_suite(root: ET.Element, report: Report, category: str, findings: Sequence[Finding]) -> None:
     suite = ET.SubElement(
         root,
         "testsuite",
         {
             "name": _clean(category),
-            "id": str(number),
+            "id": str(len(root)),
             "package": _clean(report.package),
             "timestamp": _timestamp(report.started),
             "hostname": "localhost",
@@ -40,8 +39,10 @@ def _add_suite(root: ET.Element, report: Report, number: int, category: str, fin
         },
     )
     properties = ET.SubElement(suite, "properties")
-    for name, value in {**report.subject, "verdict": report.closing_sentence}.items():
-        ET.SubElement(properties, "property", {"name": name, "value": _clean(value)})
+    warned = {f"warning {one.id}": one.reason for one in findings if one.result is Result.WARN}
+    facts = {**report.subject, "verdict": report.closing_sentence, **report.facts, **warned}
+    for name, value in facts.items():
+        ET.SubElement(properties, "property", {"name": _clean(name), "value": _clean(value)})
     for finding in findings:
         _add_case(suite, report, finding)
 
@@ -61,6 +62,9 @@ def _add_case(suite: ET.Element, report: Report, finding: Finding) -> None:
         ET.SubElement(case, tag, attributes).text = _clean(_story(finding))
     command = [f"$ {shell_line(finding.command)}"] if finding.command else []
     ET.SubElement(case, "system-out").text = _clean("\n".join((finding.title, finding.reason, *command)))
+    if finding.result is Result.WARN and not failed:
+        # To a CI this case has passed: it shows what a test says on stderr.
+        ET.SubElement(case, "system-err").text = _clean(f"WARNING: {finding.title}\n{finding.reason}\n{finding.hint}")
 
 
 def _story(finding: Finding) -> str:
@@ -80,6 +84,13 @@ def _counts(report: Report, findings: Sequence[Finding], duration_ms: float) -> 
         "skipped": str(results.count(Result.SKIP)),
         "time": _seconds(duration_ms),
     }
+
+
+def _sums(reports: Sequence[Report]) -> dict[str, str]:
+    """The same for all reports together."""
+    counts = [_counts(report, report.findings, report.duration_ms) for report in reports]
+    sums = {name: str(sum(int(one[name]) for one in counts)) for name in counts[0] if name != "time"}
+    return {**sums, "time": _seconds(sum(report.duration_ms for report in reports))}
 
 
 def _seconds(milliseconds: float) -> str:

@@ -22,6 +22,14 @@ _COLOURS = {"pass": "32", "fail": "1;31", "warn": "33", "skip": "2", "inconclusi
 
 
 @dataclasses.dataclass(frozen=True)
+class Attachment:
+    """A file that is written beside a report, by its name and the SHA-256 (lower case hex) of its content."""
+
+    name: str
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Look:
     """What the stream can show, and how much is wanted.
 
@@ -30,12 +38,14 @@ class Look:
         unicode: whether the stream can show more than ASCII.
         verbose: how much more than usual is wanted: each step tells more of the checks that need no look.
         pictures: records handshakes for a format that shows them.
+        attachment: the report as JSON, if it is written beside a page that names it.
     """
 
     colour: bool = False
     unicode: bool = True
     verbose: int = 0
     pictures: Callable[[], Sequence[Picture]] = tuple
+    attachment: Attachment | None = None
 
     def paint(self, text: str, style: str) -> str:
         """``text`` in a terminal style (the numbers of an SGR sequence), if there is colour."""

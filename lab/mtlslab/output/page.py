@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mtlslab.plan.shell import shell_line
 
 if TYPE_CHECKING:
-    from mtlslab.classroom.explain import Page
+    from mtlslab.classroom.page import Page
 
 _WIDTH = 100
 _LABEL = 13

@@ -86,6 +86,16 @@ def read_der(der: bytes) -> x509.Certificate:
     return certificate
 
 
+def first_der(pem: bytes) -> bytes:
+    """DER of the first certificate of a PEM file, whether it can be read or not; empty if there is none."""
+    return next((_der(block) for block in _blocks(pem)), b"")
+
+
+def certificate_blocks(pem: bytes) -> bytes:
+    """The certificates of a PEM file, without what else is in it, such as a key."""
+    return b"".join(match[0] + b"\n" for match in _BLOCK.finditer(pem))
+
+
 def _blocks(pem: bytes) -> list[bytes]:
     """The certificates of a PEM file as they stand there; one that is cut off counts, too."""
     starts = [match.start() for match in _BEGIN.finditer(pem)]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from mtlslab.pki.reading import reading
+from mtlslab.plan.shell import shell_line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +105,13 @@ def format_of(content: bytes) -> Format:
     if content.startswith(b"\x30"):
         return _of_der(content)
     return next((found for start, found in _BEGINNINGS if content.lstrip().startswith(start)), UNKNOWN)
+
+
+def to_pem(file: str, content: bytes) -> str:
+    """The command that makes PEM of a file in another format; empty where the format is not to blame."""
+    names = {"IN": file, "OUT": f"{Path(file).stem}.pem"}
+    words = [Path(names[word]) if word in names else word for word in format_of(content).command]
+    return f"PEM is needed: {shell_line(words)}" if words else ""
 
 
 def is_protected(content: bytes) -> bool:

@@ -9,6 +9,9 @@ from cryptography import x509
 
 from mtlslab import pki
 from mtlslab.pki.faults import build
+from mtlslab.pki.faults.model import changed
+
+_OF_A_KEY = (x509.AuthorityKeyIdentifier, x509.SubjectKeyIdentifier)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +70,26 @@ class Mint:
         right = _certificate(imitated)
         files = build(fault, client_ca=ca, server=self.unknown_ca, now=self._now, lifetime=self._lifetime, client=right)
         return (files.certificate or b"") + (files.key or b"")
+
+    def copy(self, pem: bytes, *, self_signed: bool) -> bytes:
+        """PEM of chain and key of a client that bears all names of another, with a key of its own.
+
+        Args:
+            pem: the other's certificate: its subject, serial number and extensions are copied.
+            self_signed: signed by itself; otherwise by a CA with the name of the other's issuer, which is sent along.
+
+        Raises:
+            ValueError: there is no readable certificate in it.
+        """
+        model = pki.load_certificates(pem)[0]
+        issuer = None if self_signed else self.ca_named(model.issuer)
+        key = pki.new_key("ec-p256")
+        first, last = self._now - pki.BACKDATED, self._now + self._lifetime
+        extensions = [(one.value, one.critical) for one in model.extensions if not isinstance(one.value, _OF_A_KEY)]
+        made = pki.issue(model.subject, key, extensions, issuer=issuer, not_before=first, not_after=last)
+        made = changed(made, issuer.key if issuer else key, serial_number=model.serial_number)
+        chain = (issuer.certificate,) if issuer else ()
+        return dataclasses.replace(made, chain=chain).certificate_pem() + made.key_pem()
 
 
 def _certificate(pem: bytes) -> x509.Certificate | None:

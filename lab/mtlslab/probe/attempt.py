@@ -20,7 +20,7 @@ from mtlslab.probe.context import Session, client_context, key_for, key_log, new
 from mtlslab.probe.hello import first_answer, second_handshake
 from mtlslab.probe.http import read_answer, request_bytes
 from mtlslab.probe.keys import read_key_log
-from mtlslab.probe.model import ALPN_HTTP_2, Attempt, KeyLog, Observation, Phase, Recording, Side
+from mtlslab.probe.model import ALPN_HTTP_2, OUT_OF_TIME, Attempt, KeyLog, Observation, Phase, Recording, Side
 from mtlslab.probe.names import require_name
 from mtlslab.probe.records import HANDSHAKE, alert_in, is_tls, record
 
@@ -80,7 +80,9 @@ class _Run:
         if not (what.plain or what.hello):
             self._context = self._load()
         self.phase = Phase.CONNECT
-        sock = self._stack.enter_context(connect(what.address or what.host, what.port, self._deadline, what.source))
+        sock = self._stack.enter_context(
+            connect(what.address or what.host, what.connect_port or what.port, self._deadline, what.source)
+        )
         self.local_port = sock.getsockname()[1]
         self._wire = Wire(sock, self._deadline, keep=what.record or what.renegotiate)
         if self._context is None:
@@ -138,7 +140,7 @@ class _Run:
             return answer
         broken = stream.send(request) if isinstance(stream, Connection) else stream.deliver(request)
         self.phase = Phase.READ
-        answer = read_answer(stream, self.what.method, broken)
+        answer = read_answer(stream, self.what, broken)
         self.phase = Phase.DONE
         if self.what.record and isinstance(stream, Connection):
             stream.drain()
@@ -186,12 +188,15 @@ class _Run:
             "alert_from": alert[1] if alert else None,
             "chain": tape.chain(tls13=version == "1.3"),
         }
-        return facts | (self._seen_of_finished(connection) if connection.finished else {})
+        return facts | (self._seen_of_finished(connection, version) if connection.finished else {})
 
-    def _seen_of_finished(self, connection: Connection) -> dict[str, Any]:
+    def _seen_of_finished(self, connection: Connection, version: str) -> dict[str, Any]:
         tls, tape = connection.tls, connection.tape
         resumed = bool(tls.session_reused)
         return {
+            "finished": True,
+            # Not asked of OpenSSL again: after a fatal error it knows no version any more.
+            "admitted": version != "1.3" or tape.ticket or connection.heard,
             # False only once the server's whole flight has been seen, and where it might have asked.
             "certificate_requested": tape.certificate_requested or (None if resumed else False),
             "alpn": tls.selected_alpn_protocol() or "",
@@ -241,7 +246,7 @@ class _Run:
         return Side.LOCAL if isinstance(error, (ssl.SSLError, ValueError, http.client.HTTPException)) else Side.NONE
 
     def _words(self, error: Exception) -> str:
-        return f"no answer within {self.what.timeout:g} s" if isinstance(error, TimeoutError) else words_of(error)
+        return f"{OUT_OF_TIME} {self.what.timeout:g} s" if isinstance(error, TimeoutError) else words_of(error)
 
     def _refused_by_alert(self) -> bool:
         alert = self._connection.tape.alert() if self._connection else None

@@ -183,6 +183,7 @@ class Connection(io.RawIOBase):
         tls: the TLS object, for version, cipher and session.
         finished: whether the handshake is, as far as the client can tell.
         cut_off: whether the server left without a close_notify.
+        heard: whether the server has sent application data.
     """
 
     def __init__(
@@ -196,6 +197,7 @@ class Connection(io.RawIOBase):
         super().__init__()
         self.finished = False
         self.cut_off = False
+        self.heard = False
         self._wire = wire
         self._early = b""
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -264,6 +266,7 @@ class Connection(io.RawIOBase):
                 data = self._pump(functools.partial(self.tls.read, len(buffer)))
             # Some Pythons take every end for a proper one (OP_IGNORE_UNEXPECTED_EOF): the alert itself tells.
             self.cut_off = not data and ("close_notify", Side.PEER) not in self.tape.alerts
+        self.heard |= bool(data)
         buffer[: len(data)] = data
         return len(data)
 

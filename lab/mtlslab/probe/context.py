@@ -47,6 +47,7 @@ class ContextKey:
         strict_names: compare the host name with the subjectAltName alone.
         ciphers: cipher suites up to TLS 1.2, in OpenSSL's list format; empty offers what OpenSSL offers.
         alpn: application protocols to offer.
+        post_handshake: offer post-handshake authentication.
     """
 
     trust: Path | None
@@ -60,6 +61,7 @@ class ContextKey:
     strict_names: bool = False
     ciphers: str = ""
     alpn: tuple[str, ...] = ()
+    post_handshake: bool = False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,6 +97,7 @@ def key_for(what: Attempt) -> ContextKey:
         strict_names=what.strict_names,
         ciphers=what.ciphers,
         alpn=what.protocols,
+        post_handshake=what.post_handshake,
     )
 
 
@@ -191,6 +194,8 @@ def _offer(context: ssl.SSLContext, key: ContextKey) -> None:
         context.maximum_version = VERSIONS[key.version] if key.version else _newest()
     if key.alpn or _FORGETS_PROTOCOLS:
         context.set_alpn_protocols(key.alpn)
+    if key.post_handshake:
+        context.post_handshake_auth = True
 
 
 def _trust(context: ssl.SSLContext, key: ContextKey) -> None:

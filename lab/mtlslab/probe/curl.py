@@ -47,10 +47,15 @@ def _trust(attempt: Attempt, workspace: Path) -> list[str]:
 def _credential(attempt: Attempt, workspace: Path) -> list[str]:
     if attempt.credential is None:
         return []
+    if attempt.credential.curl is not None:
+        return [*attempt.credential.curl]
     certificate, key = attempt.credential.certificate, attempt.credential.key
-    # What follows a colon would be a password to curl.
-    escaped = re.sub(r"[\\:]", r"\\\g<0>", file_word(certificate, workspace))
-    return ["--cert", escaped, "--key", file_word(key, workspace)]
+    return ["--cert", certificate_word(file_word(certificate, workspace)), "--key", file_word(key, workspace)]
+
+
+def certificate_word(file: str) -> str:
+    """The value of ``--cert``: what follows a colon would be a password to curl."""
+    return re.sub(r"[\\:]", r"\\\g<0>", file)
 
 
 def _request(attempt: Attempt) -> list[str]:
@@ -74,10 +79,16 @@ def _address(attempt: Attempt) -> list[str]:
     """Where from and where to connect, unless the host name leads there by itself."""
     source = ["--interface", attempt.source] if attempt.source else []
     address = attempt.address
-    if address in ("", attempt.host) or (attempt.host == _LOOPBACK_NAME and _is_usual_loopback(address)):
+    if not attempt.connect_port and _leads_there(attempt.host, address):
         return source
+    address = address or attempt.host
     bracketed = f"[{address}]" if ":" in address else address
-    return [*source, "--connect-to", f"{attempt.authority}:{bracketed}:{attempt.port}"]
+    port = attempt.connect_port or attempt.port
+    return [*source, "--connect-to", f"{attempt.authority}:{bracketed}:{port}"]
+
+
+def _leads_there(host: str, address: str) -> bool:
+    return address in ("", host) or (host == _LOOPBACK_NAME and _is_usual_loopback(address))
 
 
 @functools.cache

@@ -55,24 +55,24 @@ def require_lines(lines: Iterable[str]) -> None:
         raise ValueError("a line of the request holds a control character")
 
 
-def read_answer(stream: Connection | Wire, method: str, broken: ConnectionError | None = None) -> dict[str, Any]:
+def read_answer(stream: Connection | Wire, what: Attempt, broken: ConnectionError | None = None) -> dict[str, Any]:
     """The answer to a request, as fields of an observation.
 
     Args:
         stream: where to read it from.
-        method: of the request.
+        what: the attempt.
         broken: how sending the request failed, if it did.
 
     Raises:
         OSError: the connection broke before there was a status, or the deadline has passed.
         http.client.HTTPException, ValueError: what came is no HTTP, or has no end.
     """
-    response = http.client.HTTPResponse(cast("socket.socket", _Readable(stream)), method=method)
+    response = http.client.HTTPResponse(cast("socket.socket", _Readable(stream)), method=what.method)
     try:
         response.begin()
     except ConnectionError as error:
         raise (broken or error) from None
-    body = _Body(response)
+    body = _Body(response, what.find)
     body.read(stream)
     return answer_of(response.status, response.getheaders(), body)
 
@@ -87,6 +87,7 @@ def answer_of(status: int, headers: Iterable[tuple[str, str]], body: Body) -> di
         "title": title_of(text),
         "body_size": body.size if body.complete else None,
         "body_sha256": body.digest.hexdigest() if body.complete else "",
+        "found": body.found,
     }
 
 
@@ -123,7 +124,10 @@ class _Readable:
 class Body:
     """A body as it is read: its beginning, its size and digest, and whether all of it came."""
 
-    def __init__(self) -> None:
+    def __init__(self, find: str = "") -> None:
+        self._find = find.encode()
+        self._tail = b""
+        self.found: bool | None = False if find else None
         self.start = b""
         self.size = 0
         self.digest = hashlib.sha256()
@@ -135,13 +139,17 @@ class Body:
             self.start += data[: MAX_BODY - self.size]
         self.size += len(data)
         self.digest.update(data)
+        if self.found is False:
+            window = self._tail + data
+            self.found = self._find in window
+            self._tail = window[-len(self._find) :]
 
 
 class _Body(Body):
     """The body of an answer that the standard library reads."""
 
-    def __init__(self, response: http.client.HTTPResponse) -> None:
-        super().__init__()
+    def __init__(self, response: http.client.HTTPResponse, find: str) -> None:
+        super().__init__(find)
         self._response = response
 
     def read(self, stream: Connection | Wire) -> None:

@@ -37,7 +37,7 @@ def _exchange(stream: Connection | Wire, what: Attempt) -> dict[str, Any]:
     own = H2Connection(H2Configuration(header_encoding="utf-8", validate_outbound_headers=False))
     own.initiate_connection()
     own.send_headers(_STREAM, list(_fields(what)), end_stream=True)
-    answer, body = _Answer(), Body()
+    answer, body = _Answer(), Body(what.find)
     while not answer.ended:
         _deliver(stream, own.data_to_send())
         data = stream.read(_BLOCK)

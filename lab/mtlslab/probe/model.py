@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from mtlslab.probe.context import Session
 
 DEFAULT_TIMEOUT = 5.0
+MAX_TIMEOUT = 300.0  # seconds
+OUT_OF_TIME = "no answer within"  # how the error of an attempt begins whose time was up
 ALPN_HTTP_1, ALPN_HTTP_2 = "http/1.1", "h2"
 DEFAULT_PATH = "/hello-world.txt"
 MAX_BODY = 2048  # bytes of the answer that are kept; an error page is a tenth of it
@@ -57,10 +59,18 @@ KeyLog = Mapping[str, bytes]
 
 @dataclasses.dataclass(frozen=True)
 class KeyFiles:
-    """Paths of a client certificate (PEM, chain with the leaf first) and of its private key (PEM)."""
+    """Paths of a client certificate (PEM, chain with the leaf first) and of its private key (PEM).
+
+    Attributes:
+        certificate: the certificate.
+        key: the private key.
+        curl: the options that name to curl the files from which these were made; empty if it cannot read them, None
+            where these are the files themselves.
+    """
 
     certificate: Path
     key: Path
+    curl: tuple[str, ...] | None = dataclasses.field(default=None, kw_only=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +108,9 @@ class Attempt:
         hello: a ClientHello message made by hand; only the first record of the answer is read.
         renegotiate: instead of a request, start a second handshake in the connection (TLS 1.2 with an AEAD suite).
         record: keep the bytes of both directions and the secrets that open them.
+        post_handshake: offer to show the certificate after the handshake, too (RFC 8446 section 4.6.2), as curl does.
+        find: text to look for in the whole body; empty looks for none.
+        connect_port: TCP port to connect to if it is not the URL's; 0 for the URL's.
     """
 
     port: int
@@ -129,6 +142,9 @@ class Attempt:
     hello: bytes = dataclasses.field(default=b"", repr=False)
     renegotiate: bool = False
     record: bool = False
+    post_handshake: bool = False
+    find: str = ""
+    connect_port: int = 0
 
     @property
     def authority(self) -> str:
@@ -205,6 +221,10 @@ class Observation:
         renegotiated: whether the server took part in a second handshake; None when it cannot be told.
         recording: bytes and secrets, if the attempt asked for them.
         local_port: TCP port of this machine that the attempt came from; 0 without a connection.
+        finished: whether the handshake is, as far as the client can tell.
+        admitted: whether the server has gone on after the client's last words of the handshake: its Finished up to
+            TLS 1.2; a session ticket, or data, in TLS 1.3. A server that verifies in the handshake has done so then.
+        found: whether the body holds the text that was looked for; None if none was.
     """
 
     phase: Phase
@@ -238,6 +258,9 @@ class Observation:
     renegotiated: bool | None = None
     recording: Recording | None = dataclasses.field(default=None, repr=False)
     local_port: int = 0
+    finished: bool = False
+    admitted: bool = False
+    found: bool | None = None
 
     @property
     def answered(self) -> bool:

@@ -13,6 +13,7 @@ from mtlslab.probe.records import ALERT, HANDSHAKE, alert_name
 _ENCRYPTED_EXTENSIONS = 8  # RFC 8446 section 4, HandshakeType
 _CERTIFICATE = 11
 _CERTIFICATE_REQUEST = 13
+_NEW_SESSION_TICKET = 4
 _HEADER = 4  # type and length of a handshake message
 _GOODBYES = ("close_notify", "user_canceled")  # RFC 8446 section 6.1: they end a connection and refuse nothing
 # The attribute of the class below SSLContext: SSLContext's own makes enums of five numbers at each of 40 calls.
@@ -29,6 +30,7 @@ class Tape:
         certificate_request: the server's last CertificateRequest with its header of 4 bytes; empty without one.
         certificate: the server's Certificate message, in the same form.
         presented: what the client answered: a certificate (True), an empty message (False), nothing (None).
+        ticket: whether the server has given a session ticket.
     """
 
     alerts: list[tuple[str, Side]] = dataclasses.field(default_factory=list)
@@ -37,6 +39,7 @@ class Tape:
     certificate_request: bytes = b""
     certificate: bytes = b""
     presented: bool | None = None
+    ticket: bool = False
 
     def alert(self) -> tuple[str, Side] | None:
         """The alert that tells why the connection ended, the server's before ours; None without one."""
@@ -93,3 +96,5 @@ def _note_servers(tape: Tape, kind: int, data: bytes) -> None:
         tape.certificate_requested, tape.certificate_request = True, data
     elif kind == _CERTIFICATE:
         tape.certificate = data
+    elif kind == _NEW_SESSION_TICKET:
+        tape.ticket = True

@@ -119,6 +119,11 @@ class Report:
         raise NotImplementedError
 
     @property
+    def facts(self) -> Mapping[str, str]:
+        """What else is to be told of it: label -> text."""
+        return {}
+
+    @property
     def heading(self) -> str:
         """The same as one line for people."""
         raise NotImplementedError

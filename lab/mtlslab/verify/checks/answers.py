@@ -10,6 +10,8 @@ from mtlslab.verify.checks.model import PAGES
 
 # nginx's own codes for a missing and for a bad certificate; nobody else uses them, and they say nothing else.
 NGINX_CODES = (495, 496)
+# Too slow, too early, too often: whoever is told so may be anybody (RFC 9110, RFC 8470, RFC 6585).
+NO_DECISIONS = (408, 425, 429)
 _NAMES_CERTIFICATE = re.compile(
     r"\b(client|ssl|tls)[ -]certificate|\bcertificate required|\b403\.(7|16|17)\b", re.IGNORECASE
 )
@@ -39,7 +41,7 @@ def decision(seen: Observation, right_status: int | None) -> Decision:
         return Decision.REFUSED
     if right_status is None:
         return Decision.UNKNOWN
-    if is_error(seen) or status < 200:
+    if is_error(seen) or status < 200 or status in NO_DECISIONS:
         return Decision.NONE
     return Decision.UNKNOWN if status == right_status else Decision.REFUSED
 
@@ -57,6 +59,8 @@ def is_error(seen: Observation) -> bool:
 
 def says_refused(seen: Observation) -> bool:
     """Whether an HTTP answer can be nothing but a refusal for want of a good client certificate."""
+    if seen.certificate_requested is False:  # a front may pass on another server's page
+        return False
     if seen.status in NGINX_CODES:
         return True
     if seen.status not in (400, 401, 403):

@@ -1,0 +1,1 @@
+"""One module a product: its cells, and no more."""
