@@ -189,7 +189,7 @@ class AuditReport(Report):
             "addresses": "; ".join(_told(one) for one in server.addresses) or "none known",
             "started": self.started.isoformat(sep=" ", timespec="seconds"),
             "duration": f"{self.duration_ms / 1000:.1f} s",
-            "program": f"mtlslab {self.version}",
+            "program": f"mtlslab {__version__}",
             "command line": shell_line(self.command),
             "settings": "; ".join(f"{name}: {value}" for name, value in self.settings.items()),
             "client authentication": CLIENT_AUTH_WORDS[server.client_auth],
