@@ -39,14 +39,18 @@ class Scene:
     Attributes:
         asks: whether anybody was asked for a certificate, at any time.
         steady: whether the authorised client was still served when the others had been there.
+        repeated: whether it was seen to be, time and again.
         speaks_http: whether the server has chosen HTTP (ALPN), or answered in it.
         authorised_found: whether the authorised client's page holds the text to expect; None if that is not known.
+        refuses_in_handshake: whether somebody was refused by the handshake itself, on any TLS version.
     """
 
     asks: bool = True
     steady: bool = True
+    repeated: bool = False
     speaks_http: bool = True
     authorised_found: bool | None = None
+    refuses_in_handshake: bool = False
 
 
 # Answers to the authorised client that may as well be a refusal of the page to everybody.
@@ -138,7 +142,7 @@ def judge_unauthorised(
     if has_certificate and seen.presented is False:
         return Verdict(Result.INCONCLUSIVE, _NOT_SENT)
     scene = scene or Scene()
-    verdict = _judge_expected(seen, scene) or _judge_compared(seen, right, insists=insists, http=scene.speaks_http)
+    verdict = _judge_expected(seen, scene) or _judge_compared(seen, right, scene, insists=insists)
     if verdict.result is not Result.PASS:
         return verdict
     if not scene.asks:
@@ -171,11 +175,11 @@ def _speaks_of_certificates(seen: Observation) -> bool:
     return says_refused(seen) or (asked and outcome_of(seen) is Outcome.REFUSED_BY_ALERT)
 
 
-def _judge_compared(seen: Observation, right: Observation | None, *, insists: bool, http: bool) -> Verdict:
+def _judge_compared(seen: Observation, right: Observation | None, scene: Scene, *, insists: bool) -> Verdict:
     if right is not None and right.status is None and let_in_by_handshake(right):
         return _judge_handshake(seen, right)
     if seen.status is not None:
-        return _judge_answer(seen, right if right and right.status is not None else None)
+        return _judge_answer(seen, right if right and right.status is not None else None, scene)
     outcome, said = outcome_of(seen), sentence(seen)
     # A refusal of everybody is no refusal of unauthorised: it must come after the question for a certificate, or the
     # authorised client must have fared better.
@@ -185,10 +189,7 @@ def _judge_compared(seen: Observation, right: Observation | None, *, insists: bo
         why = "" if asked or served_right else " It had not asked for a certificate: this may have another cause."
         return Verdict(Result.INCONCLUSIVE if why else Result.PASS, said + why)
     if outcome is Outcome.CLOSED:
-        # Closing instead of finishing the handshake is about the certificate. After it, a server of HTTP may hang up on
-        # one that it does not like (Node does); a server of anything else hangs up on HTTP.
-        unfinished = not seen.finished or http
-        told = served_right or (insists and seen.presented is True and unfinished)
+        told = served_right or _closing_tells(seen, scene, insists=insists)
         why = "" if told else " Without an authorised client to compare with, this may have another cause."
         return Verdict(Result.PASS if told else Result.INCONCLUSIVE, said + why)
     # Silence after the handshake, where the authorised client is answered at once, is a decision.
@@ -198,12 +199,33 @@ def _judge_compared(seen: Observation, right: Observation | None, *, insists: bo
     return Verdict(Result.INCONCLUSIVE, said)
 
 
+def refused_in_handshake(seen: Observation) -> bool:
+    """Whether the server ended the handshake after it had asked for a certificate and had its answer."""
+    ended = outcome_of(seen) in (Outcome.REFUSED_BY_ALERT, Outcome.CLOSED) and not seen.finished
+    return ended and bool(seen.certificate_requested) and seen.presented is not None
+
+
+def _closing_tells(seen: Observation, scene: Scene, *, insists: bool) -> bool:
+    """Whether a server that hangs up does so for want of a good certificate, if nobody is there to compare with.
+
+    After a finished handshake, a server of HTTP may hang up on a certificate that it does not like (Node does); a
+    server of anything else hangs up on HTTP. One that does not even wait for the request is not about HTTP.
+    """
+    if refused_in_handshake(seen) or (insists and seen.presented is True and scene.speaks_http):
+        return True
+    return seen.hung_up and seen.presented is not None and (insists or scene.refuses_in_handshake)
+
+
 def _judge_handshake(seen: Observation, right: Observation) -> Verdict:
     """The authorised client was let in by the handshake and could say no more: so the handshake alone tells."""
     said, outcome = sentence(seen), outcome_of(seen)
     if outcome is Outcome.REFUSED_BY_ALERT or (outcome is Outcome.CLOSED and not seen.finished):
         asked = bool(seen.certificate_requested) or seen.presented is not None
         return Verdict(Result.PASS if asked else Result.INCONCLUSIVE, said)
+    if seen.hung_up and not right.hung_up and seen.presented is not None:
+        return Verdict(
+            Result.PASS, f"{said} That was before it had been asked for anything; the authorised client was heard on."
+        )
     if let_in_by_handshake(seen) and outcome is outcome_of(right) and outcome is not Outcome.NO_ANSWER:
         why = "The handshake lets it in as it does the authorised client"
         return Verdict(Result.FAIL, f"{why}; what the protocol behind it makes of that was not seen: {said}")
@@ -214,7 +236,7 @@ def _judge_handshake(seen: Observation, right: Observation) -> Verdict:
     return Verdict(Result.INCONCLUSIVE, f"{said} {hint}")
 
 
-def _judge_answer(seen: Observation, right: Observation | None) -> Verdict:
+def _judge_answer(seen: Observation, right: Observation | None, scene: Scene) -> Verdict:
     said = sentence(seen)
     if right is not None and _same_answer(seen, right):
         return _judge_same_answer(seen, said)
@@ -226,6 +248,8 @@ def _judge_answer(seen: Observation, right: Observation | None) -> Verdict:
     if found is Decision.REFUSED:
         compared = f" The authorised client gets HTTP {right.status}." if right and not says_refused(seen) else ""
         return Verdict(Result.PASS, said + compared)
+    if is_error(seen) and right is not None and gives_page(right) and scene.repeated:
+        return Verdict(Result.PASS, f"{said} The authorised client gets HTTP {right.status}, before and after.")
     return Verdict(Result.INCONCLUSIVE, f"{said} {_why_unknown(found, right)}")
 
 

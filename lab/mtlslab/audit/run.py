@@ -12,22 +12,23 @@ from typing import TypeVar
 
 from mtlslab.audit import findings
 from mtlslab.audit.addresses import addresses_of, finding_on_addresses, most_lenient
-from mtlslab.audit.judge import Scene, judge_authorised, judge_unauthorised, outcome_of
+from mtlslab.audit.judge import Scene, judge_authorised, judge_unauthorised, outcome_of, refused_in_handshake
 from mtlslab.audit.report import AuditFinding, AuditReport, Offer, ServerFacts
 from mtlslab.audit.target import AuditTarget
 from mtlslab.audit.unauthorised import LIFETIME, NO_CERTIFICATE, Forge, UnauthorisedClient, open_forge
 from mtlslab.audit.verdict import client_auth, worst
 from mtlslab.errors import MachineError
-from mtlslab.handshake.authorities import announced_names
+from mtlslab.handshake.authorities import announced_names, usable_key_type
 from mtlslab.lifecycle.interrupts import worker_pool
 from mtlslab.pki import Name
 from mtlslab.pki.faults import Outcome
-from mtlslab.pki.mint import ClientCa
+from mtlslab.pki.mint import USUAL_KEY, ClientCa
 from mtlslab.probe.attempt import attempt
-from mtlslab.probe.context import VERSIONS
+from mtlslab.probe.context import OLD_VERSIONS, VERSIONS
 from mtlslab.probe.model import ALPN_HTTP_1, ALPN_HTTP_2, DEFAULT_TIMEOUT, Attempt, KeyFiles, Observation, Side
 from mtlslab.verify.checks.model import Result
 
+_IDLE = 0.3  # seconds; servers hang up at once on whom they do not like
 WORKERS = 4  # as many connections at a time as a browser makes
 
 Probe = Callable[[Attempt], Observation]
@@ -135,11 +136,20 @@ class _Audit:
         self._pool = pool
         self._authorised_client = request.credential or forge.authorised_client()
         self._http_version = "2"
+        self._idle = 0.0
         self._seen: dict[str, list[Observation]] = {version: [] for version in VERSIONS}
         self._again: dict[str, Observation] = {}
 
     def run(self) -> tuple[ServerFacts, tuple[AuditFinding, ...]]:
         first = self._survey()
+        if key_type := _other_key_type(first):
+            self._forge.use(key_type)
+            if self._authorised_client and not self._request.credential:
+                self._authorised_client = self._forge.authorised_client()
+                first = self._survey_again()
+        if any(_asks_and_speaks_no_http(seen) for seen in first.values()):
+            self._idle = min(_IDLE, self._request.timeout / 2)
+            first = self._survey_again()
         facts = _facts(first)
         versions = tuple(version for version, offer in facts.tls_versions.items() if offer is Offer.ACCEPTED)
         found = list(findings.of_server(self._request.target, first, facts, insecure=self._request.insecure))
@@ -174,6 +184,12 @@ class _Audit:
         for version, seen in first.items():
             self._seen[version].append(seen)
         return first
+
+    def _survey_again(self) -> dict[str, Observation]:
+        """The survey, as if it were the first one."""
+        for seen in self._seen.values():
+            seen.clear()
+        return self._survey()
 
     def _try_versions(self, versions: Iterable[str]) -> dict[str, Observation]:
         return self._try({version: self._attempt(version, self._authorised_client) for version in versions})
@@ -258,11 +274,14 @@ class _Audit:
         seen = self._seen[version]
         asked = {one.certificate_requested for one in seen}
         again = self._again.get(version)
+        steady = again is None or right is None or _fares_like(again, right)
         return Scene(
             asks=True in asked or False not in asked,
-            steady=again is None or right is None or _fares_like(again, right),
+            steady=steady,
+            repeated=steady and again is not None,
             speaks_http=any(one.alpn or one.status is not None for one in seen),
             authorised_found=right.found if right is not None else None,
+            refuses_in_handshake=any(refused_in_handshake(one) for all_ in self._seen.values() for one in all_),
         )
 
     def _try(self, attempts: Mapping[Key, Attempt]) -> dict[Key, Observation]:
@@ -288,6 +307,7 @@ class _Audit:
             address=request.connect_host,
             connect_port=request.connect_port,
             sni=request.sni,
+            idle=self._idle,
         )
 
 
@@ -296,6 +316,22 @@ def _needs_less(first: Mapping[str, Observation]) -> bool:
     refused = any(seen.alert == "no_application_protocol" for seen in first.values())
     unasked = any(seen.alpn == ALPN_HTTP_2 and not seen.certificate_requested for seen in first.values())
     return refused or unasked or any(seen.alpn == ALPN_HTTP_2 and seen.status in (None, 421) for seen in first.values())
+
+
+def _other_key_type(first: Mapping[str, Observation]) -> str:
+    """The type of key that the clients need; empty if the usual one will do wherever a certificate is asked for."""
+    kinds = {
+        usable_key_type(seen.certificate_request, tls13=version == "1.3")
+        for version, seen in first.items()
+        if version not in OLD_VERSIONS and seen.certificate_request
+    }
+    return next((kind for kind in sorted(kinds) if kind not in ("", USUAL_KEY)), "")
+
+
+def _asks_and_speaks_no_http(seen: Observation) -> bool:
+    """Whether only the handshake can tell: then it matters, too, whether the server hangs up right after it."""
+    unheard = seen.status is None and not seen.hung_up and seen.alert_from is not Side.PEER
+    return unheard and seen.finished and bool(seen.certificate_requested)
 
 
 def _tells_more(seen: Observation, before: Observation) -> bool:

@@ -118,6 +118,10 @@ class Forge:
         self._ca = ca
         self._mint = Mint(now=now, lifetime=LIFETIME)
 
+    def use(self, key_type: str) -> None:
+        """From now on, make keys of this type: the server takes no signatures of others."""
+        self._mint.use(key_type)
+
     def authorised_client(self) -> KeyFiles | None:
         """A good client of the real client CA; None without its key."""
         return self._client("another-client", self._ca.key) if self._ca.key else None
