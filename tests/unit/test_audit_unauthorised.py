@@ -60,6 +60,7 @@ def test_what_this_machine_cannot_make_is_not_tried_and_the_rest_is(monkeypatch:
         now: datetime.datetime,
         lifetime: datetime.timedelta,
         client: object,
+        leaf_key: object,
     ) -> FaultFiles:
         if name == "md5-signature":
             raise MachineError("no", why="md5 is not supported")

@@ -9,10 +9,10 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from typing import Any
 
+from mtlslab.audit.words import outcome_of, sentence
 from mtlslab.pki.faults import Outcome
-from mtlslab.probe.model import Observation, Phase, Side
+from mtlslab.probe.model import Observation, Side
 from mtlslab.verify.checks.answers import (
     NGINX_CODES,
     NO_DECISIONS,
@@ -23,12 +23,22 @@ from mtlslab.verify.checks.answers import (
     says_refused,
 )
 from mtlslab.verify.checks.judge import Verdict
-from mtlslab.verify.checks.model import PAGES, Result
+from mtlslab.verify.checks.model import Result
 
 _ALIKE = 0.6
+# RFC 8446 section 6.2: those that say neither "unknown_ca" nor what else is wrong with a certificate.
+_VAGUE_ALERTS = ("handshake_failure", "bad_certificate", "certificate_unknown", "access_denied", "internal_error")
+_SAME_ALERT = (
+    " It says so to a client without a certificate as well: whether it looks at the issuer, or compares a name only, "
+    "only the authorised client can tell (--cert, --key)."
+)
 _MUCH_LONGER = 10  # times as long
 _WORD = re.compile(r"\w+")
 _NOT_SENT = "The certificate was not sent: the server's list of signature algorithms leaves no way to send it."
+_MINTED = (
+    "This client was made for the audit, and the server may admit certain names only: give one that it knows (--cert, "
+    "--key)."
+)
 _HUNG_UP = "It hung up after the handshake: that says nothing about certificates."
 
 
@@ -43,6 +53,7 @@ class Scene:
         speaks_http: whether the server has chosen HTTP (ALPN), or answered in it.
         authorised_found: whether the authorised client's page holds the text to expect; None if that is not known.
         refuses_in_handshake: whether somebody was refused by the handshake itself, on any TLS version.
+        bare_alert: the alert that a client without a certificate was refused with; empty without one.
     """
 
     asks: bool = True
@@ -51,48 +62,39 @@ class Scene:
     speaks_http: bool = True
     authorised_found: bool | None = None
     refuses_in_handshake: bool = False
+    bare_alert: str = ""
 
 
 # Answers to the authorised client that may as well be a refusal of the page to everybody.
 _DENIALS = (400, 401, 403, 407, *NGINX_CODES)
 
 
-def outcome_of(seen: Observation) -> Outcome:
-    """How an attempt ended, as far as it can be told without comparing."""
-    if seen.status is not None:
-        return Outcome.ANSWERED
-    if seen.verify_code is not None:
-        return Outcome.CLIENT_REFUSES_SERVER
-    if seen.alert_from is Side.PEER:
-        return Outcome.REFUSED_BY_ALERT
-    return Outcome.NOT_TLS if seen.preface else _outcome_of_silence(seen)
-
-
-def _outcome_of_silence(seen: Observation) -> Outcome:
-    if seen.closed:
-        return Outcome.CLOSED
-    if seen.side is Side.LOCAL:
-        return Outcome.NO_SENSE if seen.heard else Outcome.LOCAL
-    return Outcome.UNREACHABLE if seen.phase is Phase.CONNECT else Outcome.NO_ANSWER
-
-
-def judge_authorised(seen: Observation, *, minted: bool = False) -> Verdict:
+def judge_authorised(seen: Observation, *, minted: bool = False, past_the_question: bool = False) -> Verdict:
     """The positive control: the client that must be served.
 
     Args:
         seen: what it met.
         minted: whether it was made for this audit: a server that admits certain clients only is right to refuse it.
+        past_the_question: whether everybody else was refused in words that can only be about the certificate, and this
+            client was not.
     """
     verdict = _judge_authorised(seen)
+    denied = seen.status in _DENIALS
+    if past_the_question and (is_error(seen) or (minted and denied)):
+        why = "It got past the question for a certificate, where all others were stopped; the page is another matter."
+        return Verdict(Result.PASS, f"{sentence(seen)} {why}")
+    if minted and denied:
+        return Verdict(Result.INCONCLUSIVE, f"{sentence(seen)} {_MINTED}")
     if minted and verdict.result is Result.FAIL:
-        why = "This client was made for the audit, and the server may admit certain names only: give one that it knows"
-        return Verdict(Result.INCONCLUSIVE, f"{verdict.reason} {why} (--cert, --key).")
+        return Verdict(Result.INCONCLUSIVE, f"{verdict.reason} {_MINTED}")
     return verdict
 
 
 def let_in_by_handshake(seen: Observation) -> bool:
     """Whether the handshake let a client in, and no HTTP followed that could tell more."""
-    return seen.status is None and seen.admitted and seen.alert_from is not Side.PEER
+    # Where a server sends no session ticket in TLS 1.3, waiting for the client's words is what tells.
+    went_on = seen.admitted or (seen.finished and seen.hung_up is False)
+    return seen.status is None and went_on and seen.alert_from is not Side.PEER
 
 
 def _judge_authorised(seen: Observation) -> Verdict:
@@ -149,7 +151,7 @@ def judge_unauthorised(
         return Verdict(
             Result.INCONCLUSIVE, f"{verdict.reason} Nobody was asked for a certificate: it is about something else."
         )
-    if not scene.steady and not _speaks_of_certificates(seen):
+    if not scene.steady and not speaks_of_certificates(seen):
         again = "The authorised client, who came once more after the others, was not served any more"
         return Verdict(Result.INCONCLUSIVE, f"{verdict.reason} {again}: this may be a limit on connections.")
     return verdict
@@ -169,7 +171,7 @@ def _judge_expected(seen: Observation, scene: Scene) -> Verdict | None:
     return Verdict(Result.PASS, f"{sentence(seen)} It does not hold the text of the protected page.")
 
 
-def _speaks_of_certificates(seen: Observation) -> bool:
+def speaks_of_certificates(seen: Observation) -> bool:
     """Whether a refusal can be nothing but one for want of a good certificate, whatever becomes of others."""
     asked = bool(seen.certificate_requested)
     return says_refused(seen) or (asked and outcome_of(seen) is Outcome.REFUSED_BY_ALERT)
@@ -187,6 +189,8 @@ def _judge_compared(seen: Observation, right: Observation | None, scene: Scene, 
     if outcome is Outcome.REFUSED_BY_ALERT:
         asked = bool(seen.certificate_requested)
         why = "" if asked or served_right else " It had not asked for a certificate: this may have another cause."
+        if asked and right is None and seen.presented and seen.alert == scene.bare_alert in _VAGUE_ALERTS:
+            why = _SAME_ALERT
         return Verdict(Result.INCONCLUSIVE if why else Result.PASS, said + why)
     if outcome is Outcome.CLOSED:
         told = served_right or _closing_tells(seen, scene, insists=insists)
@@ -213,7 +217,7 @@ def _closing_tells(seen: Observation, scene: Scene, *, insists: bool) -> bool:
     """
     if refused_in_handshake(seen) or (insists and seen.presented is True and scene.speaks_http):
         return True
-    return seen.hung_up and seen.presented is not None and (insists or scene.refuses_in_handshake)
+    return bool(seen.hung_up) and seen.presented is not None and (insists or scene.refuses_in_handshake)
 
 
 def _judge_handshake(seen: Observation, right: Observation) -> Verdict:
@@ -300,78 +304,3 @@ def _same_answer(one: Observation, other: Observation) -> bool:
 def _place(seen: Observation) -> str:
     """Where a redirect leads, without its query: that may hold the time, or a token."""
     return seen.headers.get("location", "").partition("?")[0]
-
-
-def sentence(seen: Observation) -> str:
-    """What happened, as a sentence."""
-    where = seen.phase.value
-    if seen.status is not None:
-        return f"The server answered {_status(seen)}."
-    return {
-        Outcome.REFUSED_BY_ALERT: f"The server refused with the TLS alert {seen.alert}.",
-        Outcome.CLOSED: "The server closed the connection without an answer"
-        + (", after the client had shown what it has." if seen.presented is not None else f" ({where})."),
-        Outcome.NO_ANSWER: f"The server gave no answer ({where}): {seen.error}.",
-        Outcome.UNREACHABLE: f"The server could not be reached: {seen.error}.",
-        Outcome.NOT_TLS: f"The port does not speak TLS; it said {first_line(seen.preface)!r}.",
-        Outcome.CLIENT_REFUSES_SERVER: f"The client does not trust the server: {seen.verify_error}.",
-        Outcome.NO_SENSE: f"What the server said makes no sense ({where}): {seen.error}.",
-        Outcome.LOCAL: f"The attempt failed on this machine ({where}): {seen.error}.",
-    }[outcome_of(seen)]
-
-
-def short_answer(seen: Observation) -> str:
-    """The same in a few words, for a column of a table."""
-    if seen.status is not None:
-        return _status(seen)
-    outcome = outcome_of(seen)
-    if outcome is Outcome.REFUSED_BY_ALERT:
-        return f"alert {seen.alert}"
-    if outcome is Outcome.CLOSED:
-        return "connection closed"
-    return first_line(seen.preface) if outcome is Outcome.NOT_TLS else seen.verify_error or seen.error
-
-
-def _status(seen: Observation) -> str:
-    location = seen.headers.get("location")
-    if location and seen.status is not None and 300 <= seen.status < 400:
-        return f"HTTP {seen.status} to {location[:80]} (not followed)"
-    page = next((page for page in PAGES.values() if page in seen.body), seen.title)
-    # Most servers repeat the status in the title.
-    page = page.removeprefix(str(seen.status)).strip()[:80]
-    return f"HTTP {seen.status}{f' {page}' if page else ''}"
-
-
-def first_line(text: str) -> str:
-    """What a port says that does not speak TLS, cut to a column."""
-    return (text.splitlines() or [""])[0][:80]
-
-
-def observed(seen: Observation, *, served: bool | None = None) -> dict[str, Any]:
-    """The facts as reports show them; what was not seen is left out.
-
-    Args:
-        seen: what was observed.
-        served: what the verdict makes of an HTTP answer; None if nobody can tell.
-    """
-    outcome = outcome_of(seen)
-    if outcome is Outcome.ANSWERED and served is not None:
-        outcome = Outcome.SERVED if served else Outcome.REFUSED_BY_STATUS
-    facts = {
-        "outcome": outcome.value,
-        "answer": short_answer(seen),
-        "phase": seen.phase.value,
-        "side": seen.side.value,
-        "status": seen.status,
-        "title": seen.title,
-        "location": seen.headers.get("location"),
-        # Only the server's: ours says no more than that we did not like what came, which "error" tells better.
-        "alert": seen.alert if seen.alert_from is Side.PEER else None,
-        "error": seen.error,
-        "verify_code": seen.verify_code,
-        "tls_version": seen.tls_version,
-        "cipher": seen.cipher,
-        "certificate_requested": seen.certificate_requested,
-        "certificate_presented": seen.presented,
-    }
-    return {name: fact for name, fact in facts.items() if fact not in (None, "")}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
-from collections.abc import Iterator
+import ssl
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from cryptography import x509
 
@@ -15,6 +18,7 @@ _CERTIFICATE_AUTHORITIES = 47  # RFC 8446 section 4.2.4
 _HEADER = 4  # type and length of a handshake message
 _MAX_NAMES = 1000
 _SIGNATURE_ALGORITHMS = 13  # RFC 8446 section 4.2.3
+_DEBIANS_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"  # where OpenSSL itself has a directory only
 # Key type, as pki.new_key takes it -> the signature schemes that such a key can make; the cheapest key first.
 _SCHEMES = {
     "ec-p256": {0x0403},
@@ -51,6 +55,22 @@ def usable_key_type(request: bytes, *, tls13: bool) -> str:
         listed = _numbers(_block_of_schemes(Reader(request[_HEADER:]), tls13=tls13))
         return next((kind for kind, schemes in _SCHEMES.items() if schemes & listed), "")
     return ""
+
+
+def known_to_the_system(names: Iterable[x509.Name]) -> tuple[x509.Name, ...]:
+    """Those of the names that a CA bears which this machine trusts for servers."""
+    names = tuple(names)
+    known = _names_of_the_system() if names else frozenset()
+    return tuple(name for name in names if name in known)
+
+
+@functools.cache
+def _names_of_the_system() -> frozenset[x509.Name]:
+    for file in (ssl.get_default_verify_paths().cafile, _DEBIANS_BUNDLE):
+        with contextlib.suppress(OSError, ValueError):
+            if file:
+                return frozenset(one.subject for one in x509.load_pem_x509_certificates(Path(file).read_bytes()))
+    return frozenset()
 
 
 def names_in(body: bytes, *, tls13: bool) -> Iterator[x509.Name | None]:

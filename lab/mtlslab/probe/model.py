@@ -217,7 +217,8 @@ class Observation:
         admitted: whether the server has gone on after the client's last words of the handshake: its Finished up to
             TLS 1.2; a session ticket, or data, in TLS 1.3. A server that verifies in the handshake has done so then.
         found: whether the body holds the text that was looked for; None if none was.
-        hung_up: whether the server ended the connection after the handshake, before it was asked for anything.
+        hung_up: whether the server ended the connection after the handshake, before it was asked for anything; None
+            if the client did not wait for that.
     """
 
     phase: Phase
@@ -254,7 +255,7 @@ class Observation:
     finished: bool = False
     admitted: bool = False
     found: bool | None = None
-    hung_up: bool = False
+    hung_up: bool | None = None
 
     @property
     def answered(self) -> bool:
