@@ -79,11 +79,10 @@ def judge_authorised(seen: Observation, *, minted: bool = False, past_the_questi
             client was not.
     """
     verdict = _judge_authorised(seen)
-    denied = seen.status in _DENIALS
-    if past_the_question and (is_error(seen) or (minted and denied)):
+    if past_the_question and is_error(seen):
         why = "It got past the question for a certificate, where all others were stopped; the page is another matter."
         return Verdict(Result.PASS, f"{sentence(seen)} {why}")
-    if minted and denied:
+    if minted and seen.status in _DENIALS:
         return Verdict(Result.INCONCLUSIVE, f"{sentence(seen)} {_MINTED}")
     if minted and verdict.result is Result.FAIL:
         return Verdict(Result.INCONCLUSIVE, f"{verdict.reason} {_MINTED}")

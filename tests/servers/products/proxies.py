@@ -278,6 +278,14 @@ CELLS = [
         [(mode or "no client authentication", truth, _caddy("/usr/bin/caddy", mode)) for mode, truth in _CADDY.items()],
     ),
     *_cells(
+        "Caddy 2.11",
+        "@VENV@/bin/caddy",
+        [
+            (mode or "no client authentication", truth, _caddy("@VENV@/bin/caddy", mode))
+            for mode, truth in _CADDY.items()
+        ],
+    ),
+    *_cells(
         "nghttpx",
         "nghttpx",
         [
