@@ -42,7 +42,8 @@ def find(program: str) -> str | None:
     place = os.environ.get("MTLSLAB_SERVERS")
     if "/" in program:
         return program if Path(program := program.replace("@VENV@", place or "/nonexistent")).exists() else None
-    path = os.pathsep.join([*([f"{place}/bin"] if place else []), os.environ.get("PATH", ""), "/usr/sbin"])
+    debians = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")))
+    path = os.pathsep.join([*([f"{place}/bin"] if place else []), os.environ.get("PATH", ""), "/usr/sbin", *debians])
     return shutil.which(program, path=path)
 
 

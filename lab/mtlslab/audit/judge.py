@@ -26,11 +26,11 @@ from mtlslab.verify.checks.judge import Verdict
 from mtlslab.verify.checks.model import Result
 
 _ALIKE = 0.6
-# RFC 8446 section 6.2: those that say neither "unknown_ca" nor what else is wrong with a certificate.
+# RFC 8446 section 6.2: they may be about the issuer, or about a name.
 _VAGUE_ALERTS = ("handshake_failure", "bad_certificate", "certificate_unknown", "access_denied", "internal_error")
-_SAME_ALERT = (
-    " It says so to a client without a certificate as well: whether it looks at the issuer, or compares a name only, "
-    "only the authorised client can tell (--cert, --key)."
+_SAYS_NO_REASON = (
+    " That does not say why: whether it looks at the issuer, or compares a name only, only the authorised client can "
+    "tell (--cert, --key)."
 )
 _MUCH_LONGER = 10  # times as long
 _WORD = re.compile(r"\w+")
@@ -53,7 +53,7 @@ class Scene:
         speaks_http: whether the server has chosen HTTP (ALPN), or answered in it.
         authorised_found: whether the authorised client's page holds the text to expect; None if that is not known.
         refuses_in_handshake: whether somebody was refused by the handshake itself, on any TLS version.
-        bare_alert: the alert that a client without a certificate was refused with; empty without one.
+        vague: whether all who showed a certificate were refused by alerts that do not say what is wrong with it.
     """
 
     asks: bool = True
@@ -62,7 +62,7 @@ class Scene:
     speaks_http: bool = True
     authorised_found: bool | None = None
     refuses_in_handshake: bool = False
-    bare_alert: str = ""
+    vague: bool = False
 
 
 # Answers to the authorised client that may as well be a refusal of the page to everybody.
@@ -170,6 +170,16 @@ def _judge_expected(seen: Observation, scene: Scene) -> Verdict | None:
     return Verdict(Result.PASS, f"{sentence(seen)} It does not hold the text of the protected page.")
 
 
+def is_vague(seen: Observation) -> bool:
+    """Whether a client that showed a certificate was refused without a word about what is wrong with it."""
+    return bool(seen.presented) and outcome_of(seen) is Outcome.REFUSED_BY_ALERT and seen.alert in _VAGUE_ALERTS
+
+
+def says_why(seen: Observation) -> bool:
+    """Whether a client that showed a certificate was refused by an alert that says what is wrong with it."""
+    return bool(seen.presented) and outcome_of(seen) is Outcome.REFUSED_BY_ALERT and not is_vague(seen)
+
+
 def speaks_of_certificates(seen: Observation) -> bool:
     """Whether a refusal can be nothing but one for want of a good certificate, whatever becomes of others."""
     asked = bool(seen.certificate_requested)
@@ -188,18 +198,27 @@ def _judge_compared(seen: Observation, right: Observation | None, scene: Scene, 
     if outcome is Outcome.REFUSED_BY_ALERT:
         asked = bool(seen.certificate_requested)
         why = "" if asked or served_right else " It had not asked for a certificate: this may have another cause."
-        if asked and right is None and seen.presented and seen.alert == scene.bare_alert in _VAGUE_ALERTS:
-            why = _SAME_ALERT
+        if asked and right is None and seen.presented and scene.vague:
+            why = _SAYS_NO_REASON
         return Verdict(Result.INCONCLUSIVE if why else Result.PASS, said + why)
+    if right is None and _waits_for_another_protocol(seen, scene):
+        why = "The handshake lets it in, and the server waits for its words"
+        return Verdict(Result.FAIL, f"{why}; what the protocol behind it makes of them was not seen: {said}")
     if outcome is Outcome.CLOSED:
         told = served_right or _closing_tells(seen, scene, insists=insists)
         why = "" if told else " Without an authorised client to compare with, this may have another cause."
         return Verdict(Result.PASS if told else Result.INCONCLUSIVE, said + why)
     # Silence after the handshake, where the authorised client is answered at once, is a decision.
     quick = right is not None and right.duration * _MUCH_LONGER < seen.duration
-    if outcome is Outcome.NO_ANSWER and seen.finished and served_right and quick:
-        return Verdict(Result.PASS, f"{said} The authorised client is answered at once.")
-    return Verdict(Result.INCONCLUSIVE, said)
+    told = outcome is Outcome.NO_ANSWER and seen.finished and served_right and quick
+    why = " The authorised client is answered at once." if told else ""
+    return Verdict(Result.PASS if told else Result.INCONCLUSIVE, said + why)
+
+
+def _waits_for_another_protocol(seen: Observation, scene: Scene) -> bool:
+    """Whether a server heard a client on after the handshake, and ended the connection at the sight of HTTP."""
+    ended = outcome_of(seen) in (Outcome.CLOSED, Outcome.NO_SENSE)
+    return ended and not scene.speaks_http and bool(seen.certificate_requested) and seen.hung_up is False
 
 
 def refused_in_handshake(seen: Observation) -> bool:
@@ -211,12 +230,15 @@ def refused_in_handshake(seen: Observation) -> bool:
 def _closing_tells(seen: Observation, scene: Scene, *, insists: bool) -> bool:
     """Whether a server that hangs up does so for want of a good certificate, if nobody is there to compare with.
 
-    After a finished handshake, a server of HTTP may hang up on a certificate that it does not like (Node does); a
-    server of anything else hangs up on HTTP. One that does not even wait for the request is not about HTTP.
+    A client without a certificate is hung up on for want of one, if that comes instead of the end of the handshake, or
+    right after it. What is wrong with a certificate, nobody knows of a server that never says a word; of one that says
+    that it wants one, it is known. After a finished handshake, such a server of HTTP may hang up on a certificate that
+    it does not like (Node does); a server of anything else hangs up on HTTP, unless it does not even wait for that.
     """
-    if refused_in_handshake(seen) or (insists and seen.presented is True and scene.speaks_http):
-        return True
-    return bool(seen.hung_up) and seen.presented is not None and (insists or scene.refuses_in_handshake)
+    at_once = refused_in_handshake(seen) or bool(seen.hung_up)
+    if seen.presented is False:
+        return refused_in_handshake(seen) or (at_once and scene.refuses_in_handshake)
+    return bool(seen.presented) and insists and (at_once or scene.speaks_http)
 
 
 def _judge_handshake(seen: Observation, right: Observation) -> Verdict:

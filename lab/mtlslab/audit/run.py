@@ -12,7 +12,14 @@ from typing import TypeVar
 
 from mtlslab.audit import findings
 from mtlslab.audit.addresses import addresses_of, finding_on_addresses, most_lenient
-from mtlslab.audit.judge import Scene, judge_authorised, refused_in_handshake, speaks_of_certificates
+from mtlslab.audit.judge import (
+    Scene,
+    is_vague,
+    judge_authorised,
+    refused_in_handshake,
+    says_why,
+    speaks_of_certificates,
+)
 from mtlslab.audit.report import AuditFinding, AuditReport, Offer, ServerFacts
 from mtlslab.audit.survey import (
     announced,
@@ -32,7 +39,7 @@ from mtlslab.lifecycle.interrupts import worker_pool
 from mtlslab.pki.mint import ClientCa
 from mtlslab.probe.attempt import attempt
 from mtlslab.probe.context import VERSIONS
-from mtlslab.probe.model import ALPN_HTTP_1, DEFAULT_TIMEOUT, Attempt, KeyFiles, Observation, Side
+from mtlslab.probe.model import ALPN_HTTP_1, DEFAULT_TIMEOUT, Attempt, KeyFiles, Observation
 from mtlslab.verify.checks.model import Result
 
 _IDLE = 0.3  # seconds; servers hang up at once on whom they do not like
@@ -265,7 +272,7 @@ class _Audit:
     ) -> list[AuditFinding]:
         """One finding for each client on each TLS version."""
         bare = {version: seen.get((NO_CERTIFICATE, version), (None,))[0] for version in versions}
-        scenes = {version: self._scene(version, right.get(version), bare[version]) for version in versions}
+        scenes = {version: self._scene(version, right.get(version)) for version in versions}
         return [
             worst(
                 [
@@ -285,7 +292,7 @@ class _Audit:
             for version in versions
         ]
 
-    def _scene(self, version: str, right: Observation | None, bare: Observation | None) -> Scene:
+    def _scene(self, version: str, right: Observation | None) -> Scene:
         seen = self._seen[version]
         asked = {one.certificate_requested for one in seen}
         again = self._again.get(version)
@@ -296,7 +303,7 @@ class _Audit:
             repeated=steady and again is not None,
             speaks_http=any(one.alpn or one.status is not None for one in seen),
             authorised_found=right.found if right is not None else None,
-            bare_alert=bare.alert if bare is not None and bare.alert_from is Side.PEER else "",
+            vague=any(is_vague(one) for one in seen) and not any(says_why(one) for one in seen),
             refuses_in_handshake=any(refused_in_handshake(one) for all_ in self._seen.values() for one in all_),
         )
 

@@ -35,7 +35,7 @@ def other_key_type(first: Mapping[str, Observation]) -> str:
 
 def asks_and_speaks_no_http(seen: Observation) -> bool:
     """Whether only the handshake can tell: then it matters, too, whether the server hangs up right after it."""
-    unheard = seen.status is None and not seen.hung_up and seen.alert_from is not Side.PEER
+    unheard = seen.status is None and seen.alert_from is not Side.PEER
     return unheard and seen.finished and bool(seen.certificate_requested)
 
 
