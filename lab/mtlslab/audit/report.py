@@ -284,7 +284,8 @@ class AuditReport(Report):
         warned = self.summary["warn"]
         warnings = f" {warned} with a warning{' (--strict)' if self.strict else ''}." if warned else ""
         if SERVES_AUTHORISED_CLIENT in skipped:
-            sentence = f"lets no unauthorised client in: {kinds} kinds refused; nobody tried the authorised client."
+            untried = "nobody tried the authorised client, or others with its names (--cert, --key)."
+            sentence = f"refuses strangers: {kinds} kinds were tried; {untried}"
             return f"{self.url} {sentence}{warnings}"
         if self.server.client_auth is ClientAuth.WITH_HOLES:
             sentence = f"enforces mTLS, with holes: {kinds} kinds of others are refused, some that the CA made are not."
