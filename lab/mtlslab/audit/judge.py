@@ -216,9 +216,12 @@ def _judge_compared(seen: Observation, right: Observation | None, scene: Scene, 
 
 
 def _waits_for_another_protocol(seen: Observation, scene: Scene) -> bool:
-    """Whether a server heard a client on after the handshake, and ended the connection at the sight of HTTP."""
-    ended = outcome_of(seen) in (Outcome.CLOSED, Outcome.NO_SENSE)
-    return ended and not scene.speaks_http and bool(seen.certificate_requested) and seen.hung_up is False
+    """Whether a server heard a client on after the handshake, and ended the connection at the sight of HTTP.
+
+    Either it spoke first, as servers of mail do, or it never did.
+    """
+    heard_on = seen.hung_up is False and bool(seen.certificate_requested) and not scene.speaks_http
+    return heard_on and (seen.spoke_first or (outcome_of(seen) is Outcome.CLOSED and not seen.spoke))
 
 
 def refused_in_handshake(seen: Observation) -> bool:

@@ -193,6 +193,8 @@ class _Run:
         resumed = bool(tls.session_reused)
         return {
             "finished": True,
+            "spoke": connection.heard or connection.spoke_first,
+            "spoke_first": connection.spoke_first,
             "hung_up": connection.hung_up if self.what.idle else connection.hung_up or None,
             # Not asked of OpenSSL again: after a fatal error it knows no version any more.
             "admitted": version != "1.3" or tape.ticket or connection.heard,

@@ -184,6 +184,7 @@ class Connection(io.RawIOBase):
         cut_off: whether the server left without a close_notify.
         heard: whether the server has sent application data.
         hung_up: whether the server was gone before it was asked for anything.
+        spoke_first: whether the server sent application data before that.
     """
 
     def __init__(
@@ -194,6 +195,7 @@ class Connection(io.RawIOBase):
         self.cut_off = False
         self.heard = False
         self.hung_up = False
+        self.spoke_first = False
         self._wire = wire
         self._early = b""
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -251,6 +253,7 @@ class Connection(io.RawIOBase):
         except ssl.SSLEOFError:
             self.hung_up = True
         else:
+            self.spoke_first = bool(self._early)
             self.hung_up = not self._early
         return True
 

@@ -229,6 +229,8 @@ class Observation:
         found: whether the body holds the text that was looked for; None if none was.
         hung_up: whether the server ended the connection after the handshake, before it was asked for anything; None
             if the client did not wait for that.
+        spoke: whether the server has sent application data.
+        spoke_first: whether it did so before it was asked for anything.
     """
 
     phase: Phase
@@ -266,6 +268,8 @@ class Observation:
     admitted: bool = False
     found: bool | None = None
     hung_up: bool | None = None
+    spoke: bool = False
+    spoke_first: bool = False
 
     @property
     def answered(self) -> bool:
