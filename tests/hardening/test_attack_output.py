@@ -28,7 +28,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 from mtlslab import pki
 from mtlslab.handshake import Message, Sender, Transcript
-from mtlslab.output import REPORT_FORMATS, VERIFY_FORMATS, render_report
+from mtlslab.output import AUDIT_FORMATS, VERIFY_FORMATS, render_report
 from mtlslab.plan.visible import json_document, visible, visible_json
 from mtlslab.verify.checks import Result
 from mtlslab.verify.pictures import Picture
@@ -319,7 +319,7 @@ def hostile_server(directory: Path) -> Iterator[int]:
         yield port
 
 
-@pytest.mark.parametrize("fmt", REPORT_FORMATS)
+@pytest.mark.parametrize("fmt", AUDIT_FORMATS)
 def test_an_audit_does_not_obey_the_server(fmt: str, tmp_path: Path) -> None:
     with hostile_server(tmp_path) as port:
         target = ("audit", f"https://localhost:{port}", "--cacert", "ca.crt", "-v", "-o", fmt)

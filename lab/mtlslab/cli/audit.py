@@ -17,7 +17,7 @@ from mtlslab.cli.options import epilog
 from mtlslab.cli.passwords import asking
 from mtlslab.cli.progress import counting
 from mtlslab.cli.reportfile import attachment_of, write_attachment, write_report
-from mtlslab.cli.terminal import put, put_text, read_input, shows_colour, shows_unicode
+from mtlslab.cli.terminal import put_text, read_input, say, shows_colour, shows_unicode
 from mtlslab.errors import ExitCode, SpecError
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def audit(
     else:
         write_report(output_file, text)
         if attachment is not None:
-            put(f"Report: {output_file}, as JSON: {beside} (SHA-256 {attachment.sha256})")
+            say(f"Report: {output_file}, as JSON: {beside} (SHA-256 {attachment.sha256})")
     raise typer.Exit(told.exit_code)
 
 
