@@ -212,6 +212,13 @@ class AuditReport(Report):
         return "http" if any("status" in one.observed for one in told) else "handshake"
 
     @property
+    def refusals(self) -> tuple[str, ...]:
+        """How unauthorised clients were refused, in a few words; each way once."""
+        refused = [one for one in self.with_result(Result.PASS) if one.family.startswith("refuses-")]
+        ways = (str(one.observed.get("answer", "")) for one in refused if one.family != REFUSES_OLD_TLS)
+        return tuple(dict.fromkeys(filter(None, ways)))
+
+    @property
     def verdict(self) -> Mapping[str, Any]:
         """What is said about client authentication, and on what it rests."""
         auth = self.server.client_auth
