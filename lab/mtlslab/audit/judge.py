@@ -28,6 +28,9 @@ from mtlslab.verify.checks.model import Result
 _ALIKE = 0.6
 # RFC 8446 section 6.2: they may be about the issuer, or about a name.
 _VAGUE_ALERTS = ("handshake_failure", "bad_certificate", "certificate_unknown", "access_denied", "internal_error")
+_NOTHING_TO_COMPARE = (
+    "Without an authorised client to compare with, this may have another cause: give a good one (--cert, --key)."
+)
 _SAYS_NO_REASON = (
     " That does not say why: whether it looks at the issuer, or compares a name only, only the authorised client can "
     "tell (--cert, --key)."
@@ -152,7 +155,8 @@ def judge_unauthorised(
         )
     if not scene.steady and not speaks_of_certificates(seen):
         again = "The authorised client, who came once more after the others, was not served any more"
-        return Verdict(Result.INCONCLUSIVE, f"{verdict.reason} {again}: this may be a limit on connections.")
+        limit = "this may be a limit on connections, or a ban. Ask again from an address that has none"
+        return Verdict(Result.INCONCLUSIVE, f"{verdict.reason} {again}: {limit}.")
     return verdict
 
 
@@ -206,12 +210,14 @@ def _judge_compared(seen: Observation, right: Observation | None, scene: Scene, 
         return Verdict(Result.FAIL, f"{why}; what the protocol behind it makes of them was not seen: {said}")
     if outcome is Outcome.CLOSED:
         told = served_right or _closing_tells(seen, scene, insists=insists)
-        why = "" if told else " Without an authorised client to compare with, this may have another cause."
+        why = "" if told else f" {_NOTHING_TO_COMPARE}"
         return Verdict(Result.PASS if told else Result.INCONCLUSIVE, said + why)
     # Silence after the handshake, where the authorised client is answered at once, is a decision.
     quick = right is not None and right.duration * _MUCH_LONGER < seen.duration
     told = outcome is Outcome.NO_ANSWER and seen.finished and served_right and quick
     why = " The authorised client is answered at once." if told else ""
+    if outcome is Outcome.NO_ANSWER and seen.finished and not told:
+        why = " Give it more time (--timeout)" + (", or a good client (--cert, --key)." if right is None else ".")
     return Verdict(Result.PASS if told else Result.INCONCLUSIVE, said + why)
 
 
@@ -300,7 +306,7 @@ def _why_unknown(found: Decision, right: Observation | None) -> str:
     if right is None:
         return _NOT_TO_TELL
     if found is Decision.NONE:
-        return "That is no decision about a client."
+        return "That is no decision about a client: audit it when it can answer, or name another page (--path)."
     return "The authorised client gets this status too, but another page."
 
 
