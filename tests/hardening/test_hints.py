@@ -204,6 +204,7 @@ def test_no_hint_has_a_path_that_shell_line_did_not_see() -> None:
         "_url",
         "serial_hex",
         "report.PROGRAM",
+        "verdict.id",
     }  # constants, numbers
     checked = {"name", "stem"}  # names of credentials and faults: plain words
     found = [

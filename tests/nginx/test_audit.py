@@ -100,8 +100,9 @@ def test_a_server_that_requires_a_certificate_passes(
     with REQUIRED[kind](certs, nginx_binary, tmp_path) as port:
         done = audit(port, certs, "-o", "json", control=control)
     value = json.loads(done.out)
-    assert (done.code, value["exit_code"]) == (0, 0)
-    assert value["server"]["client_auth"] == "required"
+    # "access_denied" may be about a name: without the authorised client, nobody knows.
+    told = ("could-not-tell", 6) if kind == "gnutls" and not control else ("required", 0)
+    assert (value["server"]["client_auth"], value["exit_code"], done.code) == (*told, told[1])
     assert value["server"]["certificate_requested"] is True
     without, other = REFUSALS[kind]
     assert outcomes(value, "refuses-no-certificate") == without

@@ -10,6 +10,7 @@ import pty
 import re
 import select
 import shutil
+import socket
 import ssl
 import subprocess
 import time
@@ -30,6 +31,7 @@ from tests.support.cli import Run, command, environment, finished
 from tests.support.foreign_servers import (
     PAGE,
     Answer,
+    crowd_server,
     make_certificates,
     nginx_server,
     python_server,
@@ -334,6 +336,19 @@ def test_a_ci_is_shown_the_facts_and_the_warnings(certs: Path, tmp_path: Path) -
     assert "TLS 1.1: accepted" in facts["warning refuses-old-tls"]
     warned = [case for suite in suites for case in suite if "WARNING" in (case.system_err or "")]
     assert [case.name for case in warned] == ["refuses-old-tls"]
+
+
+def _say_nothing(connection: socket.socket) -> None:
+    while connection.recv(4096):
+        pass
+
+
+def test_who_is_too_slow_is_told_the_option_that_gives_more_time() -> None:
+    """In the last sentence of every format: nobody looks for it among the checks."""
+    with crowd_server(_say_nothing) as port:
+        done = invoke("audit", f"https://localhost:{port}", "--insecure", "--timeout", "0.3", "-o", "short")
+    assert done.code == 6
+    assert "no answer within 0.3 s. Give it more time: --timeout 1.2" in done.out.splitlines()[-1]
 
 
 # --- many targets

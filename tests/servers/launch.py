@@ -36,11 +36,14 @@ def servers_python() -> str:
 
 
 def find(program: str) -> str | None:
-    """Where a program is: that of the servers' virtual environment first, then the system's."""
+    """Where a program is: that of the servers' virtual environment (VENV) first, then the system's."""
     if program == "nginx":  # the one of the lock, where Debian's is not installed
         program = shutil.which("nginx", path="/usr/sbin:/usr/bin") or _packaged_nginx()
     place = os.environ.get("MTLSLAB_SERVERS")
-    path = os.pathsep.join([*([f"{place}/bin"] if place else []), os.environ.get("PATH", ""), "/usr/sbin"])
+    if "/" in program:
+        return program if Path(program := program.replace("@VENV@", place or "/nonexistent")).exists() else None
+    debians = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")))
+    path = os.pathsep.join([*([f"{place}/bin"] if place else []), os.environ.get("PATH", ""), "/usr/sbin", *debians])
     return shutil.which(program, path=path)
 
 
@@ -54,7 +57,7 @@ def _packaged_nginx() -> str:
 
 def missing(cell: Cell) -> str:
     """What is not installed of what a cell needs; empty if nothing is missing."""
-    programs = [name for name in cell.needs if not (Path(name).exists() if "/" in name else find(name))]
+    programs = [name for name in cell.needs if not find(name)]
     return ", ".join([*programs, *(name for name in cell.modules if not _has_module(name))])
 
 

@@ -93,6 +93,7 @@ class Cell:
         counts: it counts its clients: every question needs a fresh start.
         oracle: whether the oracle can judge it; the truth of the others stands by construction alone.
         light: it is required in a CI.
+        timeout: seconds that the audit waits for it.
     """
 
     product: str
@@ -112,6 +113,7 @@ class Cell:
     counts: bool = False
     oracle: bool = True
     light: bool = False
+    timeout: float = 5.0
 
     @property
     def name(self) -> str:

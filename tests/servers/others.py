@@ -21,6 +21,8 @@ class Three(StrEnum):
     NONE = "none"
     OPTIONAL = "optional"
     REQUIRED = "required"
+    NOT_REQUIRED = "not required"
+    """All that testssl.sh 3.0 says of who does not insist."""
     OPEN = "could not tell"
 
 
@@ -77,4 +79,16 @@ def sslyze(cell: Cell, place: Place) -> Three:
     return words.get((result or {}).get("client_auth_requirement", ""), Three.OPEN)
 
 
-TOOLS: dict[str, Callable[[Cell, Place], Three]] = {"the naive rule": naive, "sslyze": sslyze}
+def testssl(cell: Cell, place: Place) -> Three:
+    """What testssl.sh says of a service before it begins with its checks; the shortest of those."""
+    said = _run(["testssl", "-q", "--color", "0", "--warnings", "off", "--tls-fallback", f"{cell.host}:{place.port}"])
+    if "certificate-based authentication" in said:
+        return Three.REQUIRED
+    knows = "Service detected" in said and "Couldn't determine" not in said
+    return Three.NOT_REQUIRED if knows else Three.OPEN
+
+
+SLOW = ("testssl.sh",)
+EVERY = 8
+"""Slow tools are asked about every eighth cell."""
+TOOLS: dict[str, Callable[[Cell, Place], Three]] = {"the naive rule": naive, "sslyze": sslyze, "testssl.sh": testssl}

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mtlslab import pki
 from mtlslab.audit import make_request, parse_target
-from mtlslab.audit.judge import judge_authorised, judge_unauthorised
+from mtlslab.audit.judge import Scene, judge_authorised, judge_unauthorised
 from mtlslab.errors import SpecError
 from mtlslab.handshake.authorities import announced_names
 from mtlslab.probe.model import Observation, Phase, Side
@@ -207,6 +207,30 @@ def test_what_becomes_of_a_stranger_is_judged(seen: Observation, right: Observat
 def test_a_closed_connection_refuses_if_the_server_insists_elsewhere() -> None:
     """A server that has asked for a certificate in so many words hangs up on a bad one for a reason."""
     assert judge_unauthorised(CLOSED, None, has_certificate=True, insists=True).result is Result.PASS
+
+
+def test_an_alert_without_a_reason_does_not_tell_who_may_come_in() -> None:
+    """The server may look at the issuer, or compare a name only; only the authorised client can tell."""
+    vague = dataclasses.replace(ALERT, alert="bad_certificate", presented=True)
+    scene = Scene(vague=True)
+    assert judge_unauthorised(vague, None, has_certificate=True, scene=scene).result is Result.INCONCLUSIVE
+    assert judge_unauthorised(vague, None, has_certificate=True).result is Result.PASS
+    assert judge_unauthorised(vague, GOOD, has_certificate=True, scene=scene).result is Result.PASS
+
+
+def test_closing_instead_of_finishing_the_handshake_is_a_refusal() -> None:
+    """It came after the question for a certificate; after the handshake it may be about anything."""
+    unfinished = dataclasses.replace(CLOSED, certificate_requested=True, presented=False)
+    finished = dataclasses.replace(unfinished, finished=True)
+    assert judge_unauthorised(unfinished, None, has_certificate=False).result is Result.PASS
+    assert judge_unauthorised(finished, None, has_certificate=False).result is Result.INCONCLUSIVE
+
+
+def test_a_server_that_never_says_a_word_may_compare_a_name_only() -> None:
+    """It hangs up on every certificate; one that has said that it wants one is about the certificate."""
+    seen = dataclasses.replace(CLOSED, certificate_requested=True)
+    assert judge_unauthorised(seen, None, has_certificate=True).result is Result.INCONCLUSIVE
+    assert judge_unauthorised(seen, None, has_certificate=True, insists=True).result is Result.PASS
 
 
 @pytest.mark.parametrize(

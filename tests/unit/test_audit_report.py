@@ -10,7 +10,7 @@ import pytest
 from mtlslab.audit import AuditFinding, AuditReport, Offer, ServerFacts
 from mtlslab.audit.report import REFUSED
 from mtlslab.errors import ExitCode
-from mtlslab.output import REPORT_FORMATS, render_report
+from mtlslab.output import AUDIT_FORMATS, render_report
 from mtlslab.pki.faults import Severity
 from mtlslab.verify.checks import Result
 from mtlslab.verify.report import Finding, Report
@@ -52,7 +52,7 @@ def test_verify_and_audit_share_the_base() -> None:
     assert isinstance(STRANGER, Finding)
 
 
-@pytest.mark.parametrize("fmt", REPORT_FORMATS)
+@pytest.mark.parametrize("fmt", AUDIT_FORMATS)
 def test_every_format_tells_what_failed_and_ends_with_a_line_end(fmt: str) -> None:
     text = render_report(MIXED, fmt)
     assert ("✗ fail: " if fmt == "short" else "fail.tls13") in text

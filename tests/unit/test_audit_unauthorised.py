@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from mtlslab import pki
-from mtlslab.audit.unauthorised import UnauthorisedClient, open_forge
+from mtlslab.audit.unauthorised import UnauthorisedClient, Wanted, open_forge
 from mtlslab.errors import MachineError
 from mtlslab.pki import faults, mint
-from mtlslab.pki.faults import FaultFiles
+from mtlslab.pki.faults import FaultFiles, Severity
 from mtlslab.pki.mint import ClientCa
 from mtlslab.plan.spec import KEY_TYPES
 from mtlslab.probe.model import KeyFiles
@@ -60,6 +60,7 @@ def test_what_this_machine_cannot_make_is_not_tried_and_the_rest_is(monkeypatch:
         now: datetime.datetime,
         lifetime: datetime.timedelta,
         client: object,
+        leaf_key: object,
     ) -> FaultFiles:
         if name == "md5-signature":
             raise MachineError("no", why="md5 is not supported")
@@ -69,3 +70,14 @@ def test_what_this_machine_cannot_make_is_not_tried_and_the_rest_is(monkeypatch:
     with open_forge(ClientCa(ca.certificate, ca), now=NOW) as forge:
         left_out = {one.name for one in forge.faults() if one.missing}
     assert left_out == {"md5-signature"}
+
+
+@pytest.mark.parametrize(
+    "name", ["client-ca-certificate", "sha1-signature", "intermediate-without-key-cert-sign", "eku-any"]
+)
+def test_what_only_the_ca_itself_can_make_is_a_hole_and_no_open_door(name: str) -> None:
+    """Whoever holds the CA's key needs no trick: a server that lets this in enforces, with holes."""
+    ca = pki.issue_ca("ca", pki.new_key("ec-p256"), now=NOW, days=9, path_length=1)
+    with open_forge(ClientCa(ca.certificate, ca), now=NOW) as forge:
+        made = {one.name: one for one in forge.faults()}[name]
+    assert (made.wanted, made.severity) == (Wanted.REFUSED, Severity.ADVISORY)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,7 @@ from mtlslab.audit.judge import (
     judge_authorised,
     judge_unauthorised,
     let_in_by_handshake,
-    observed,
-    sentence,
+    speaks_of_certificates,
 )
 from mtlslab.audit.report import (
     ASKS,
@@ -28,6 +27,9 @@ from mtlslab.audit.report import (
 )
 from mtlslab.audit.target import AuditTarget
 from mtlslab.audit.unauthorised import BASIC, COPIES, NO_CERTIFICATE, UnauthorisedClient, Wanted
+from mtlslab.audit.words import observed, sentence
+from mtlslab.handshake.authorities import known_to_the_system
+from mtlslab.pki import Name
 from mtlslab.pki.faults import Severity
 from mtlslab.probe.context import OLD_VERSIONS
 from mtlslab.probe.curl import curl_command
@@ -133,6 +135,25 @@ def _no_old_version(facts: ServerFacts) -> AuditFinding:
     )
 
 
+def of_ca_names(names: Sequence[Name]) -> Iterable[AuditFinding]:
+    """A warning if the server announces CAs that this machine trusts for servers: the Web's, who issue to anybody."""
+    public = known_to_the_system(names)
+    if not public:
+        return
+    shown = "; ".join(name.rfc4514_string() for name in public[:2]) + (" ..." if len(public) > 2 else "")
+    yield AuditFinding(
+        id="announces-no-public-ca",
+        title="announces no CA of the Web as a CA for clients",
+        category=SERVER,
+        severity=Severity.ADVISORY,
+        result=Result.WARN,
+        expected={"outcome": "CAs for clients only"},
+        observed={"answer": f"{len(public)} of {len(names)}: {shown}"},
+        reason=f"It announces {len(public)} CAs that this machine trusts for Web servers, of {len(names)}: {shown}.",
+        hint="Whoever gets a certificate for clients from any of them gets in. Trust the CA of your clients alone.",
+    )
+
+
 def of_question(version: str, seen: Sequence[Observation]) -> AuditFinding:
     """Whether the server asks for a certificate, at any time.
 
@@ -196,7 +217,11 @@ def _let_in(seen: Observation) -> bool:
 
 
 def of_authorised(
-    right: Mapping[str, Observation], attempts: Mapping[str, Attempt], *, given: KeyFiles | None
+    right: Mapping[str, Observation],
+    attempts: Mapping[str, Attempt],
+    *,
+    given: KeyFiles | None,
+    sure: Collection[str] = (),
 ) -> Iterable[AuditFinding]:
     """The positive control, for each TLS version.
 
@@ -204,11 +229,15 @@ def of_authorised(
         right: TLS version -> what the authorised client met; empty without one.
         attempts: TLS version -> the attempt.
         given: the user's credential; None if there is none, or it was minted.
+        sure: TLS versions on which all others were refused in words that can only be about the certificate.
     """
     for version, what in attempts.items():
         seen = right.get(version)
         why = "Not judged: nobody knows whether the authorised client gets in without one (--cert, --key)."
-        verdict = judge_authorised(seen, minted=given is None) if seen else Verdict(Result.SKIP, why)
+        past = version in sure and seen is not None and not speaks_of_certificates(seen)
+        verdict = Verdict(Result.SKIP, why)
+        if seen:
+            verdict = judge_authorised(seen, minted=given is None, past_the_question=past)
         yield AuditFinding(
             id=_versioned(SERVES_AUTHORISED_CLIENT, version),
             title="serves the authorised client" + (" (minted for this audit)" if seen and given is None else ""),

@@ -9,10 +9,10 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from typing import Any
 
+from mtlslab.audit.words import outcome_of, sentence
 from mtlslab.pki.faults import Outcome
-from mtlslab.probe.model import Observation, Phase, Side
+from mtlslab.probe.model import Observation, Side
 from mtlslab.verify.checks.answers import (
     NGINX_CODES,
     NO_DECISIONS,
@@ -23,12 +23,25 @@ from mtlslab.verify.checks.answers import (
     says_refused,
 )
 from mtlslab.verify.checks.judge import Verdict
-from mtlslab.verify.checks.model import PAGES, Result
+from mtlslab.verify.checks.model import Result
 
 _ALIKE = 0.6
+# RFC 8446 section 6.2: they may be about the issuer, or about a name.
+_VAGUE_ALERTS = ("handshake_failure", "bad_certificate", "certificate_unknown", "access_denied", "internal_error")
+_NOTHING_TO_COMPARE = (
+    "Without an authorised client to compare with, this may have another cause: give a good one (--cert, --key)."
+)
+_SAYS_NO_REASON = (
+    " That does not say why: whether it looks at the issuer, or compares a name only, only the authorised client can "
+    "tell (--cert, --key)."
+)
 _MUCH_LONGER = 10  # times as long
 _WORD = re.compile(r"\w+")
 _NOT_SENT = "The certificate was not sent: the server's list of signature algorithms leaves no way to send it."
+_MINTED = (
+    "This client was made for the audit, and the server may admit certain names only: give one that it knows (--cert, "
+    "--key)."
+)
 _HUNG_UP = "It hung up after the handshake: that says nothing about certificates."
 
 
@@ -39,56 +52,51 @@ class Scene:
     Attributes:
         asks: whether anybody was asked for a certificate, at any time.
         steady: whether the authorised client was still served when the others had been there.
+        repeated: whether it was seen to be, time and again.
         speaks_http: whether the server has chosen HTTP (ALPN), or answered in it.
         authorised_found: whether the authorised client's page holds the text to expect; None if that is not known.
+        refuses_in_handshake: whether somebody was refused by the handshake itself, on any TLS version.
+        vague: whether all who showed a certificate were refused by alerts that do not say what is wrong with it.
     """
 
     asks: bool = True
     steady: bool = True
+    repeated: bool = False
     speaks_http: bool = True
     authorised_found: bool | None = None
+    refuses_in_handshake: bool = False
+    vague: bool = False
 
 
 # Answers to the authorised client that may as well be a refusal of the page to everybody.
 _DENIALS = (400, 401, 403, 407, *NGINX_CODES)
 
 
-def outcome_of(seen: Observation) -> Outcome:
-    """How an attempt ended, as far as it can be told without comparing."""
-    if seen.status is not None:
-        return Outcome.ANSWERED
-    if seen.verify_code is not None:
-        return Outcome.CLIENT_REFUSES_SERVER
-    if seen.alert_from is Side.PEER:
-        return Outcome.REFUSED_BY_ALERT
-    return Outcome.NOT_TLS if seen.preface else _outcome_of_silence(seen)
-
-
-def _outcome_of_silence(seen: Observation) -> Outcome:
-    if seen.closed:
-        return Outcome.CLOSED
-    if seen.side is Side.LOCAL:
-        return Outcome.NO_SENSE if seen.heard else Outcome.LOCAL
-    return Outcome.UNREACHABLE if seen.phase is Phase.CONNECT else Outcome.NO_ANSWER
-
-
-def judge_authorised(seen: Observation, *, minted: bool = False) -> Verdict:
+def judge_authorised(seen: Observation, *, minted: bool = False, past_the_question: bool = False) -> Verdict:
     """The positive control: the client that must be served.
 
     Args:
         seen: what it met.
         minted: whether it was made for this audit: a server that admits certain clients only is right to refuse it.
+        past_the_question: whether everybody else was refused in words that can only be about the certificate, and this
+            client was not.
     """
     verdict = _judge_authorised(seen)
+    if past_the_question and is_error(seen):
+        why = "It got past the question for a certificate, where all others were stopped; the page is another matter."
+        return Verdict(Result.PASS, f"{sentence(seen)} {why}")
+    if minted and seen.status in _DENIALS:
+        return Verdict(Result.INCONCLUSIVE, f"{sentence(seen)} {_MINTED}")
     if minted and verdict.result is Result.FAIL:
-        why = "This client was made for the audit, and the server may admit certain names only: give one that it knows"
-        return Verdict(Result.INCONCLUSIVE, f"{verdict.reason} {why} (--cert, --key).")
+        return Verdict(Result.INCONCLUSIVE, f"{verdict.reason} {_MINTED}")
     return verdict
 
 
 def let_in_by_handshake(seen: Observation) -> bool:
     """Whether the handshake let a client in, and no HTTP followed that could tell more."""
-    return seen.status is None and seen.admitted and seen.alert_from is not Side.PEER
+    # Where a server sends no session ticket in TLS 1.3, waiting for the client's words is what tells.
+    went_on = seen.admitted or (seen.finished and seen.hung_up is False)
+    return seen.status is None and went_on and seen.alert_from is not Side.PEER
 
 
 def _judge_authorised(seen: Observation) -> Verdict:
@@ -138,16 +146,17 @@ def judge_unauthorised(
     if has_certificate and seen.presented is False:
         return Verdict(Result.INCONCLUSIVE, _NOT_SENT)
     scene = scene or Scene()
-    verdict = _judge_expected(seen, scene) or _judge_compared(seen, right, insists=insists, http=scene.speaks_http)
+    verdict = _judge_expected(seen, scene) or _judge_compared(seen, right, scene, insists=insists)
     if verdict.result is not Result.PASS:
         return verdict
     if not scene.asks:
         return Verdict(
             Result.INCONCLUSIVE, f"{verdict.reason} Nobody was asked for a certificate: it is about something else."
         )
-    if not scene.steady and not _speaks_of_certificates(seen):
+    if not scene.steady and not speaks_of_certificates(seen):
         again = "The authorised client, who came once more after the others, was not served any more"
-        return Verdict(Result.INCONCLUSIVE, f"{verdict.reason} {again}: this may be a limit on connections.")
+        limit = "this may be a limit on connections, or a ban. Ask again from an address that has none"
+        return Verdict(Result.INCONCLUSIVE, f"{verdict.reason} {again}: {limit}.")
     return verdict
 
 
@@ -165,17 +174,27 @@ def _judge_expected(seen: Observation, scene: Scene) -> Verdict | None:
     return Verdict(Result.PASS, f"{sentence(seen)} It does not hold the text of the protected page.")
 
 
-def _speaks_of_certificates(seen: Observation) -> bool:
+def is_vague(seen: Observation) -> bool:
+    """Whether a client that showed a certificate was refused without a word about what is wrong with it."""
+    return bool(seen.presented) and outcome_of(seen) is Outcome.REFUSED_BY_ALERT and seen.alert in _VAGUE_ALERTS
+
+
+def says_why(seen: Observation) -> bool:
+    """Whether a client that showed a certificate was refused by an alert that says what is wrong with it."""
+    return bool(seen.presented) and outcome_of(seen) is Outcome.REFUSED_BY_ALERT and not is_vague(seen)
+
+
+def speaks_of_certificates(seen: Observation) -> bool:
     """Whether a refusal can be nothing but one for want of a good certificate, whatever becomes of others."""
     asked = bool(seen.certificate_requested)
     return says_refused(seen) or (asked and outcome_of(seen) is Outcome.REFUSED_BY_ALERT)
 
 
-def _judge_compared(seen: Observation, right: Observation | None, *, insists: bool, http: bool) -> Verdict:
+def _judge_compared(seen: Observation, right: Observation | None, scene: Scene, *, insists: bool) -> Verdict:
     if right is not None and right.status is None and let_in_by_handshake(right):
         return _judge_handshake(seen, right)
     if seen.status is not None:
-        return _judge_answer(seen, right if right and right.status is not None else None)
+        return _judge_answer(seen, right if right and right.status is not None else None, scene)
     outcome, said = outcome_of(seen), sentence(seen)
     # A refusal of everybody is no refusal of unauthorised: it must come after the question for a certificate, or the
     # authorised client must have fared better.
@@ -183,19 +202,52 @@ def _judge_compared(seen: Observation, right: Observation | None, *, insists: bo
     if outcome is Outcome.REFUSED_BY_ALERT:
         asked = bool(seen.certificate_requested)
         why = "" if asked or served_right else " It had not asked for a certificate: this may have another cause."
+        if asked and right is None and seen.presented and scene.vague:
+            why = _SAYS_NO_REASON
         return Verdict(Result.INCONCLUSIVE if why else Result.PASS, said + why)
+    if right is None and _waits_for_another_protocol(seen, scene):
+        why = "The handshake lets it in, and the server waits for its words"
+        return Verdict(Result.FAIL, f"{why}; what the protocol behind it makes of them was not seen: {said}")
     if outcome is Outcome.CLOSED:
-        # Closing instead of finishing the handshake is about the certificate. After it, a server of HTTP may hang up on
-        # one that it does not like (Node does); a server of anything else hangs up on HTTP.
-        unfinished = not seen.finished or http
-        told = served_right or (insists and seen.presented is True and unfinished)
-        why = "" if told else " Without an authorised client to compare with, this may have another cause."
+        told = served_right or _closing_tells(seen, scene, insists=insists)
+        why = "" if told else f" {_NOTHING_TO_COMPARE}"
         return Verdict(Result.PASS if told else Result.INCONCLUSIVE, said + why)
     # Silence after the handshake, where the authorised client is answered at once, is a decision.
     quick = right is not None and right.duration * _MUCH_LONGER < seen.duration
-    if outcome is Outcome.NO_ANSWER and seen.finished and served_right and quick:
-        return Verdict(Result.PASS, f"{said} The authorised client is answered at once.")
-    return Verdict(Result.INCONCLUSIVE, said)
+    told = outcome is Outcome.NO_ANSWER and seen.finished and served_right and quick
+    why = " The authorised client is answered at once." if told else ""
+    if outcome is Outcome.NO_ANSWER and seen.finished and not told:
+        why = " Give it more time (--timeout)" + (", or a good client (--cert, --key)." if right is None else ".")
+    return Verdict(Result.PASS if told else Result.INCONCLUSIVE, said + why)
+
+
+def _waits_for_another_protocol(seen: Observation, scene: Scene) -> bool:
+    """Whether a server heard a client on after the handshake, and ended the connection at the sight of HTTP.
+
+    Either it spoke first, as servers of mail do, or it never did.
+    """
+    heard_on = seen.hung_up is False and bool(seen.certificate_requested) and not scene.speaks_http
+    return heard_on and (seen.spoke_first or (outcome_of(seen) is Outcome.CLOSED and not seen.spoke))
+
+
+def refused_in_handshake(seen: Observation) -> bool:
+    """Whether the server ended the handshake after it had asked for a certificate and had its answer."""
+    ended = outcome_of(seen) in (Outcome.REFUSED_BY_ALERT, Outcome.CLOSED) and not seen.finished
+    return ended and bool(seen.certificate_requested) and seen.presented is not None
+
+
+def _closing_tells(seen: Observation, scene: Scene, *, insists: bool) -> bool:
+    """Whether a server that hangs up does so for want of a good certificate, if nobody is there to compare with.
+
+    A client without a certificate is hung up on for want of one, if that comes instead of the end of the handshake, or
+    right after it. What is wrong with a certificate, nobody knows of a server that never says a word; of one that says
+    that it wants one, it is known. After a finished handshake, such a server of HTTP may hang up on a certificate that
+    it does not like (Node does); a server of anything else hangs up on HTTP, unless it does not even wait for that.
+    """
+    at_once = refused_in_handshake(seen) or bool(seen.hung_up)
+    if seen.presented is False:
+        return refused_in_handshake(seen) or (at_once and scene.refuses_in_handshake)
+    return bool(seen.presented) and insists and (at_once or scene.speaks_http)
 
 
 def _judge_handshake(seen: Observation, right: Observation) -> Verdict:
@@ -204,6 +256,10 @@ def _judge_handshake(seen: Observation, right: Observation) -> Verdict:
     if outcome is Outcome.REFUSED_BY_ALERT or (outcome is Outcome.CLOSED and not seen.finished):
         asked = bool(seen.certificate_requested) or seen.presented is not None
         return Verdict(Result.PASS if asked else Result.INCONCLUSIVE, said)
+    if seen.hung_up and not right.hung_up and seen.presented is not None:
+        return Verdict(
+            Result.PASS, f"{said} That was before it had been asked for anything; the authorised client was heard on."
+        )
     if let_in_by_handshake(seen) and outcome is outcome_of(right) and outcome is not Outcome.NO_ANSWER:
         why = "The handshake lets it in as it does the authorised client"
         return Verdict(Result.FAIL, f"{why}; what the protocol behind it makes of that was not seen: {said}")
@@ -214,7 +270,7 @@ def _judge_handshake(seen: Observation, right: Observation) -> Verdict:
     return Verdict(Result.INCONCLUSIVE, f"{said} {hint}")
 
 
-def _judge_answer(seen: Observation, right: Observation | None) -> Verdict:
+def _judge_answer(seen: Observation, right: Observation | None, scene: Scene) -> Verdict:
     said = sentence(seen)
     if right is not None and _same_answer(seen, right):
         return _judge_same_answer(seen, said)
@@ -226,6 +282,8 @@ def _judge_answer(seen: Observation, right: Observation | None) -> Verdict:
     if found is Decision.REFUSED:
         compared = f" The authorised client gets HTTP {right.status}." if right and not says_refused(seen) else ""
         return Verdict(Result.PASS, said + compared)
+    if is_error(seen) and right is not None and gives_page(right) and scene.repeated:
+        return Verdict(Result.PASS, f"{said} The authorised client gets HTTP {right.status}, before and after.")
     return Verdict(Result.INCONCLUSIVE, f"{said} {_why_unknown(found, right)}")
 
 
@@ -248,7 +306,7 @@ def _why_unknown(found: Decision, right: Observation | None) -> str:
     if right is None:
         return _NOT_TO_TELL
     if found is Decision.NONE:
-        return "That is no decision about a client."
+        return "That is no decision about a client: audit it when it can answer, or name another page (--path)."
     return "The authorised client gets this status too, but another page."
 
 
@@ -276,78 +334,3 @@ def _same_answer(one: Observation, other: Observation) -> bool:
 def _place(seen: Observation) -> str:
     """Where a redirect leads, without its query: that may hold the time, or a token."""
     return seen.headers.get("location", "").partition("?")[0]
-
-
-def sentence(seen: Observation) -> str:
-    """What happened, as a sentence."""
-    where = seen.phase.value
-    if seen.status is not None:
-        return f"The server answered {_status(seen)}."
-    return {
-        Outcome.REFUSED_BY_ALERT: f"The server refused with the TLS alert {seen.alert}.",
-        Outcome.CLOSED: "The server closed the connection without an answer"
-        + (", after the client had shown what it has." if seen.presented is not None else f" ({where})."),
-        Outcome.NO_ANSWER: f"The server gave no answer ({where}): {seen.error}.",
-        Outcome.UNREACHABLE: f"The server could not be reached: {seen.error}.",
-        Outcome.NOT_TLS: f"The port does not speak TLS; it said {first_line(seen.preface)!r}.",
-        Outcome.CLIENT_REFUSES_SERVER: f"The client does not trust the server: {seen.verify_error}.",
-        Outcome.NO_SENSE: f"What the server said makes no sense ({where}): {seen.error}.",
-        Outcome.LOCAL: f"The attempt failed on this machine ({where}): {seen.error}.",
-    }[outcome_of(seen)]
-
-
-def short_answer(seen: Observation) -> str:
-    """The same in a few words, for a column of a table."""
-    if seen.status is not None:
-        return _status(seen)
-    outcome = outcome_of(seen)
-    if outcome is Outcome.REFUSED_BY_ALERT:
-        return f"alert {seen.alert}"
-    if outcome is Outcome.CLOSED:
-        return "connection closed"
-    return first_line(seen.preface) if outcome is Outcome.NOT_TLS else seen.verify_error or seen.error
-
-
-def _status(seen: Observation) -> str:
-    location = seen.headers.get("location")
-    if location and seen.status is not None and 300 <= seen.status < 400:
-        return f"HTTP {seen.status} to {location[:80]} (not followed)"
-    page = next((page for page in PAGES.values() if page in seen.body), seen.title)
-    # Most servers repeat the status in the title.
-    page = page.removeprefix(str(seen.status)).strip()[:80]
-    return f"HTTP {seen.status}{f' {page}' if page else ''}"
-
-
-def first_line(text: str) -> str:
-    """What a port says that does not speak TLS, cut to a column."""
-    return (text.splitlines() or [""])[0][:80]
-
-
-def observed(seen: Observation, *, served: bool | None = None) -> dict[str, Any]:
-    """The facts as reports show them; what was not seen is left out.
-
-    Args:
-        seen: what was observed.
-        served: what the verdict makes of an HTTP answer; None if nobody can tell.
-    """
-    outcome = outcome_of(seen)
-    if outcome is Outcome.ANSWERED and served is not None:
-        outcome = Outcome.SERVED if served else Outcome.REFUSED_BY_STATUS
-    facts = {
-        "outcome": outcome.value,
-        "answer": short_answer(seen),
-        "phase": seen.phase.value,
-        "side": seen.side.value,
-        "status": seen.status,
-        "title": seen.title,
-        "location": seen.headers.get("location"),
-        # Only the server's: ours says no more than that we did not like what came, which "error" tells better.
-        "alert": seen.alert if seen.alert_from is Side.PEER else None,
-        "error": seen.error,
-        "verify_code": seen.verify_code,
-        "tls_version": seen.tls_version,
-        "cipher": seen.cipher,
-        "certificate_requested": seen.certificate_requested,
-        "certificate_presented": seen.presented,
-    }
-    return {name: fact for name, fact in facts.items() if fact not in (None, "")}

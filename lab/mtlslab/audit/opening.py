@@ -93,7 +93,8 @@ def client_ca(certificate: Path | None, key: Path | None, ring: KeyRing | None) 
             raise SpecError("--client-ca-key needs the CA's certificate, too.", hint="Add --client-ca-cert FILE")
         return ClientCa()
     content = read("--client-ca-cert", certificate)
-    pem = _opened("--client-ca-cert", certificate, content, lambda: unlock.certificates_pem(content))
+    password = ring.password(certificate) if ring is not None and format_of(content) is PKCS12 else None
+    pem = _opened("--client-ca-cert", certificate, content, lambda: unlock.certificates_pem(content, password))
     key_pem = _ca_key(key, ring) if key is not None else None
     try:
         anchors = pki.load_anchors(pem)

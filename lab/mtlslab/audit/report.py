@@ -189,7 +189,7 @@ class AuditReport(Report):
             "addresses": "; ".join(_told(one) for one in server.addresses) or "none known",
             "started": self.started.isoformat(sep=" ", timespec="seconds"),
             "duration": f"{self.duration_ms / 1000:.1f} s",
-            "program": f"mtlslab {self.version}",
+            "program": f"mtlslab {__version__}",
             "command line": shell_line(self.command),
             "settings": "; ".join(f"{name}: {value}" for name, value in self.settings.items()),
             "client authentication": CLIENT_AUTH_WORDS[server.client_auth],
@@ -210,6 +210,13 @@ class AuditReport(Report):
         if not told:
             return ""
         return "http" if any("status" in one.observed for one in told) else "handshake"
+
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """How unauthorised clients were refused, in a few words; each way once."""
+        refused = [one for one in self.with_result(Result.PASS) if one.family.startswith("refuses-")]
+        ways = (str(one.observed.get("answer", "")) for one in refused if one.family != REFUSES_OLD_TLS)
+        return tuple(dict.fromkeys(filter(None, ways)))
 
     @property
     def verdict(self) -> Mapping[str, Any]:
@@ -284,7 +291,8 @@ class AuditReport(Report):
         warned = self.summary["warn"]
         warnings = f" {warned} with a warning{' (--strict)' if self.strict else ''}." if warned else ""
         if SERVES_AUTHORISED_CLIENT in skipped:
-            sentence = f"lets no unauthorised client in: {kinds} kinds refused; nobody tried the authorised client."
+            untried = "nobody tried the authorised client, or others with its names (--cert, --key)."
+            sentence = f"refuses strangers: {kinds} kinds were tried; {untried}"
             return f"{self.url} {sentence}{warnings}"
         if self.server.client_auth is ClientAuth.WITH_HOLES:
             sentence = f"enforces mTLS, with holes: {kinds} kinds of others are refused, some that the CA made are not."

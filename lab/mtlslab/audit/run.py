@@ -11,23 +11,38 @@ from typing import TypeVar
 
 from mtlslab.audit import findings
 from mtlslab.audit.addresses import addresses_of, finding_on_addresses, most_lenient
-from mtlslab.audit.evidence import AddressFacts, ClientFacts, facts_of_client, leaves_of
-from mtlslab.audit.judge import Scene, judge_authorised, judge_unauthorised, outcome_of
+from mtlslab.audit.evidence import AddressFacts, ClientFacts, facts_of_client
+from mtlslab.audit.judge import (
+    Scene,
+    is_vague,
+    judge_authorised,
+    refused_in_handshake,
+    says_why,
+    speaks_of_certificates,
+)
 from mtlslab.audit.report import AuditFinding, AuditReport, Offer, ServerFacts
 from mtlslab.audit.request import AuditRequest
+from mtlslab.audit.survey import (
+    announced,
+    asks_and_speaks_no_http,
+    facts_of,
+    fares_like,
+    insists,
+    needs_less,
+    other_key_type,
+    tells_more,
+)
 from mtlslab.audit.unauthorised import LIFETIME, NO_CERTIFICATE, Forge, UnauthorisedClient, open_forge
 from mtlslab.audit.verdict import client_auth, worst
 from mtlslab.audit.watch import Watch
 from mtlslab.errors import MachineError
-from mtlslab.handshake.authorities import announced_names
 from mtlslab.lifecycle.interrupts import worker_pool
-from mtlslab.pki import Name
-from mtlslab.pki.faults import Outcome
 from mtlslab.probe.attempt import attempt
 from mtlslab.probe.context import VERSIONS
-from mtlslab.probe.model import ALPN_HTTP_1, ALPN_HTTP_2, Attempt, KeyFiles, Observation, Side
+from mtlslab.probe.model import ALPN_HTTP_1, Attempt, KeyFiles, Observation
 from mtlslab.verify.checks.model import Result
 
+_IDLE = 0.3  # seconds; servers hang up at once on whom they do not like
 WORKERS = 4  # as many connections at a time as a browser makes
 
 NOBODY = Watch()
@@ -141,16 +156,27 @@ class _Audit:
         self._watch = watch
         self._authorised_client = request.credential or forge.authorised_client
         self._http_version = "2"
+        self._idle = 0.0
         self._seen: dict[str, list[Observation]] = {version: [] for version in VERSIONS}
         self._again: dict[str, Observation] = {}
+        self._unsure: set[str] = set()
 
     def run(self) -> tuple[ServerFacts, tuple[AuditFinding, ...]]:
         self._watch.planned(len(VERSIONS))
         first = self._survey()
+        if key_type := other_key_type(first):
+            self._forge.use(key_type)
+            if self._authorised_client and not self._request.credential:
+                self._authorised_client = self._forge.authorised_client
+                first = self._survey_again()
+        if any(asks_and_speaks_no_http(seen) for seen in first.values()):
+            self._idle = min(_IDLE, self._request.timeout / 2)
+            first = self._survey_again()
         self._watch.surveyed()
-        facts = _facts(first)
+        facts = facts_of(first)
         versions = tuple(version for version, offer in facts.tls_versions.items() if offer is Offer.ACCEPTED)
         found = list(findings.of_server(self._request.target, first, facts, insecure=self._request.insecure))
+        found += findings.of_ca_names(announced(first))
         if any(seen.verify_code is not None for seen in first.values()) or not versions:
             return facts, tuple(found)
         right = {version: first[version] for version in versions} if self._authorised_client else {}
@@ -160,7 +186,10 @@ class _Audit:
         faults = self._faults_found(served, right)
         found += [findings.of_question(version, self._seen[version]) for version in versions]
         found += [one for version in versions for one in findings.of_steadiness(version, self._seen[version])]
-        found += findings.of_authorised(right, self._authorised_attempts(versions), given=self._request.credential)
+        sure = set(versions) - self._unsure
+        found += findings.of_authorised(
+            right, self._authorised_attempts(versions), given=self._request.credential, sure=sure
+        )
         asked = {one.certificate_requested for version in versions for one in self._seen[version]}
         facts = dataclasses.replace(
             facts, certificate_requested=True if True in asked else False if False in asked else None
@@ -172,17 +201,23 @@ class _Audit:
         """Each TLS version alone: what is offered, and (if there is an authorised client) the positive control."""
         first = self._try_versions(VERSIONS)
         for fallback in ("1.1", "1.0"):  # without HTTP/2, then without any application protocol
-            if not _needs_less(first):
+            if not needs_less(first):
                 break
             before, self._http_version = self._http_version, fallback
-            other = self._try_versions([version for version, seen in first.items() if _needs_less({version: seen})])
-            if not any(_tells_more(seen, first[version]) for version, seen in other.items()):
+            other = self._try_versions([version for version, seen in first.items() if needs_less({version: seen})])
+            if not any(tells_more(seen, first[version]) for version, seen in other.items()):
                 self._http_version = before
                 break
             first |= other
         for version, seen in first.items():
             self._seen[version].append(seen)
         return first
+
+    def _survey_again(self) -> dict[str, Observation]:
+        """The survey, as if it were the first one."""
+        for seen in self._seen.values():
+            seen.clear()
+        return self._survey()
 
     def _try_versions(self, versions: Iterable[str]) -> dict[str, Observation]:
         return self._try({version: self._attempt(version, self._authorised_client) for version in versions})
@@ -193,7 +228,7 @@ class _Audit:
     def _unauthorised_found(
         self, first: Mapping[str, Observation], versions: Sequence[str], right: Mapping[str, Observation]
     ) -> list[AuditFinding]:
-        unauthorised = (*self._forge.basic(_announced(first)), *self._forge.copies(self._authorised_client))
+        unauthorised = (*self._forge.basic(announced(first)), *self._forge.copies(self._authorised_client))
         attempts = self._attempts_of(unauthorised, versions)
         # Without an authorised client, the survey was made without a certificate: that need not be asked twice.
         known = {} if right else {(NO_CERTIFICATE, version): first[version] for version in versions}
@@ -202,6 +237,8 @@ class _Audit:
         twice = self._try(attempts)
         for (_, version), seen in (*once.items(), *twice.items()):
             self._seen[version].append(seen)
+            if not speaks_of_certificates(seen):
+                self._unsure.add(version)
         self._come_again(right)
         seen_twice = {key: (once[key], twice[key]) for key in attempts}
         return self._judged(unauthorised, versions, right, attempts, seen_twice)
@@ -243,6 +280,7 @@ class _Audit:
         seen: Mapping[tuple[str, str], tuple[Observation, ...]],
     ) -> list[AuditFinding]:
         """One finding for each client on each TLS version."""
+        bare = {version: seen.get((NO_CERTIFICATE, version), (None,))[0] for version in versions}
         scenes = {version: self._scene(version, right.get(version)) for version in versions}
         return [
             worst(
@@ -253,7 +291,7 @@ class _Audit:
                         attempts.get((client.name, version)),
                         one,
                         right.get(version),
-                        insists=_insists(seen.get((NO_CERTIFICATE, version), (None,))[0]),
+                        insists=insists(bare[version]),
                         scene=scenes[version],
                     )
                     for one in seen.get((client.name, version), (None,))
@@ -267,11 +305,15 @@ class _Audit:
         seen = self._seen[version]
         asked = {one.certificate_requested for one in seen}
         again = self._again.get(version)
+        steady = again is None or right is None or fares_like(again, right)
         return Scene(
             asks=True in asked or False not in asked,
-            steady=again is None or right is None or _fares_like(again, right),
+            steady=steady,
+            repeated=steady and again is not None,
             speaks_http=any(one.alpn or one.status is not None for one in seen),
             authorised_found=right.found if right is not None else None,
+            vague=any(is_vague(one) for one in seen) and not any(says_why(one) for one in seen),
+            refuses_in_handshake=any(refused_in_handshake(one) for all_ in self._seen.values() for one in all_),
         )
 
     def _try(self, attempts: Mapping[Key, Attempt]) -> dict[Key, Observation]:
@@ -297,59 +339,5 @@ class _Audit:
             address=request.connect_host,
             connect_port=request.connect_port,
             sni=request.sni,
+            idle=self._idle,
         )
-
-
-def _needs_less(first: Mapping[str, Observation]) -> bool:
-    """Whether some version may tell more to a client that offers less: HTTP/2 leaves no room for asking later."""
-    refused = any(seen.alert == "no_application_protocol" for seen in first.values())
-    unasked = any(seen.alpn == ALPN_HTTP_2 and not seen.certificate_requested for seen in first.values())
-    return refused or unasked or any(seen.alpn == ALPN_HTTP_2 and seen.status in (None, 421) for seen in first.values())
-
-
-def _tells_more(seen: Observation, before: Observation) -> bool:
-    if seen.finished != before.finished:
-        return seen.finished
-    if bool(seen.certificate_requested) != bool(before.certificate_requested):
-        return bool(seen.certificate_requested)
-    return seen.status is not None and before.status in (None, 421)
-
-
-def _fares_like(again: Observation, right: Observation) -> bool:
-    """Whether the authorised client fared at the end as at the beginning, as far as it matters."""
-    return outcome_of(again) is outcome_of(right) and again.status == right.status
-
-
-def _insists(bare: Observation | None) -> bool:
-    """Whether the server has refused a client for having no certificate, and not just hung up on it."""
-    if bare is None or outcome_of(bare) is Outcome.CLOSED:
-        return False
-    return judge_unauthorised(bare, None, has_certificate=False).result is Result.PASS
-
-
-def _facts(first: Mapping[str, Observation]) -> ServerFacts:
-    asked = [seen.certificate_requested for seen in first.values() if seen.agreed]
-    return ServerFacts(
-        tls_versions={version: _offer(seen) for version, seen in first.items()},
-        certificate_requested=True if True in asked else False if False in asked else None,
-        ca_names=tuple(name.rfc4514_string() for name in _announced(first)),
-        certificates=leaves_of(seen.chain for seen in first.values()),
-    )
-
-
-def _offer(seen: Observation) -> Offer:
-    if seen.agreed or seen.tls_version:
-        return Offer.ACCEPTED
-    if seen.side is Side.LOCAL and not seen.heard:
-        return Offer.UNTRIED
-    # A server without this version ends the handshake with an alert, or answers with another version, or hangs up.
-    said_no = seen.alert_from is Side.PEER or seen.alert == "protocol_version" or (seen.heard and seen.closed)
-    return Offer.REFUSED if said_no else Offer.UNKNOWN
-
-
-def _announced(first: Mapping[str, Observation]) -> tuple[Name, ...]:
-    for version in sorted(first, reverse=True):
-        names = announced_names(first[version].certificate_request, tls13=version == "1.3")
-        if names:
-            return names
-    return ()

@@ -120,6 +120,11 @@ class Forge:
         self._ca = ca
         self._mint = Mint(now=now, lifetime=LIFETIME)
 
+    def use(self, key_type: str) -> None:
+        """From now on, make keys of this type: the server takes no signatures of others."""
+        self._mint.use(key_type)
+        self.__dict__.pop("authorised_client", None)  # the next one is made anew
+
     @functools.cached_property
     def authorised_client(self) -> KeyFiles | None:
         """A good client of the real client CA, the same each time; None without its key."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +17,7 @@ from mtlslab.cli.options import epilog
 from mtlslab.cli.passwords import asking
 from mtlslab.cli.progress import counting
 from mtlslab.cli.reportfile import attachment_of, write_attachment, write_report
-from mtlslab.cli.terminal import put_text, shows_colour, shows_unicode
+from mtlslab.cli.terminal import put_text, read_input, say, shows_colour, shows_unicode
 from mtlslab.errors import ExitCode, SpecError
 
 if TYPE_CHECKING:
@@ -171,6 +170,8 @@ def audit(
         put_text(text, styled=colour and url is not None)
     else:
         write_report(output_file, text)
+        if attachment is not None:
+            say(f"Report: {output_file}, as JSON: {beside} (SHA-256 {attachment.sha256})")
     raise typer.Exit(told.exit_code)
 
 
@@ -213,7 +214,7 @@ def _rings() -> Iterator[Callable[[Path | None], KeyRing]]:
 
 def _read_targets(file: Path | None) -> str:
     try:
-        content = sys.stdin.buffer.read() if file is None or str(file) == "-" else file.read_bytes()
+        content = read_input() if file is None or str(file) == "-" else file.read_bytes()
         return content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is no text in UTF-8"

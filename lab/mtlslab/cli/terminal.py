@@ -71,6 +71,11 @@ def ask(question: str) -> str:
     return sys.stdin.readline().strip()
 
 
+def read_input() -> bytes:
+    """All that comes from stdin."""
+    return sys.stdin.buffer.read()
+
+
 def ask_secret(question: str) -> str | None:
     """The same without showing what is typed; None if nothing is (Ctrl-D)."""
     import getpass

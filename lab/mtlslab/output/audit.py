@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from mtlslab.audit import CLIENT_AUTH_WORDS, AuditReport, AuditReports, ClientAuth, ServerFacts
-from mtlslab.output.lines import one_line, wrapped
+from mtlslab.output.lines import one_line, shortened, wrapped
 from mtlslab.verify.checks import Result
 
 _LABEL_WIDTH = 24
 _NAMES_SHOWN = 5
 _HOLES_SHOWN = 2
+_WAY = 36  # characters
 
 
 def server_facts(server: ServerFacts) -> Iterator[str]:
@@ -35,17 +36,19 @@ def _fact(label: str, text: str) -> list[str]:
 
 
 def render_table(audits: AuditReports) -> str:
-    """Many audits as one table: target, client authentication, on what that rests, holes, exit status."""
-    head = ("target", "client authentication", "rests on", "holes", "exit")
+    """Many audits as one table, a line for each target, without any other words."""
+    head = ("target", "client authentication", "rests on", "how it refuses", "holes", "exit")
     rows = [head, *(_row(report) for report in audits.reports)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = ("  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-def _row(report: AuditReport) -> tuple[str, str, str, str, str]:
+def _row(report: AuditReport) -> tuple[str, ...]:
     holes = {one.family for one in report.findings if one.wants_refusal and one.result is Result.FAIL}
     shown = ", ".join(sorted(holes)[:_HOLES_SHOWN]) + (f" and {len(holes) - _HOLES_SHOWN} more" if holes else "")
     shown = shown if len(holes) > _HOLES_SHOWN else ", ".join(sorted(holes))
+    ways = report.refusals
+    way = shortened(one_line(next(iter(ways), "")), _WAY) + (f" (+{len(ways) - 1})" if len(ways) > 1 else "")
     auth = report.server.client_auth.value
-    return one_line(report.title), auth, report.rests_on or "-", shown or "-", str(int(report.exit_code))
+    return one_line(report.title), auth, report.rests_on or "-", way or "-", shown or "-", str(int(report.exit_code))

@@ -18,7 +18,8 @@ _ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 def render_junit(*reports: Report) -> str:
     """One ``testsuite`` per category of each report, one ``testcase`` per check; at least one report."""
-    root = ET.Element("testsuites", {"name": f"mtlslab {reports[0].PROGRAM}", **_sums(reports)})
+    report = reports[0]
+    root = ET.Element("testsuites", {"name": f"mtlslab {report.PROGRAM}", **_sums(reports)})
     for report in reports:
         for category, members in groupby(report.findings, key=lambda finding: finding.category):
             _add_suite(root, report, category, tuple(members))

@@ -24,3 +24,8 @@ def wrapped(label: str, text: str) -> list[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def shortened(text: str, most: int) -> str:
+    """A text that is no longer than ``most`` characters, for a place where lines are not wrapped."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterator
 
 from mtlslab.handshake import Message, Sender, Transcript
+from mtlslab.output.lines import shortened
 
 WIDTH = 1000
 CLIENT_X, SERVER_X = 70, WIDTH - 70
@@ -81,11 +82,6 @@ def describe(transcript: Transcript) -> str:
         for number, message in enumerate(transcript.messages, 1)
     ]
     return "; ".join((*steps, f"ending: {transcript.ending}"))
-
-
-def shortened(text: str, most: int) -> str:
-    """A text that is no longer than ``most`` characters; SVG does not wrap lines."""
-    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def wire(message: Message) -> str:

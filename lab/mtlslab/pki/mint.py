@@ -11,6 +11,7 @@ from mtlslab import pki
 from mtlslab.pki.faults import build
 from mtlslab.pki.faults.model import changed
 
+USUAL_KEY = "ec-p256"
 _OF_A_KEY = (x509.AuthorityKeyIdentifier, x509.SubjectKeyIdentifier)
 
 
@@ -43,13 +44,24 @@ class Mint:
     def __init__(self, *, now: datetime.datetime, lifetime: datetime.timedelta) -> None:
         self._now = now
         self._lifetime = lifetime
+        self._leaf_key: pki.PrivateKey | None = None
+        self._ca_key_type = USUAL_KEY
         self.unknown_ca = self.ca_named(pki.distinguished_name("nobody"))
         """A CA that nobody trusts."""
+
+    def use(self, key_type: str) -> None:
+        """From now on, make keys of this type (as ``pki.new_key`` takes it): the server takes no others.
+
+        One key for all leaves: of some types, making each of them one would take seconds.
+        """
+        self._leaf_key = pki.new_key(key_type)
+        self._ca_key_type = key_type
+        self.unknown_ca = self.ca_named(self.unknown_ca.certificate.subject)
 
     def ca_named(self, subject: pki.Name) -> pki.Credential:
         """A CA of this name, with a key of its own."""
         first, last = self._now - pki.BACKDATED, self._now + self._lifetime
-        key = pki.new_key("ec-p256")
+        key = pki.new_key(self._ca_key_type)
         return pki.issue(subject, key, pki.ca_extensions(1), issuer=None, not_before=first, not_after=last)
 
     def forged_ca(self, certificate: x509.Certificate) -> pki.Credential:
@@ -68,7 +80,15 @@ class Mint:
             MachineError: this machine's OpenSSL cannot make it.
         """
         right = _certificate(imitated)
-        files = build(fault, client_ca=ca, server=self.unknown_ca, now=self._now, lifetime=self._lifetime, client=right)
+        files = build(
+            fault,
+            client_ca=ca,
+            server=self.unknown_ca,
+            now=self._now,
+            lifetime=self._lifetime,
+            client=right,
+            leaf_key=self._leaf_key,
+        )
         return (files.certificate or b"") + (files.key or b"")
 
     def copy(self, pem: bytes, *, self_signed: bool) -> bytes:
@@ -83,7 +103,7 @@ class Mint:
         """
         model = pki.load_certificates(pem)[0]
         issuer = None if self_signed else self.ca_named(model.issuer)
-        key = pki.new_key("ec-p256")
+        key = self._leaf_key or pki.new_key(USUAL_KEY)
         first, last = self._now - pki.BACKDATED, self._now + self._lifetime
         extensions = [(one.value, one.critical) for one in model.extensions if not isinstance(one.value, _OF_A_KEY)]
         made = pki.issue(model.subject, key, extensions, issuer=issuer, not_before=first, not_after=last)

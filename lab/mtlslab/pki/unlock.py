@@ -52,14 +52,15 @@ def needs_password(content: bytes) -> bool:
     return kind is PROTECTED_KEY or is_protected(content)
 
 
-def certificates_pem(content: bytes) -> bytes:
-    """The certificates of a file that needs no password, as PEM; PEM stays as it is.
+def certificates_pem(content: bytes, password: str | None = None) -> bytes:
+    """The certificates of a file as PEM; PEM stays as it is.
 
     Raises:
-        ValueError: what is wrong with it.
+        PasswordError: the password is missing or wrong.
+        ValueError: what else is wrong.
     """
     kind = format_of(content)
-    return content if kind is CERTIFICATE else b"".join(map(pem_of, _certificates(content, None)))
+    return content if kind is CERTIFICATE else b"".join(map(pem_of, _certificates(content, password)))
 
 
 def key_pem_of(content: bytes, password: str | None) -> bytes:

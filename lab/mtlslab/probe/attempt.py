@@ -120,7 +120,7 @@ class _Run:
         if what.renegotiate:
             return self._renegotiate(wire, connection)
         self.phase = Phase.READ
-        connection.await_verdict()
+        connection.await_verdict(what.idle)
         return self._ask(connection, request)
 
     def _require_name(self, connection: Connection) -> None:
@@ -195,6 +195,9 @@ class _Run:
         resumed = bool(tls.session_reused)
         return {
             "finished": True,
+            "spoke": connection.heard or connection.spoke_first,
+            "spoke_first": connection.spoke_first,
+            "hung_up": connection.hung_up if self.what.idle else connection.hung_up or None,
             # Not asked of OpenSSL again: after a fatal error it knows no version any more.
             "admitted": version != "1.3" or tape.ticket or connection.heard,
             # False only once the server's whole flight has been seen, and where it might have asked.

@@ -184,6 +184,8 @@ class Connection(io.RawIOBase):
         finished: whether the handshake is, as far as the client can tell.
         cut_off: whether the server left without a close_notify.
         heard: whether the server has sent application data.
+        hung_up: whether the server was gone before it was asked for anything.
+        spoke_first: whether the server sent application data before that.
     """
 
     def __init__(
@@ -198,6 +200,8 @@ class Connection(io.RawIOBase):
         self.finished = False
         self.cut_off = False
         self.heard = False
+        self.hung_up = False
+        self.spoke_first = False
         self._wire = wire
         self._early = b""
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -221,23 +225,43 @@ class Connection(io.RawIOBase):
         finally:
             self._flush_quietly()  # our alert, too, belongs to the server
 
-    def await_verdict(self) -> None:
+    def await_verdict(self, idle: float = 0.0) -> None:
         """Give a TLS 1.3 server the moment to refuse before the request is on its way.
 
         A request that meets a closed socket is answered by a reset, and on some systems a reset wipes the alert out of
         the receive buffer. Servers that send session tickets end the wait with them, at once.
 
+        Args:
+            idle: seconds to wait in any version, whatever the server sends meanwhile; 0 for no more than is needed.
+
         Raises:
             OSError: the server has refused, the connection broke, or the deadline has passed.
         """
-        if self.tls.version() != "TLSv1.3" or not self.tape.certificate_requested:
+        may_refuse = self.tls.version() == "TLSv1.3" and self.tape.certificate_requested
+        if not idle and not may_refuse:
             return
+        end = time.monotonic() + idle
         if not self._incoming.pending:
-            with contextlib.suppress(TimeoutError):
-                self._receive(at_most=_REFUSAL_GRACE)
-        # Nothing is to be read yet, unless the server has refused. One that hangs up is found out by the request.
-        with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLEOFError):
+            self._wait(idle or _REFUSAL_GRACE)
+        while not self._peek() and (left := end - time.monotonic()) > 0:
+            self._wait(left)
+
+    def _wait(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            self._receive(at_most=seconds)
+
+    def _peek(self) -> bool:
+        """Read ahead. Whether there is nothing more to wait for: the server has spoken, or hung up, or refused."""
+        try:
             self._early = self.tls.read(1)
+        except ssl.SSLWantReadError:
+            return False
+        except ssl.SSLEOFError:
+            self.hung_up = True
+        else:
+            self.spoke_first = bool(self._early)
+            self.hung_up = not self._early
+        return True
 
     def send(self, data: bytes) -> ConnectionError | None:
         """Send application data. A broken pipe is returned, not raised: what the server said before may still be read.

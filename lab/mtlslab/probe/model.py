@@ -111,6 +111,7 @@ class Attempt:
         post_handshake: offer to show the certificate after the handshake, too (RFC 8446 section 4.6.2), as curl does.
         find: text to look for in the whole body; empty looks for none.
         connect_port: TCP port to connect to if it is not the URL's; 0 for the URL's.
+        idle: seconds to say nothing after the handshake, to see whether the server hangs up; 0 says on at once.
     """
 
     port: int
@@ -145,6 +146,7 @@ class Attempt:
     post_handshake: bool = False
     find: str = ""
     connect_port: int = 0
+    idle: float = 0.0
 
     @property
     def authority(self) -> str:
@@ -225,6 +227,10 @@ class Observation:
         admitted: whether the server has gone on after the client's last words of the handshake: its Finished up to
             TLS 1.2; a session ticket, or data, in TLS 1.3. A server that verifies in the handshake has done so then.
         found: whether the body holds the text that was looked for; None if none was.
+        hung_up: whether the server ended the connection after the handshake, before it was asked for anything; None
+            if the client did not wait for that.
+        spoke: whether the server has sent application data.
+        spoke_first: whether it did so before it was asked for anything.
     """
 
     phase: Phase
@@ -261,6 +267,9 @@ class Observation:
     finished: bool = False
     admitted: bool = False
     found: bool | None = None
+    hung_up: bool | None = None
+    spoke: bool = False
+    spoke_first: bool = False
 
     @property
     def answered(self) -> bool:

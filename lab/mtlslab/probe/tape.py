@@ -14,6 +14,7 @@ _ENCRYPTED_EXTENSIONS = 8  # RFC 8446 section 4, HandshakeType
 _CERTIFICATE = 11
 _CERTIFICATE_REQUEST = 13
 _NEW_SESSION_TICKET = 4
+_TLS_1_3 = 0x0304
 _HEADER = 4  # type and length of a handshake message
 _GOODBYES = ("close_notify", "user_canceled")  # RFC 8446 section 6.1: they end a connection and refuse nothing
 # The attribute of the class below SSLContext: SSLContext's own makes enums of five numbers at each of 40 calls.
@@ -77,7 +78,7 @@ def tape_of(tls: ssl.SSLObject) -> Tape:
     return tape
 
 
-def _note_message(connection: Any, direction: str, _version: int, content: int, kind: int, data: bytes) -> None:
+def _note_message(connection: Any, direction: str, version: int, content: int, kind: int, data: bytes) -> None:
     tape = getattr(connection, "tape", None)
     if tape is None:
         return
@@ -86,8 +87,15 @@ def _note_message(connection: Any, direction: str, _version: int, content: int, 
     elif content == HANDSHAKE and direction == "read":
         _note_servers(tape, kind, data)
     elif content == HANDSHAKE and kind == _CERTIFICATE:
-        # Header (4 bytes), context (1 byte, TLS 1.3 only), length of the list (3 bytes): nothing more is "none".
-        tape.presented = len(data) > 8
+        tape.presented = _holds_certificates(data[_HEADER:], tls13=version == _TLS_1_3)
+
+
+def _holds_certificates(message: bytes, *, tls13: bool) -> bool:
+    """Whether a Certificate message holds any; in TLS 1.3, a context of any length stands before them."""
+    reader = Reader(message)
+    if tls13:
+        reader.vector(1)
+    return bool(reader.vector(3))
 
 
 def _note_servers(tape: Tape, kind: int, data: bytes) -> None:

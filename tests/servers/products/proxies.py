@@ -193,6 +193,8 @@ CELLS = [
             ("require", REQUIRED, _apache("SSLVerifyClient require")),
             ("optional", REQUESTED, _apache("SSLVerifyClient optional")),
             ("optional_no_ca", REQUESTED, _apache("SSLVerifyClient optional_no_ca")),
+            ("optional, TLS 1.2 only", REQUESTED, _apache("SSLVerifyClient optional\nSSLProtocol TLSv1.2")),
+            ("optional, TLS 1.3 only", REQUESTED, _apache("SSLVerifyClient optional\nSSLProtocol TLSv1.3")),
             ("optional, 403 for others", REQUIRED, _apache("SSLVerifyClient optional\n" + _FORBID % "F")),
             ("require, TLS 1.2 only", REQUIRED, _apache("SSLVerifyClient require\nSSLProtocol TLSv1.2")),
             ("require, TLS 1.3 only", REQUIRED, _apache("SSLVerifyClient require\nSSLProtocol TLSv1.3")),
@@ -238,6 +240,9 @@ CELLS = [
         [
             ("no client authentication", NONE, _haproxy("")),
             ("required", REQUIRED, _haproxy(f"{_VERIFY} required")),
+            ("required, TLS 1.2 only", REQUIRED, _haproxy(f"{_VERIFY} required ssl-max-ver TLSv1.2")),
+            ("required, TLS 1.3 only", REQUIRED, _haproxy(f"{_VERIFY} required ssl-min-ver TLSv1.3")),
+            ("optional, TLS 1.2 only", REQUESTED, _haproxy(f"{_VERIFY} optional ssl-max-ver TLSv1.2")),
             ("optional", REQUESTED, _haproxy(f"{_VERIFY} optional")),
             (
                 "optional, 403 for others",
@@ -276,6 +281,14 @@ CELLS = [
         "Caddy 2.6",
         "/usr/bin/caddy",
         [(mode or "no client authentication", truth, _caddy("/usr/bin/caddy", mode)) for mode, truth in _CADDY.items()],
+    ),
+    *_cells(
+        "Caddy 2.11",
+        "@VENV@/bin/caddy",
+        [
+            (mode or "no client authentication", truth, _caddy("@VENV@/bin/caddy", mode))
+            for mode, truth in _CADDY.items()
+        ],
     ),
     *_cells(
         "nghttpx",

@@ -73,6 +73,9 @@ CELLS = [
     _s_server("-verify", REQUESTED, "-verify", "1"),
     _s_server("-verify, errors returned", REQUESTED, "-verify", "1", "-verify_return_error"),
     _s_server("-Verify, TLS 1.2 only", REQUIRED, "-Verify", "1", "-verify_return_error", "-tls1_2"),
+    _s_server("-Verify, TLS 1.3 only", REQUIRED, "-Verify", "1", "-verify_return_error", "-tls1_3"),
+    _s_server("-verify, TLS 1.2 only", REQUESTED, "-verify", "1", "-tls1_2"),
+    _s_server("-verify, TLS 1.3 only", REQUESTED, "-verify", "1", "-tls1_3"),
     _s_server("-Verify, lines", REQUIRED, "-Verify", "1", "-verify_return_error", kind="-rev", wire=_LINE),
     _s_server("no client authentication, lines", NONE, kind="-rev", wire=_LINE),
     _gnutls_serv("asks by default", REQUESTED, expect="GnuTLS"),
@@ -115,6 +118,14 @@ CELLS = [
     _cell(
         "stunnel", "stunnel4", "verifyChain, requireCert", REQUIRED, _stunnel("verifyChain = yes\nrequireCert = yes\n")
     ),
+    _cell(
+        "stunnel",
+        "stunnel4",
+        "verifyChain, requireCert, TLS 1.2 only",
+        REQUIRED,
+        _stunnel("verifyChain = yes\nrequireCert = yes\nsslVersionMax = TLSv1.2\n"),
+    ),
+    _cell("stunnel", "stunnel4", "verifyChain", REQUIRED, _stunnel("verifyChain = yes\n")),  # implies requireCert
     _cell("stunnel", "stunnel4", "requireCert", ANY, _stunnel("requireCert = yes\n")),
     _cell("hitch", "hitch", "none", NONE, _hitch("")),
     _cell(

@@ -34,6 +34,7 @@ def build(
     now: datetime.datetime,
     lifetime: datetime.timedelta = LIFETIME,
     client: x509.Certificate | None = None,
+    leaf_key: pki.PrivateKey | None = None,
 ) -> FaultFiles:
     """Issue one fault.
 
@@ -44,13 +45,14 @@ def build(
         now: the time (aware UTC).
         lifetime: how long its certificates live at most.
         client: the certificate of the server's authorised client, which one fault imitates; without it, any client's.
+        leaf_key: the key of its leaf, unless that is the fault; None makes a new one.
 
     Raises:
         KeyError: there is no such fault.
         MachineError: this machine's OpenSSL has no such curve or digest, by the policy of whoever built it.
     """
     try:
-        made = FAULTS[name].build(Parts(client_ca, server, now, name, lifetime, client))
+        made = FAULTS[name].build(Parts(client_ca, server, now, name, lifetime, client, leaf_key))
     except UnsupportedAlgorithm as error:
         raise MachineError(f"The fault {name!r} cannot be made on this machine", why=str(error)) from error
     if isinstance(made, FaultFiles):

@@ -105,10 +105,11 @@ def stolen_certificate(parts: Parts) -> FaultFiles:
     scalar, so that every client loads it.
     """
     leaf = parts.leaf()
-    thief = ec.generate_private_key(ec.SECP256R1())
+    thief = pki.new_key(pki.key_type_of(leaf.key))
     der = thief.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption())
-    forged = der.replace(_point(thief.public_key()), _point(leaf.key.public_key()))
-    return FaultFiles(leaf.certificate_pem(), _pem("EC PRIVATE KEY", forged))
+    forged = der.replace(_public_part(thief.public_key()), _public_part(leaf.key.public_key()))
+    label = "RSA PRIVATE KEY" if isinstance(thief, rsa.RSAPrivateKey) else "EC PRIVATE KEY"
+    return FaultFiles(leaf.certificate_pem(), _pem(label, forged))
 
 
 @fault("key of another certificate", rfc="RFC 8446 section 4.4.3", outcome=Outcome.LOCAL, reason="")
@@ -190,7 +191,10 @@ def _content_length(der: bytes) -> int:
     return int.from_bytes(der[2 : _header_length(der)]) if der[1] & 0x80 else der[1]
 
 
-def _point(key: pki.PublicKey) -> bytes:
+def _public_part(key: pki.PublicKey) -> bytes:
+    """What stands of the public key in the file of the private one: an RSA key's modulus, an EC key's point."""
+    if isinstance(key, rsa.RSAPublicKey):
+        return key.public_numbers().n.to_bytes(key.key_size // 8)
     return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 
 

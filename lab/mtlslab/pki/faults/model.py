@@ -63,6 +63,7 @@ class Parts:
         name: id of the fault; becomes the common name, so that the server's log tells which one it met.
         lifetime: how long a certificate lives at most.
         client: the certificate of the server's authorised client; None where it is not known.
+        leaf_key: of all leaves but those whose key is the fault; None makes a new one (EC P-256, for speed) for each.
     """
 
     client_ca: pki.Credential
@@ -71,6 +72,7 @@ class Parts:
     name: str
     lifetime: datetime.timedelta = LIFETIME
     client: x509.Certificate | None = None
+    leaf_key: pki.PrivateKey | None = None
 
     @property
     def end(self) -> datetime.datetime:
@@ -92,16 +94,20 @@ class Parts:
         not_before: datetime.datetime | None = None,
         not_after: datetime.datetime | None = None,
     ) -> pki.Credential:
-        """A good client leaf of the client CA, but for what is given. EC P-256 unless a key is given, for speed."""
+        """A good client leaf of the client CA, but for what is given."""
         first, last = self.period(issuer or self.client_ca)
         return pki.issue(
             self.subject() if subject is None else subject,
-            key or pki.new_key("ec-p256"),
+            key or self.usual_key(),
             pki.client_extensions([self.name]) if extensions is None else extensions,
             issuer=issuer or self.client_ca,
             not_before=not_before or first,
             not_after=min(not_after or last, self.end),
         )
+
+    def usual_key(self) -> pki.PrivateKey:
+        """The key of a leaf whose key is not its fault."""
+        return self.leaf_key or pki.new_key("ec-p256")
 
     def intermediate(
         self,

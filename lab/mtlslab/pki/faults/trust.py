@@ -34,7 +34,7 @@ def self_signed(parts: Parts) -> pki.Credential:
     Anybody can write any name into a certificate. Only the CA's signature makes the name worth something.
     """
     first, last = parts.period()
-    key = pki.new_key("ec-p256")
+    key = parts.usual_key()
     extensions = pki.client_extensions([parts.name])
     return pki.issue(parts.subject(), key, extensions, issuer=None, not_before=first, not_after=last)
 
