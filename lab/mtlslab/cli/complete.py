@@ -36,8 +36,10 @@ def faults() -> Offers:
 def pages() -> Offers:
     """The pages of `explain`."""
     from mtlslab.classroom.explain import DOORS_PAGE
+    from mtlslab.classroom.terms import terms
 
-    return [*checks(), *faults()[:-1], (DOORS_PAGE.id, DOORS_PAGE.title)]
+    words = [(term.id, term.title) for term in terms().values()]
+    return [*words, *checks(), *faults()[:-1], (DOORS_PAGE.id, DOORS_PAGE.title)]
 
 
 def mutants() -> Offers:

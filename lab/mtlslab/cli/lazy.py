@@ -31,7 +31,7 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "audit": ("audit", "Tell whether a server, whosever it is, enforces mutual TLS."),
     },
     "Understand it": {
-        "explain": ("explain", "Explain a check: what happens, why, and how to see it fail."),
+        "explain": ("explain", "Explain a word, a status, an error message or a check."),
         "clients": ("clients", "Show how other clients reach the lab: curl, Java, browsers."),
         "serve": ("serve", "Run a small TLS server with a good or a broken certificate."),
     },

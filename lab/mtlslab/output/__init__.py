@@ -15,6 +15,7 @@ from mtlslab.output.look import Look
 
 if TYPE_CHECKING:
     from mtlslab.classroom.explain import Page
+    from mtlslab.classroom.terms import Term, TermPage
     from mtlslab.verify.checks import Check
     from mtlslab.verify.doors.model import DoorList
     from mtlslab.verify.pictures import Picture
@@ -86,13 +87,13 @@ def _html(report: VerifyReport, look: Look) -> str:
     return text if look.unicode else text.encode("ascii", "xmlcharrefreplace").decode()
 
 
-def _list(checks: Sequence[Check], _look: Look) -> str:
+def _list(checks: Sequence[Check | Term], _look: Look) -> str:
     from mtlslab.output.catalogue import render_text_list
 
     return render_text_list(checks)
 
 
-def _list_document(checks: Sequence[Check], _look: Look) -> str:
+def _list_document(checks: Sequence[Check | Term], _look: Look) -> str:
     from mtlslab.output.catalogue import render_json_list
 
     return render_json_list(checks)
@@ -104,10 +105,11 @@ def _doors(listing: DoorList, _look: Look) -> str:
     return render_doors(listing)
 
 
-def _page(page: Page, _look: Look) -> str:
-    from mtlslab.output.page import render_page
+def _page(page: Page | TermPage, _look: Look) -> str:
+    from mtlslab.classroom.terms import TermPage
+    from mtlslab.output.page import render_page, render_term
 
-    return render_page(page)
+    return render_term(page) if isinstance(page, TermPage) else render_page(page)
 
 
 def _proof(proof: Proof, look: Look) -> str:
@@ -153,8 +155,8 @@ def render_report(
     return render(report, formats, fmt, look)
 
 
-def render_list(checks: Sequence[Check], fmt: str = "text") -> str:
-    """The catalogue as text that ends with a line end.
+def render_list(checks: Sequence[Check | Term], fmt: str = "text") -> str:
+    """Checks, and terms of ``explain``, as text that ends with a line end.
 
     Raises:
         SpecError: there is no such format.
