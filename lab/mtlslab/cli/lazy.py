@@ -32,6 +32,7 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "Understand it": {
         "explain": ("explain", "Explain a word, a status, an error message or a check."),
+        "diff": ("diff", "Show which lines make TLS mutual, and the checks about each."),
         "clients": ("clients", "Show how other clients reach the lab: curl, Java, browsers."),
         "serve": ("serve", "Run a small TLS server with a good or a broken certificate."),
     },

@@ -14,6 +14,7 @@ from mtlslab.errors import SpecError
 from mtlslab.output.look import Look
 
 if TYPE_CHECKING:
+    from mtlslab.classroom.difference import Difference
     from mtlslab.classroom.explain import Page
     from mtlslab.classroom.terms import Term, TermPage
     from mtlslab.verify.checks import Check
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from mtlslab.verify.report import Report, VerifyReport
 
 __all__ = [
+    "DIFF_FORMATS",
     "DOOR_FORMATS",
     "LIST_FORMATS",
     "PAGE_FORMATS",
@@ -112,6 +114,12 @@ def _page(page: Page | TermPage, _look: Look) -> str:
     return render_term(page) if isinstance(page, TermPage) else render_page(page)
 
 
+def _difference(difference: Difference, look: Look) -> str:
+    from mtlslab.output.difference import render_difference
+
+    return render_difference(difference, look)
+
+
 def _proof(proof: Proof, look: Look) -> str:
     from mtlslab.output.proof import render_proof
 
@@ -125,6 +133,7 @@ VERIFY_FORMATS: ChainMap[str, Writer] = ChainMap({"html": _html}, REPORT_FORMATS
 LIST_FORMATS: dict[str, Writer] = {"text": _list, "json": _list_document}
 DOOR_FORMATS: dict[str, Writer] = {"text": _doors, "json": _document}
 PAGE_FORMATS: dict[str, Writer] = {"text": _page, "json": _document}
+DIFF_FORMATS: dict[str, Writer] = {"text": _difference, "json": _document}
 PROOF_FORMATS: dict[str, Writer] = {"text": _proof, "json": _document}
 
 
