@@ -14,7 +14,7 @@ from tests.support.newcomer import NewcomersLab, newcomers_lab
 # Directive -> a value that makes something wrong. In a header, any value that is not the variable does.
 WRONG = {
     "ssl_client_certificate": "ssl_client_certificate ../certs/server-ca.crt;",
-    "ssl_verify_client": "ssl_verify_client optional;",
+    "ssl_verify_client": "ssl_verify_client off;",
     "ssl_verify_depth": "ssl_verify_depth 0;",
 }
 FEW = 3  # checks of a line that are run

@@ -39,7 +39,7 @@ class DifferingLine:
         block: the blocks around it, such as ``http server``.
         directive: the directive with its arguments, as one line.
         about: what the directive is for, if ``explain`` has a page about it; else empty.
-        checks: the checks of that server that the directive decides.
+        checks: the checks of that server that the directive decides, the most specific ones first.
     """
 
     sign: str
@@ -132,6 +132,7 @@ def depends_on(entry: Entry, directive: Directive, service: str) -> bool:
 def _differing(sign: str, line: _Line, service: str, entries: Sequence[Entry]) -> DifferingLine:
     directive = line.directive
     variables = [arg for arg in directive.args if arg.startswith("$")]
+    depending = [entry for entry in entries if depends_on(entry, directive, service)]
     term = next(filter(None, map(find_term, (directive.name, *variables))), None)
     return DifferingLine(
         sign=sign,
@@ -139,7 +140,8 @@ def _differing(sign: str, line: _Line, service: str, entries: Sequence[Entry]) -
         block=" ".join(line.block),
         directive=f"{directive} {{" if directive.block is not None else f"{directive};",
         about=term.title.partition(": ")[2] if term else "",
-        checks=tuple(entry for entry in entries if depends_on(entry, directive, service)),
+        # Those that depend on the fewest directives tell most about this one.
+        checks=tuple(sorted(depending, key=lambda entry: entry.directive.count(","))),
     )
 
 
