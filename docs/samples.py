@@ -31,12 +31,13 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "lab"))
 
 from mtlslab.plan.spec import DEFAULT_NAME, LabSpec  # noqa: E402  the checkout's own package
-from mtlslab.runtime.ports import pick_ports  # noqa: E402
+from mtlslab.runtime.ports import free_port, pick_ports  # noqa: E402
 
 _BLOCK = re.compile(r"(?:^<!-- (keep|not run): (.+?) -->\n)?^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PROMPT = "$ "
 _CUT = "..."
 _SECONDS = 300
+_SERVE_PORT = "8890"  # of `mtlslab serve`
 # What differs from run to run or from machine to machine -> what stands for it when texts are compared.
 _MASKS = (
     (re.compile(r"\b[0-9A-F]{30,40}\b"), "SERIAL"),
@@ -125,14 +126,17 @@ def _outputs(commands: list[str]) -> list[str]:
     name = f"s-{uuid.uuid4().hex[:10]}"
     with tempfile.TemporaryDirectory() as directory:
         spec = pick_ports(LabSpec(name=name, tls_port=0, mtls_port=0))
+        serve_port = free_port("127.0.0.1")
+        usual = LabSpec(name=DEFAULT_NAME)
         here = {
-            DEFAULT_NAME: name,
-            str(LabSpec(name=name).tls_port): str(spec.tls_port),
-            str(LabSpec(name=name).mtls_port): str(spec.mtls_port),
+            usual.name: name,
+            str(usual.tls_port): str(spec.tls_port),
+            str(usual.mtls_port): str(spec.mtls_port),
+            _SERVE_PORT: str(serve_port),
         }
         mark = uuid.uuid4().hex
         typed = (f"{_replaced(command, here)}\ns=$?; printf '\\n%s\\n' {mark}; (exit $s)\n" for command in commands)
-        environment = _environment(Path(directory), spec)
+        environment = {**_environment(Path(directory), spec), "MTLSLAB_PORT": str(serve_port)}
         try:
             done = _run("exec 2>&1\ncd here\n" + "".join(typed), directory, environment)
         finally:
