@@ -140,7 +140,8 @@ def _outputs(commands: list[str]) -> list[str]:
         try:
             done = _run("exec 2>&1\ncd here\n" + "".join(typed), directory, environment)
         finally:
-            _run("mtlslab down --purge", directory, environment)
+            if list(Path(directory).glob("here/*/lab.json")):
+                _run("mtlslab down --purge", directory, environment)
         back = {value: key for key, value in here.items()} | {f"{directory}/here": "."}
         outputs = _replaced(done, back).split(f"\n{mark}\n")
         return [output.removesuffix("\n") for output in outputs[:-1]]
