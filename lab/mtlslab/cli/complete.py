@@ -38,7 +38,7 @@ def pages() -> Offers:
     from mtlslab.classroom.explain import DOORS_PAGE
     from mtlslab.classroom.terms import terms
 
-    words = [(term.id, term.title) for term in terms().values()]
+    words = [(term.id, term.title.removeprefix(f"{term.id}: ")) for term in terms().values()]
     return [*words, *checks(), *faults()[:-1], (DOORS_PAGE.id, DOORS_PAGE.title)]
 
 
