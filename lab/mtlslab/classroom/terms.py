@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mtlslab.plan.render import template_root
+from mtlslab.plan.shell import shell_line
 
 SCHEMA = "mtlslab.term/1"
 
@@ -119,7 +120,7 @@ def term_page(term: Term, host: str, tls_port: int, mtls_port: int) -> TermPage:
     command = term.command
     for default, port in (("8888", tls_port), ("8889", mtls_port)):
         command = re.sub(rf"\blocalhost:{default}\b", f"{host}:{port}", command)
-    prepare = f"mtlslab certs issue --fault {term.fault}" if term.fault else ""
+    prepare = shell_line(["mtlslab", "certs", "issue", "--fault", term.fault]) if term.fault else ""
     return TermPage(term, prepare, command)
 
 
