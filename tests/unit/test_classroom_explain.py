@@ -128,7 +128,7 @@ def test_every_term_is_short_and_says_where_to_read_on(name: str) -> None:
     term = terms()[name]
     assert term.text.endswith((".", ".)", "?"))
     assert 20 <= len(term.text) <= 480
-    assert re.search(r"RFC \d{4}|X\.690|nginx, |curl, |mtlslab ", term.read)
+    assert re.search(r"RFC \d{4}|X\.690|nginx, |curl, |OpenSSL, |mtlslab ", term.read)
     assert {*term.see} <= PAGES - {name}
     assert bool(term.command) == bool(term.shows)
     assert not term.fault or term.fault in FAULTS
@@ -147,6 +147,38 @@ def test_no_spelling_means_two_terms() -> None:
     found = {(spelling, name, find_term(spelling)) for spelling, name in meant}
     assert [(spelling, name, other and other.id) for spelling, name, other in found if other is not terms()[name]] == []
     assert not {*terms()} & {*ALL, *FAULTS}
+
+
+def test_what_the_checks_name_has_a_page() -> None:
+    """The directives and variables of nginx that decide, and the abbreviations in the texts."""
+    texts = [f"{check.title} {check.why} {check.hint} {check.directive}" for check in ALL.values()]
+    texts += [term.text for term in terms().values()]
+    named = {
+        word for text in texts for word in re.findall(r"\b(?:ssl|proxy|log|access|error|real|server)_[a-z_]+\b", text)
+    }
+    short = {word for text in texts for word in re.findall(r"\b[A-Z][A-Z0-9]{1,5}\b", text)}
+    not_of_tls = {
+        *(
+            "URL",
+            "IP",
+            "TCP",
+            "UDP",
+            "TRUE",
+            "FALSE",
+            "BEGIN",
+            "END",
+            "NAME",
+            "PORT",
+            "NUL",
+            "HIGH",
+            "ALL",
+            "CWE",
+            "CORS",
+        ),
+        *("FTP", "SOCKS", "PROXY", "ASN", "GCM", "RTT"),
+    }
+    elsewhere = {"proxy_store", "server_protocol", "real_ip", "log_not_found"}
+    assert {word for word in (named - elsewhere) | (short - not_of_tls) if find_term(word) is None} == set()
 
 
 def test_every_alert_has_a_page_with_its_number() -> None:
