@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo down install quick test bench lint format lock clean
+.PHONY: help demo down install quick test bench samples lint format lock clean
 
 help: ## List what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -35,6 +35,9 @@ test: $(INSTALLED) ## Run all tests; JOBS=4 processes, ARGS='-k verify' for pyte
 
 bench: $(INSTALLED) ## Measure against the shell way; ARGS='--only up --runs 3', ARGS=--write for docs/performance.md
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+samples: $(INSTALLED) ## Run the commands in README and docs, and write what they print into the pages
+	@$(BIN)/python docs/samples.py --write
 
 lint: $(INSTALLED) ## Check style, formatting and types; change nothing
 	@$(BIN)/ruff check

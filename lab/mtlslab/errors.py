@@ -19,7 +19,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """The exit status of every command; documented in the README and in each command's help."""
+    """The exit status of every command; documented in docs/running.md and in each command's help."""
 
     OK = 0
     CHECK_FAILED = 1

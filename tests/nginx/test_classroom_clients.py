@@ -462,7 +462,8 @@ def test_no_recipe_has_a_password_on_a_command_line(name: str) -> None:
 
 def test_no_other_printed_command_has_a_password_on_it() -> None:
     """Every command of the catalogue's pages, hints and help texts: all texts that the package holds."""
-    for path in [*(ROOT / "lab").rglob("*.py"), *(ROOT / "templates").rglob("*.j2"), ROOT / "README.md"]:
+    sources = [*(ROOT / "lab").rglob("*.py"), *(ROOT / "templates").rglob("*.j2")]
+    for path in [*sources, *(ROOT / "templates").rglob("*.md"), ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         found = PASSWORD_ON_A_COMMAND_LINE.search(path.read_text(encoding="utf-8"))
         assert found is None, (path, found)
 

@@ -53,7 +53,7 @@ def test_the_shell_is_offered(line: str, offered: list[str], tmp_path: Path) -> 
 )
 def test_zsh_is_told_the_whole_summary_of_a_command(typed: str, told: str, tmp_path: Path) -> None:
     done = python(PROGRAM, cwd=tmp_path, _MTLSLAB_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS=typed)
-    assert told.replace("'", "''") in done.out
+    assert told.replace("'", "'\\''") in done.out
     assert "..." not in done.out
 
 

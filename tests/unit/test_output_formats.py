@@ -22,6 +22,7 @@ TABLES: dict[str, MutableMapping[str, Writer]] = {
     "verify --prove": output.PROOF_FORMATS,
     "audit": output.AUDIT_FORMATS,
     "explain": output.PAGE_FORMATS,
+    "diff": output.DIFF_FORMATS,
     "explain --list": output.LIST_FORMATS,
 }
 # What else the command needs to come as far as the format.
@@ -31,6 +32,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "verify --prove": (),
     "audit": ("https://localhost:1",),
     "explain": ("expired",),
+    "diff": (),
     "explain --list": (),
 }
 every_place = pytest.mark.parametrize("command", TABLES)

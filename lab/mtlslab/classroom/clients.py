@@ -110,9 +110,8 @@ def make_recipe(client: Client, spec: LabSpec, place: str) -> Recipe:
         spec: settings of the lab.
         place: path of the workspace, as the reader would type it.
     """
-    # A lab that listens on another address only cannot be reached as localhost. The certificate contains both names.
-    host = "localhost" if spec.listen in _LOOPBACK_OR_ALL else spec.listen
-    authority = f"{_bracketed(host)}:{spec.mtls_port}"
+    host = _host(spec)
+    authority = f"{reached_as(spec)}:{spec.mtls_port}"
     text = template(f"clients/{client.name}.md.j2").render(
         title=client.title,
         lab=spec.name,
@@ -127,8 +126,15 @@ def make_recipe(client: Client, spec: LabSpec, place: str) -> Recipe:
     return Recipe(client, text)
 
 
-def _bracketed(host: str) -> str:
+def reached_as(spec: LabSpec) -> str:
+    """The name or address of a lab as it stands in a URL."""
+    host = _host(spec)
     return f"[{host}]" if ":" in host else host
+
+
+def _host(spec: LabSpec) -> str:
+    # A lab that listens on another address only cannot be reached as localhost. The certificate contains both names.
+    return "localhost" if spec.listen in _LOOPBACK_OR_ALL else spec.listen
 
 
 def _blocks(body: str) -> Iterator[Block]:

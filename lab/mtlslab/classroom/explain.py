@@ -1,4 +1,7 @@
-"""Pages that explain a check to a student, made from the catalogue and the faults. No lab or network is needed."""
+"""Pages that explain a check or a word to a student. No lab or network is needed.
+
+Pages about checks are made from the catalogue and the faults, those about words from :mod:`mtlslab.classroom.terms`.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,14 @@ import difflib
 import inspect
 from pathlib import Path
 
+from mtlslab.classroom.clients import reached_as
 from mtlslab.classroom.page import Page
+from mtlslab.classroom.terms import TermPage, find_term, term_page, terms
 from mtlslab.classroom.verdicts import VERDICT_PAGES
 from mtlslab.errors import LabError, SpecError
 from mtlslab.pki.faults import FAULTS, Severity
 from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE
+from mtlslab.plan.shell import shell_line
 from mtlslab.plan.spec import DEFAULT_NAME, LabSpec, make_spec, reachable_address
 from mtlslab.verify.checks import Entry, Outcome, Trust, families
 from mtlslab.verify.checks.model import CLIENT, PROBE, SMALL_SERVER, TLS_VERSIONS
@@ -82,12 +88,12 @@ DOORS_PAGE = Page(
 )
 
 
-def explain(name: str, target: Target | None = None) -> Page:
-    """Make the page about a check or a fault.
+def explain(name: str, target: Target | None = None) -> Page | TermPage:
+    """Make the page about a check, a fault or a word.
 
     Args:
-        name: id of a check, with or without its TLS version, name of a fault, ``doors``, or a verdict of an audit,
-            with ``verdict-`` before it or without.
+        name: id of a check, with or without its TLS version, name of a fault, ``doors``, a verdict of an audit, with
+            ``verdict-`` before it or without, or a spelling of a term.
         target: the lab whose ports the command uses; None, or a directory without a lab, gives the default ports.
 
     Raises:
@@ -95,22 +101,41 @@ def explain(name: str, target: Target | None = None) -> Page:
     """
     if name == DOORS_PAGE.id:
         return DOORS_PAGE
-    context = _context(target)
+    spec = _spec(target)
+    context = _context(target, spec)
     entries = families(crl=context.crl)
-    family = name.partition(".")[0]
+    family = "-".join(name.lower().split()).partition(".")[0]
     entry = entries.get(family) or _entry_of_fault(family, entries)
     verdict = VERDICT_PAGES.get(f"verdict-{name.removeprefix('verdict-')}")
-    if entry is not None and verdict is not None:
+    if entry is not None:
         page = page_of(entry, context)
+        if verdict is None:
+            return page
         return dataclasses.replace(page, hint=f"{page.hint} The verdict of that name: mtlslab explain {verdict.id}")
     if verdict is not None:
         return verdict
-    if entry is None:
-        names = [*entries, *FAULTS, DOORS_PAGE.id, *(one.removeprefix("verdict-") for one in VERDICT_PAGES)]
-        near = difflib.get_close_matches(family, names, n=3, cutoff=0.5)
-        meant = f"Did you mean {' or '.join(near)}? " if near else ""
-        raise SpecError(f"There is no page about {name!r}.", hint=f"{meant}All of them: mtlslab explain --list")
-    return page_of(entry, context)
+    term = find_term(name)
+    if term is not None:
+        return term_page(term, reached_as(spec), spec.tls_port, spec.mtls_port)
+    verdicts = [one.removeprefix("verdict-") for one in VERDICT_PAGES]
+    near = [shell_line([one]) for one in _near(name, [*entries, *FAULTS, DOORS_PAGE.id, *verdicts])]
+    meant = f"Did you mean {' or '.join(near)}? " if near else ""
+    raise SpecError(f"There is no page about {name!r}.", hint=f"{meant}All of them: mtlslab explain --list")
+
+
+def _near(name: str, ids: list[str]) -> list[str]:
+    """Up to three names of pages that look like one that there is not; of each page the name that is most alike."""
+    wanted = name.lower()
+    pages = {one: one for one in ids} | {one.lower(): term.id for term in terms().values() for one in term.names}
+    close = difflib.get_close_matches(wanted, pages, n=9, cutoff=0.6)
+    inside = [one for one in pages if len(wanted) > 3 and wanted in one]
+    # A typo of few letters is more alike than a part of a long name; of equals, the id is told.
+    best = sorted({*close, *inside[:9]}, key=lambda one: (-_likeness(wanted, one), one))
+    return list(dict.fromkeys(pages[one] for one in best))[:3]
+
+
+def _likeness(wanted: str, name: str) -> float:
+    return difflib.SequenceMatcher(None, wanted, name).ratio() + (wanted in name) / 2
 
 
 def page_of(entry: Entry, context: VerifyContext) -> Page:
@@ -190,15 +215,18 @@ def _command(entry: Entry, context: VerifyContext) -> tuple[str, ...]:
     return tuple(command_of(check, context, make_attempt(context, check)))
 
 
-def _context(target: Target | None) -> VerifyContext:
-    spec = LabSpec(name=DEFAULT_NAME)
-    directory = Path.cwd()
+def _spec(target: Target | None) -> LabSpec:
+    """The settings of a lab; those of a new one where there is none, or a damaged one."""
     if target is not None and target.record is not None:
-        directory = target.workspace.directory
-        with contextlib.suppress(LabError):  # with a damaged lab, the page has the default ports
-            spec = make_spec(target.record.spec)
+        with contextlib.suppress(LabError):
+            return make_spec(target.record.spec)
+    return LabSpec(name=DEFAULT_NAME)
+
+
+def _context(target: Target | None, spec: LabSpec) -> VerifyContext:
+    there = target is not None and target.record is not None
     return VerifyContext(
-        directory=directory,
+        directory=target.workspace.directory if target is not None and there else Path.cwd(),
         lab=spec.name,
         runtime="",
         tls_port=spec.tls_port,

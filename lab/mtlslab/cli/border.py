@@ -27,6 +27,18 @@ class BorderedGroup(TyperGroup):
         """Parse the options before the command."""
         try:
             return super().make_context(*arguments, **settings)
+        except typer.Exit as error:
+            # Only --install-completion and --show-completion end with 1: they do not know the shell.
+            raise typer.Exit(ExitCode.USAGE if error.exit_code == 1 else error.exit_code) from error
+        except (OSError, RuntimeError) as error:
+            # Before a command is known, only --install-completion reads and writes files.
+            raise _ended(
+                MachineError(
+                    "The completion could not be installed.",
+                    why=str(error),
+                    hint="mtlslab --show-completion prints it: put it where your shell reads it.",
+                )
+            ) from error
         except Exception as error:
             _make_visible(error)
             raise

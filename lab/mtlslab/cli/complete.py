@@ -36,10 +36,12 @@ def faults() -> Offers:
 def pages() -> Offers:
     """The pages of `explain`."""
     from mtlslab.classroom.explain import DOORS_PAGE
+    from mtlslab.classroom.terms import terms
     from mtlslab.classroom.verdicts import VERDICT_PAGES
 
+    words = [(term.id, term.title.removeprefix(f"{term.id}: ")) for term in terms().values()]
     others = [(page.id, page.title) for page in (DOORS_PAGE, *VERDICT_PAGES.values())]
-    return [*checks(), *faults()[:-1], *others]
+    return [*words, *checks(), *faults()[:-1], *others]
 
 
 def mutants() -> Offers:

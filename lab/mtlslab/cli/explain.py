@@ -19,7 +19,9 @@ def register(app: typer.Typer) -> None:
     app.command(
         epilog=epilog(
             {
-                "mtlslab explain mtls-refuses-expired": "what is tried, what happens and why",
+                "mtlslab explain san": "a word of TLS, of certificates or of this program",
+                "mtlslab explain curl 60": "an exit status of curl; nginx's statuses likewise",
+                "mtlslab explain mtls-refuses-expired": "a check: what is tried, what happens and why",
                 "mtlslab explain stolen-certificate": "the same, by the name of a fault",
                 "mtlslab explain doors": "where unauthorised clients knock",
                 "mtlslab explain verdict-only-a-name": "what a verdict of audit means",
@@ -32,13 +34,13 @@ def register(app: typer.Typer) -> None:
 
 
 def explain(
-    id_: Annotated[
-        str | None,
+    words: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="ID",
+            metavar="WORD...",
             autocompletion=complete.pages,
             show_default=False,
-            help="Id of a check, name of a fault, doors, or a verdict of audit.",
+            help="A word, a status of curl or nginx, an alert, a check, a fault, a verdict, or doors.",
         ),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", envvar="MTLSLAB_LIST", help="List all pages.")] = False,
@@ -46,33 +48,34 @@ def explain(
     name: options.Name = None,
     directory: options.Directory = None,
 ) -> None:
-    """Explain a check: what happens, why, and how to see it fail.
+    """Explain a word, a status, an error message or a check.
 
-    The page says what is tried, what the server does and why, and what to change to see the check fail. Needs no lab
-    and no network; the commands have the ports of the lab, if there is one.
+    The page of a check says what is tried, what the server does and why, and what to change to see the check fail.
+    Needs no lab and no network; the commands have the ports of the lab, if there is one.
     """
     from mtlslab.classroom import explain as pages
+    from mtlslab.classroom.terms import terms
     from mtlslab.verify.checks import families
 
     require_choice("--output", output, looks.LIST_FORMATS if list_ else looks.PAGE_FORMATS)
     if list_:
-        put_text(looks.render_list([entry.check() for entry in families().values()], output))
+        put_text(looks.render_list([*(entry.check() for entry in families().values()), *terms().values()], output))
         if output == "text":
             _list_others()
         return
-    if id_ is None:
-        raise SpecError("Which check?", hint="mtlslab explain ID, or all of them: mtlslab explain --list")
+    if not words:
+        raise SpecError("Explain what?", hint="mtlslab explain WORD, or all pages: mtlslab explain --list")
     try:
         target = find(name, directory, new=True)
     except LabError:
         if name or directory:
             raise
         target = None  # a damaged lab in the current directory does not matter: the page needs none
-    put_text(looks.render(pages.explain(id_, target), looks.PAGE_FORMATS, output))
+    put_text(looks.render(pages.explain(" ".join(words), target), looks.PAGE_FORMATS, output))
 
 
 def _list_others() -> None:
-    """The pages that are about no check."""
+    """The pages that are about no check and no word."""
     from mtlslab.classroom.explain import DOORS_PAGE
     from mtlslab.classroom.verdicts import VERDICT_PAGES
     from mtlslab.output.catalogue import render_page_list

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from typing import Any
 
 import typer
@@ -31,7 +31,8 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "audit": ("audit", "Tell whether a server, whosever it is, enforces mutual TLS."),
     },
     "Understand it": {
-        "explain": ("explain", "Explain a check: what happens, why, and how to see it fail."),
+        "explain": ("explain", "Explain a word, a status, an error message or a check."),
+        "diff": ("diff", "Show which lines make TLS mutual, and the checks about each."),
         "clients": ("clients", "Show how other clients reach the lab: curl, Java, browsers."),
         "serve": ("serve", "Run a small TLS server with a good or a broken certificate."),
     },
@@ -49,11 +50,30 @@ HABITS: Mapping[str, str] = {
     **dict.fromkeys(("restart", "apply"), "reload"),
     **dict.fromkeys(("cert", "issue", "revoke", "export"), "certs"),
     "log": "logs",
-    "ls": "list",
-    "labs": "list",
+    **dict.fromkeys(("ls", "labs"), "list"),
+    **dict.fromkeys(("compare", "difference"), "diff"),
+    **dict.fromkeys(("what", "why", "man"), "explain"),
     "help": "--help",
     "version": "--version",
 }
+
+
+CERTS_HABITS: Mapping[str, str] = {
+    "ls": "list",
+    **dict.fromkeys(("create", "new", "make", "add", "generate", "sign"), "issue"),
+    **dict.fromkeys(("rm", "remove", "delete"), "revoke"),
+    **dict.fromkeys(("cat", "view", "info", "inspect", "print"), "show"),
+    **dict.fromkeys(("p12", "pkcs12", "pfx"), "export"),
+    "fault": "faults",
+}
+
+
+def meant(word: str, commands: Collection[str], habits: Mapping[str, str]) -> str:
+    """The command that a word of another program, or a typo of one, means; empty if a command itself is as near."""
+    import difflib
+
+    near = difflib.get_close_matches(word, [*commands, *habits], n=1, cutoff=0.7)
+    return habits.get(near[0], "") if near else ""
 
 
 def summary_item(name: str, summary: str) -> Any:
@@ -63,8 +83,20 @@ def summary_item(name: str, summary: str) -> Any:
     return CompletionItem(name, help=summary)
 
 
+def _offer_meant(ctx: Any, args: list[str], commands: Collection[str], habits: Mapping[str, str]) -> None:
+    """End with the command that is meant, if the word that was typed is none of this program's."""
+    command = meant(args[0], commands, habits) if args and args[0] not in commands else ""
+    if command:
+        ctx.fail(f"No such command {args[0]!r}. Did you mean '{ctx.command_path} {command}'?")
+
+
 class WholeGroup(TyperGroup):
-    """A group of commands that offers the shell their whole summaries; Typer cuts them after 45 characters."""
+    """The group of the commands of `certs`. It offers the shell their whole summaries; Typer cuts them."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command; for a word of another program, name the one that is meant."""
+        _offer_meant(ctx, args, self.commands, CERTS_HABITS)
+        return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
         """What the shell offers: commands and options."""
@@ -82,8 +114,7 @@ class LazyGroup(BorderedGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command; for a word of another program, name the one that is meant."""
-        if args and args[0] not in self.commands and args[0] in HABITS:
-            ctx.fail(f"No such command {args[0]!r}. Did you mean 'mtlslab {HABITS[args[0]]}'?")
+        _offer_meant(ctx, args, self.commands, HABITS)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  the group's signature

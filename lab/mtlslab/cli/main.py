@@ -14,8 +14,10 @@ from mtlslab.cli.options import epilog
 from mtlslab.cli.terminal import put
 from mtlslab.errors import ExitCode
 
+PROGRAM = "mtlslab"  # also for `python -m mtlslab`: completion is installed for this word
+
 app = typer.Typer(
-    name="mtlslab",
+    name=PROGRAM,
     cls=LazyGroup,
     help="A lab to show, learn and prove mutual TLS: two real nginx servers, and checks that bite.",
     epilog=epilog(
@@ -59,4 +61,8 @@ def main() -> None:
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  the same
     # A path may contain bytes that the encoding of stdout cannot express: show them escaped.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    app()
+    if "_MTLSLAB_COMPLETE" in os.environ or {"--install-completion", "--show-completion"} & {*sys.argv}:
+        from mtlslab.cli.zsh import mend
+
+        mend()
+    app(prog_name=PROGRAM)

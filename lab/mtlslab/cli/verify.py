@@ -44,6 +44,7 @@ def register(app: typer.Typer) -> None:
             ExitCode.USAGE,
             ExitCode.ENVIRONMENT,
             ExitCode.NOT_FOUND,
+            ExitCode.NOT_READY,  # a twin
             ExitCode.INCONCLUSIVE,
         )
     )(verify)
@@ -109,7 +110,8 @@ def verify(
 ) -> None:
     """Prove that the mTLS server serves authorised clients only.
 
-    Each check makes real TLS connections and compares the observation with the expectation.
+    Most checks make real TLS connections and compare what they observe with the expectation; others read the files and
+    the configuration that nginx reads.
     """
     from mtlslab.verify import run as use_case
 

@@ -15,7 +15,9 @@ from mtlslab.output.look import Attachment, Look
 
 if TYPE_CHECKING:
     from mtlslab.audit import AuditReport, AuditReports
+    from mtlslab.classroom.difference import Difference
     from mtlslab.classroom.page import Page
+    from mtlslab.classroom.terms import Term, TermPage
     from mtlslab.verify.checks import Check
     from mtlslab.verify.doors.model import DoorList
     from mtlslab.verify.pictures import Picture
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AUDIT_FORMATS",
+    "DIFF_FORMATS",
     "DOOR_FORMATS",
     "LIST_FORMATS",
     "PAGE_FORMATS",
@@ -94,13 +97,13 @@ def _encodable(page: str, look: Look) -> str:
     return page if look.unicode else page.encode("ascii", "xmlcharrefreplace").decode()
 
 
-def _list(checks: Sequence[Check], _look: Look) -> str:
+def _list(checks: Sequence[Check | Term], _look: Look) -> str:
     from mtlslab.output.catalogue import render_text_list
 
     return render_text_list(checks)
 
 
-def _list_document(checks: Sequence[Check], _look: Look) -> str:
+def _list_document(checks: Sequence[Check | Term], _look: Look) -> str:
     from mtlslab.output.catalogue import render_json_list
 
     return render_json_list(checks)
@@ -112,10 +115,17 @@ def _doors(listing: DoorList, _look: Look) -> str:
     return render_doors(listing)
 
 
-def _page(page: Page, _look: Look) -> str:
-    from mtlslab.output.page import render_page
+def _page(page: Page | TermPage, _look: Look) -> str:
+    from mtlslab.classroom.terms import TermPage
+    from mtlslab.output.page import render_page, render_term
 
-    return render_page(page)
+    return render_term(page) if isinstance(page, TermPage) else render_page(page)
+
+
+def _difference(difference: Difference, look: Look) -> str:
+    from mtlslab.output.difference import render_difference
+
+    return render_difference(difference, look)
 
 
 def _proof(proof: Proof, look: Look) -> str:
@@ -164,6 +174,7 @@ TABLE_FORMATS: dict[str, Writer] = {
 LIST_FORMATS: dict[str, Writer] = {"text": _list, "json": _list_document}
 DOOR_FORMATS: dict[str, Writer] = {"text": _doors, "json": _document}
 PAGE_FORMATS: dict[str, Writer] = {"text": _page, "json": _document}
+DIFF_FORMATS: dict[str, Writer] = {"text": _difference, "json": _document}
 PROOF_FORMATS: dict[str, Writer] = {"text": _proof, "json": _document}
 
 
@@ -196,8 +207,8 @@ def render_report(
     return render(report, formats, fmt, look)
 
 
-def render_list(checks: Sequence[Check], fmt: str = "text") -> str:
-    """The catalogue as text that ends with a line end.
+def render_list(checks: Sequence[Check | Term], fmt: str = "text") -> str:
+    """Checks, and terms of ``explain``, as text that ends with a line end.
 
     Raises:
         SpecError: there is no such format.

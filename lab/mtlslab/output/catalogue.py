@@ -1,4 +1,4 @@
-"""The catalogue of checks, listed."""
+"""The catalogue of checks, and the terms that `explain` knows, listed."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from mtlslab.classroom.page import Page
+from mtlslab.classroom.terms import Term
 from mtlslab.plan.visible import json_document
 from mtlslab.verify.checks import Check
 
 
-def render_text_list(checks: Sequence[Check]) -> str:
-    """The ids and facts of the catalogue, by category."""
+def render_text_list(checks: Sequence[Check | Term]) -> str:
+    """Ids and titles, by category."""
     width = max(len(check.id) for check in checks)
     lines: list[str] = []
     for category, members in groupby(checks, key=lambda check: check.category):
@@ -26,9 +27,13 @@ def render_page_list(title: str, pages: Sequence[Page]) -> str:
     return "\n".join([title, *(f"  {page.id:<{width}}  {page.title}" for page in pages)]) + "\n"
 
 
-def render_json_list(checks: Sequence[Check]) -> str:
-    """All that stands about each check, for programs."""
-    return json_document([_listed(check) for check in checks]) + "\n"
+def render_json_list(checks: Sequence[Check | Term]) -> str:
+    """All that stands about each check, for programs; of a term what it is called."""
+    return json_document([_listed(one) if isinstance(one, Check) else _named(one) for one in checks]) + "\n"
+
+
+def _named(term: Term) -> dict[str, object]:
+    return {"id": term.id, "title": term.title, "category": term.category, "also": list(term.names[1:])}
 
 
 def _listed(check: Check) -> dict[str, object]:

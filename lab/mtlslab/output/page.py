@@ -1,4 +1,4 @@
-"""A page of ``mtlslab explain`` for people."""
+"""The pages of ``mtlslab explain`` for people."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from mtlslab.plan.shell import shell_line
 
 if TYPE_CHECKING:
     from mtlslab.classroom.page import Page
+    from mtlslab.classroom.terms import TermPage
 
 _WIDTH = 100
 _LABEL = 13
@@ -29,6 +30,19 @@ def render_page(page: Page) -> str:
         lines += _labelled(label, text) if text else []
     lines += ["", "In the directory of the lab:"]
     lines += [f"  $ {shell_line(command)}" for command in (page.prepare, page.command, page.run) if command]
+    return "\n".join(lines) + "\n"
+
+
+def render_term(page: TermPage) -> str:
+    """The page about a term as text that ends with a line end; commands are not wrapped."""
+    term = page.term
+    lines = [term.title, "=" * len(term.title), *textwrap.wrap(term.text, _WIDTH, break_on_hyphens=False), ""]
+    lines += _labelled("to read", term.read)
+    lines += _labelled("see also", ", ".join(term.see)) if term.see else []
+    if page.command:
+        ending = f" (ends with {term.ends})" if term.ends else ""
+        lines += ["", f"In the directory of the lab{ending}:"]
+        lines += [f"  $ {command}" for command in (page.prepare, page.command) if command]
     return "\n".join(lines) + "\n"
 
 

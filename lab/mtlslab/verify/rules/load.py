@@ -113,14 +113,29 @@ class Reading:
         return dataclasses.replace(facts, read_at=dumps[-1].since)
 
     def _on_disk(self, service: str) -> Configuration:
-        files = {}
-        for name in self._workspace.names(service):
-            if name.endswith((".conf", ".types", ".inc")):
-                content = self._workspace.read(f"{service}/{name}") or b""
-                files[f"{service}/{name}"] = content.decode(errors="replace")
-        if self._contained:
-            files[f"{service}/listen.conf"] = files.get(f"{service}/listen.container.conf", "")
-        return parse(service, files, root=str(self._workspace.directory), contained=self._contained)
+        return read_from_disk(self._workspace, service, contained=self._contained)
+
+
+def read_from_disk(workspace: Workspace, service: str, *, contained: bool = False) -> Configuration:
+    """Read the configuration of a service as it lies in the workspace; nginx is not asked.
+
+    Args:
+        workspace: that of the lab.
+        service: name of the service.
+        contained: whether it runs in a container.
+
+    Raises:
+        LabError: a file of the workspace must not be read.
+        UnreadableError: a file cannot be read as nginx would read it.
+    """
+    files = {}
+    for name in workspace.names(service):
+        if name.endswith((".conf", ".types", ".inc")):
+            content = workspace.read(f"{service}/{name}") or b""
+            files[f"{service}/{name}"] = content.decode(errors="replace")
+    if contained:
+        files[f"{service}/listen.conf"] = files.get(f"{service}/listen.container.conf", "")
+    return parse(service, files, root=str(workspace.directory), contained=contained)
 
 
 def _parsed(service: Service, dump: Dump) -> Configuration:
