@@ -88,7 +88,6 @@ class Cell:
         pinned: it admits this one client, no other of the same CA.
         expect: what the audit is told to look for in the page; needed where pages tell of their client.
         hidden: who knows no client of it cannot tell it from a better one; counted as wrong all the same.
-        known_wrong: why the audit is wrong about it, as long as it is; counted as wrong all the same.
         rsa: the certificates are RSA's.
         counts: it counts its clients: every question needs a fresh start.
         oracle: whether the oracle can judge it; the truth of the others stands by construction alone.
@@ -108,7 +107,6 @@ class Cell:
     pinned: bool = False
     expect: str = ""
     hidden: bool = False
-    known_wrong: str = ""
     rsa: bool = False
     counts: bool = False
     oracle: bool = True

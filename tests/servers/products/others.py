@@ -92,7 +92,6 @@ CELLS = [
         "slapd",
         [("TLSVerifyClient demand", Truth.HOLES, _slapd("demand"))],
         wire=_LDAP,
-        known_wrong="GnuTLS looks at the certificate after a finished handshake of TLS 1.2, and then the server hangs up; on HTTP it hangs up on everybody",
     ),
     *_cells("Node https", "node", [(mode, truth, _node("https", mode)) for mode, truth in _NODE.items()], light=True),
     *_cells(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.servers.launch import find, program
@@ -46,16 +50,22 @@ _OPTIONS = {
     "ssl": "on",
     "ssl_ca_file": "client-ca.crt",
 }
-CELLS = [
-    Cell(
-        "PostgreSQL",
-        "clientcert=verify-ca",
-        Truth.OPEN,
-        program(
-            *(*_AS, find("postgres") or "postgres", "-D", "@DIR@/data", "-p", "@PORT@"),
-            *(option for name, value in _OPTIONS.items() for option in ("-c", f"{name}={value}")),
-            prepare=_initialise,
-        ),
-        needs=("postgres", "initdb"),
-    )
-]
+_SERVER = program(
+    *(*_AS, find("postgres") or "postgres", "-D", "@DIR@/data", "-p", "@PORT@"),
+    *(option for name, value in _OPTIONS.items() for option in ("-c", f"{name}={value}")),
+    prepare=_initialise,
+)
+
+
+@contextlib.contextmanager
+def _start(place: Place) -> Iterator[None]:
+    """In a directory that another user can reach."""
+    name = tempfile.mkdtemp(prefix="mtlslab-postgres-")
+    try:
+        with _SERVER(dataclasses.replace(place, directory=Path(name))):
+            yield
+    finally:
+        shutil.rmtree(name, ignore_errors=True)
+
+
+CELLS = [Cell("PostgreSQL", "clientcert=verify-ca", Truth.OPEN, _start, needs=("postgres", "initdb"))]
