@@ -150,8 +150,12 @@ def test_zsh_shows_titles_with_quotes_and_dollars_as_they_are(home: Path) -> Non
 # --- installing it
 
 
+# The shell is named, whichever the tests were started from.
+NAMED = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+
+
 def test_without_a_place_to_write_it_is_an_error_with_a_way_out(tmp_path: Path) -> None:
-    run = mtlslab("--install-completion", "bash", cwd=tmp_path, HOME="/dev/null/home")
+    run = mtlslab("--install-completion", "bash", cwd=tmp_path, HOME="/dev/null/home", **NAMED)
     assert run.code == 3
     assert "The completion could not be installed." in run.err
     assert "mtlslab --show-completion" in run.err
@@ -164,7 +168,7 @@ NO_HOME = "import os; del os.environ['HOME']; from mtlslab.cli.main import main;
 @pytest.mark.parametrize("option", ["--install-completion", "--show-completion"])
 def test_somebody_without_a_name_and_a_home_gets_no_traceback(option: str, tmp_path: Path) -> None:
     home = home_of(ALICE, tmp_path)
-    run = mtlslab_as(ALICE, option, "bash", cwd=home, script=NO_HOME)
+    run = mtlslab_as(ALICE, option, "bash", cwd=home, script=NO_HOME, **NAMED)
     if option == "--show-completion":
         assert run.code == 0
         assert "complete -o default" in run.out
@@ -175,8 +179,13 @@ def test_somebody_without_a_name_and_a_home_gets_no_traceback(option: str, tmp_p
 
 def test_it_is_installed_for_the_word_mtlslab_however_it_was_started(tmp_path: Path) -> None:
     """The tests start the program as ``python -m mtlslab``; nobody completes that."""
-    run = mtlslab("--install-completion", "bash", cwd=tmp_path, HOME=str(tmp_path), SHELL="/bin/bash")
+    run = mtlslab("--install-completion", "bash", cwd=tmp_path, HOME=str(tmp_path), **NAMED)
     assert run.code == 0
     (script,) = (tmp_path / ".bash_completions").iterdir()
     assert script.name == "mtlslab.sh"
     assert "complete -o default -F _mtlslab_completion mtlslab" in script.read_text()
+
+
+def test_a_shell_that_is_not_supported_is_wrong_usage_and_no_verdict(tmp_path: Path) -> None:
+    run = mtlslab("--show-completion", "tcsh", cwd=tmp_path, HOME=str(tmp_path), **NAMED)
+    assert run.code == 2
