@@ -213,7 +213,7 @@ def test_a_closed_connection_refuses_if_the_server_insists_elsewhere() -> None:
     ("seen", "result"),
     [
         (GOOD, Result.PASS),
-        (answer(404), Result.PASS),
+        (answer(404), Result.WARN),
         (answer(302), Result.PASS),
         (answer(403), Result.INCONCLUSIVE),
         (answer(500), Result.INCONCLUSIVE),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mtlslab.audit import findings
-from mtlslab.audit.judge import judge_authorised, judge_unauthorised, outcome_of
+from mtlslab.audit.judge import judge_unauthorised, lets_in, outcome_of
 from mtlslab.audit.report import AuditFinding, AuditReport, ClientAuth, Offer, ServerFacts
 from mtlslab.audit.target import AuditTarget
 from mtlslab.audit.unauthorised import LIFETIME, NO_CERTIFICATE, Forge, UnauthorisedClient, open_forge
@@ -111,7 +111,7 @@ class _Audit:
         found += findings.of_authorised(right, self._authorised_attempts(versions), given=self._request.credential)
         unauthorised = self._unauthorised_found(first, versions, right)
         found += unauthorised
-        served = [version for version in right if judge_authorised(right[version]).result is Result.PASS]
+        served = [version for version in right if lets_in(right[version])]
         found += self._faults_found(served, right)
         return dataclasses.replace(facts, client_auth=_client_auth(facts, unauthorised)), tuple(found)
 

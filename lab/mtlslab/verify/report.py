@@ -17,9 +17,9 @@ from mtlslab.pki.faults import Outcome, Severity
 from mtlslab.plan.services import MTLS_SERVICE
 from mtlslab.verify.checks import Result
 from mtlslab.verify.checks.model import CONFIGURATION, MISSING, REFUSED_BY_SERVER, VERSION_ALERT
+from mtlslab.verify.sentence import sentence_of
 
 SCHEMA = "mtlslab.verify/1"
-_NAMES_SHOWN = 3
 # A client to whom one of these must happen is one that must not get the page.
 _KEPT_OUT = frozenset(outcome.value for outcome in (*REFUSED_BY_SERVER, Outcome.OTHER_STATUS))
 
@@ -239,6 +239,14 @@ class VerifyFinding(Finding):
         return self._fails_at_mtls and wanted == served and seen not in no_refusal and not no_version
 
     @property
+    def accepted(self) -> bool:
+        """Whether the authorised client was let in by its certificate, and then got something else than its page."""
+        seen = self.observed
+        server = seen.get("server", {})
+        said = (seen.get("client_verify"), server.get("verify") if isinstance(server, Mapping) else None)
+        return self.turns_away and seen.get("outcome") == Outcome.OTHER_STATUS.value and "SUCCESS" in said
+
+    @property
     def differs(self) -> bool:
         """Whether a warning tells of a server that is stricter, or simply another, than the one that was rendered."""
         if self.result is not Result.WARN or self.by_design:
@@ -324,49 +332,7 @@ class VerifyReport(Report):
     @property
     def closing_sentence(self) -> str:
         """The one sentence that everything comes down to."""
-        lab, counts = f'lab "{self.lab}"', self.summary
-        failed, unknown = self.with_result(Result.FAIL), self.with_result(Result.INCONCLUSIVE)
-        if failed:
-            return self._failed_sentence()
-        if self.exit_code is ExitCode.CHECK_FAILED:
-            return f"{lab} does not pass --strict: {self._warned()} ({_names(self.with_result(Result.WARN))})."
-        if self.exit_code is ExitCode.INCONCLUSIVE:
-            without = f"{_checks(len(unknown))} without an answer{_untried(counts)}"
-            return f"{lab} could not be judged here: {without}{_in_brackets(unknown)}."
-        passed = f"{_checks(counts['pass'])} passed{self._warned(', ')}{_untried(counts)}."
-        if not self.complete:
-            return f"{lab}: {passed} That is a selection; whether it enforces mTLS takes all checks."
-        differs = any(finding.differs for finding in self.findings)
-        keyless = any(MISSING in finding.observed for finding in self.findings)
-        far = " as far as that can be tried without the private key of a CA" if keyless else ""
-        return f"{lab} enforces mTLS{far}{', but is stricter or other than rendered' if differs else ''}: {passed}"
-
-    def _failed_sentence(self) -> str:
-        """What has failed, told by what happened: the worst first."""
-        failed = [finding for finding in self.findings if finding.result is Result.FAIL]
-        let_in = [finding for finding in failed if finding.lets_in]
-        turned_away = [finding for finding in failed if finding.turns_away]
-        if let_in:
-            verdict = "lets unauthorised clients in" + (" and does not serve its own client" if turned_away else "")
-        elif turned_away:
-            verdict = "does not serve its own client"
-        elif all(finding.category == CONFIGURATION for finding in failed):
-            verdict = "is NOT configured as it should be"
-        else:
-            verdict = "is NOT as it should be"
-        told = sorted(failed, key=lambda one: (not one.lets_in, not one.turns_away))
-        many = f"{len(failed)} of {_checks(len(self.findings))}"
-        return f'lab "{self.lab}" {verdict}: {many} failed{_untried(self.summary)}{_in_brackets(told)}.'
-
-    def _warned(self, before: str = "") -> str:
-        """How many warnings there are, and how many of them stand for what nginx does by design."""
-        warnings = self.with_result(Result.WARN)
-        by_design = sum(finding.by_design for finding in warnings)
-        if not warnings:
-            return ""
-        what = "1 warning" if len(warnings) == 1 else f"{len(warnings)} warnings"
-        lessons = "" if not by_design else " (by design)" if by_design == len(warnings) else f" ({by_design} by design)"
-        return f"{before}{what}{lessons}"
+        return sentence_of(self)
 
 
 def _lacks_version(skipped: Finding, by_id: Mapping[str, VerifyFinding]) -> bool:
@@ -375,21 +341,3 @@ def _lacks_version(skipped: Finding, by_id: Mapping[str, VerifyFinding]) -> bool
     while control is not None and control.result is Result.SKIP:
         control = by_id.get(control.because)
     return control is not None and control.lacks_version
-
-
-def _checks(count: int) -> str:
-    return f"{count} check" if count == 1 else f"{count} checks"
-
-
-def _untried(counts: Mapping[str, int]) -> str:
-    return f", {counts['skip']} not tried" if counts["skip"] else ""
-
-
-def _in_brackets(findings: Sequence[Finding]) -> str:
-    return f" ({_names(findings)})" if findings else ""
-
-
-def _names(findings: Sequence[Finding]) -> str:
-    names = list(dict.fromkeys(finding.family for finding in findings))
-    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-    return ", ".join(names[:_NAMES_SHOWN]) + more

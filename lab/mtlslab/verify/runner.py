@@ -17,7 +17,7 @@ from mtlslab.plan.paths import HELLO, SERVER_CA
 from mtlslab.plan.services import MTLS_SERVICE, SERVICES, TLS_SERVICE
 from mtlslab.plan.spec import LabSpec
 from mtlslab.probe.attempt import attempt
-from mtlslab.probe.model import MAX_BODY, Attempt
+from mtlslab.probe.model import MAX_BODY, Attempt, Observation
 from mtlslab.probe.policy import described
 from mtlslab.verify.checks import (
     Check,
@@ -33,8 +33,9 @@ from mtlslab.verify.checks import (
     with_controls,
 )
 from mtlslab.verify.checks.fitted import fitted
-from mtlslab.verify.checks.judge import leaks
-from mtlslab.verify.checks.model import CLIENT, MISSING, PROBE
+from mtlslab.verify.checks.hints import hint_for
+from mtlslab.verify.checks.judge import SERVED_STATUS, leaks, outcome_of
+from mtlslab.verify.checks.model import CLIENT, MISSING, PAGES, PROBE
 from mtlslab.verify.context import Probe, VerifyContext, credential_files
 from mtlslab.verify.doors.survey import Survey
 from mtlslab.verify.procedures import PROCEDURES, ProcedureResult, command_of
@@ -235,7 +236,15 @@ class _Run:
         if check.depends is None:
             return False
         control = self._decided[check.depends]
-        return control.result not in (Result.PASS, Result.WARN) or control.lacks_version
+        if control.result in (Result.PASS, Result.WARN):
+            return control.lacks_version
+        # A client that is let in, and finds no page, is none that was refused: the others may be compared with it.
+        return not (control.accepted and check.procedure == PROBE and check.expect.outcome in PAGES)
+
+    def _right_status(self, check: Check) -> int:
+        """What the authorised client was answered, with whom the client of a check is compared."""
+        status = self._decided[check.depends].observed.get("status") if check.depends in self._decided else None
+        return status if isinstance(status, int) else SERVED_STATUS
 
     def _shoot(self, check: Check) -> _Shot:
         what = make_attempt(self._context, check)
@@ -269,12 +278,12 @@ class _Run:
         if known and (of_printed := known.get(check.id)):
             observed["server_of_printed"] = of_printed.to_mapping()
         command = result.command or command_of(check, self._context, result.attempt)
-        verdict = other_page(self._context, check, result) or _verdict(shot, said, known)
+        right = self._right_status(check)
+        verdict = other_page(self._context, check, result) or _verdict(shot, said, known, right)
         verdict = _not_the_servers_fault(verdict, observed)
         finding = self._finding(check, command, verdict, observed, seen.duration if seen else 0.0)
-        if observed.get("outcome") == Outcome.UNREACHABLE.value and check.service in SERVICES:
-            return dataclasses.replace(finding, hint=_NOBODY_THERE.format(service=check.service))
-        return finding
+        hint = _hint(check, verdict, seen, said)
+        return dataclasses.replace(finding, hint=hint) if hint else finding
 
     def _skipped(self, check: Check) -> VerifyFinding:
         verdict, what = (
@@ -310,7 +319,21 @@ class _Run:
         )
 
 
-def _verdict(shot: _Shot, said: ServerSaid | None, known: Mapping[str, ServerSaid] | None) -> Verdict:
+def _hint(check: Check, verdict: Verdict, seen: Observation | None, said: ServerSaid | None) -> str:
+    """Where to look, by what was said; empty where the check's own hint is the right one."""
+    if seen is None or check.service not in SERVICES:
+        return ""
+    if outcome_of(seen) is Outcome.UNREACHABLE:
+        return _NOBODY_THERE.format(service=check.service)
+    wanted = check.expect.outcome is Outcome.SERVED and verdict.result is not Result.PASS
+    if not wanted or outcome_of(seen) is Outcome.SERVED:
+        return ""
+    return hint_for(seen, said.verify if said else "", service=check.service)
+
+
+def _verdict(
+    shot: _Shot, said: ServerSaid | None, known: Mapping[str, ServerSaid] | None, right_status: int
+) -> Verdict:
     result = shot.result
     if known and result.verdict_by_log:
         return result.verdict_by_log(known)
@@ -318,9 +341,10 @@ def _verdict(shot: _Shot, said: ServerSaid | None, known: Mapping[str, ServerSai
         return result.verdict
     if result.seen is None:
         raise ValueError(f"the procedure {shot.check.procedure!r} has neither seen anything nor given a verdict")
-    verdict = judge(shot.check, result.seen, said, shot.page)
+    verdict = judge(shot.check, result.seen, said, shot.page, right_status=right_status)
     if known and result.printed and shot.check.id in known and verdict.result is not Result.FAIL:
-        printed = judge(shot.check, result.printed.seen, known[shot.check.id], shot.page)
+        log = known[shot.check.id]
+        printed = judge(shot.check, result.printed.seen, log, shot.page, right_status=right_status)
         if printed.result is Result.FAIL:
             return Verdict(Result.FAIL, f"Of the printed command's request: {printed.reason}")
     return verdict
