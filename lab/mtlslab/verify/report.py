@@ -27,6 +27,32 @@ Change = Callable[[Any], Any]
 """From a text, or a value with texts in it, to what stands in its place."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Cause:
+    """What several findings have in common.
+
+    Attributes:
+        what: the directive.
+        place: its file and line.
+        explains: ids of the findings that it explains.
+    """
+
+    what: str
+    place: str
+    explains: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.place}"
+
+    def with_texts(self, change: Change) -> Cause:
+        """The cause with ``change`` made to its texts: they come from a file."""
+        return dataclasses.replace(self, what=change(self.what), place=change(self.place))
+
+    def to_mapping(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return {"what": self.what, "place": self.place, "explains": list(self.explains)}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding:
     """What one check came to.
@@ -97,6 +123,7 @@ class Report:
         findings: one for each check, in the order in which they are told; at least one.
         strict: whether a warning is as bad as a failure.
         duration_ms: milliseconds from beginning to end.
+        causes: what failures have in common, if that is known.
     """
 
     SCHEMA: ClassVar[str]
@@ -112,6 +139,7 @@ class Report:
     findings: Sequence[Finding]
     strict: bool = False
     duration_ms: float = 0.0
+    causes: tuple[Cause, ...] = ()
 
     @property
     def subject(self) -> Mapping[str, str]:
@@ -175,7 +203,11 @@ class Report:
 
     def with_texts(self, change: Change) -> Self:
         """The report with ``change`` made to all its texts: any of them may hold words of a server or of a file."""
-        return dataclasses.replace(self, findings=tuple(one.with_texts(change) for one in self.findings))
+        return dataclasses.replace(
+            self,
+            findings=tuple(one.with_texts(change) for one in self.findings),
+            causes=tuple(cause.with_texts(change) for cause in self.causes),
+        )
 
     def to_mapping(self) -> dict[str, Any]:
         """The report as JSON-ready values, by the schema that it names."""
@@ -195,7 +227,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, tuple):
-        return list(value)
+        return [one.to_mapping() if hasattr(one, "to_mapping") else one for one in value]
     if isinstance(value, float):
         return round(value, 1)
     return value.value if isinstance(value, Enum) else value
@@ -278,7 +310,7 @@ class VerifyReport(Report):
     SCHEMA = SCHEMA
     KEYS = (
         *("lab", "runtime", "started", "duration_ms", "complete", "strict", "server_log"),
-        *("success", "exit_code", "closing_sentence", "summary"),
+        *("success", "exit_code", "closing_sentence", "causes", "summary"),
     )
     PROGRAM = "verify"
     CONCISE = False

@@ -41,7 +41,7 @@ from mtlslab.verify.doors.survey import Survey
 from mtlslab.verify.procedures import PROCEDURES, ProcedureResult, command_of
 from mtlslab.verify.procedures.model import Printed
 from mtlslab.verify.procedures.pages import other_page
-from mtlslab.verify.report import VerifyFinding, VerifyReport
+from mtlslab.verify.report import Cause, VerifyFinding, VerifyReport
 from mtlslab.verify.rules.load import Reading
 from mtlslab.verify.server_log import ReadLog, Unmarked, read_server_log
 from mtlslab.workspace.directory import Workspace
@@ -107,16 +107,27 @@ def run_checks(
     run = _Run(context, asked_for, probe, observer or _nobody, ready)
     run.probe_all(needed)
     logged = run.join(read_log) if read_log else False
+    findings = run.findings(needed)
     return VerifyReport(
         lab=context.lab,
         runtime=context.runtime,
         started=started,
-        findings=run.findings(needed),
+        findings=findings,
+        causes=_causes(context, needed, findings),
         complete=len(chosen) == len(known),
         server_log=logged,
         strict=strict,
         duration_ms=(time.perf_counter() - begin) * 1000,
     )
+
+
+def _causes(context: VerifyContext, checks: Sequence[Check], findings: Sequence[VerifyFinding]) -> tuple[Cause, ...]:
+    """What failures have in common; asks for the configuration only where something has failed."""
+    if context.configuration is None or not any(one.result is Result.FAIL for one in findings):
+        return ()
+    from mtlslab.verify.causes import find_causes  # renders the files, to compare with them
+
+    return find_causes(context.configuration().facts, {check.id: check for check in checks}, findings)
 
 
 def make_attempt(context: VerifyContext, check: Check) -> Attempt:
