@@ -12,7 +12,7 @@ from mtlslab.cli import options
 from mtlslab.cli.find import require_choice
 from mtlslab.cli.options import epilog
 from mtlslab.cli.reportfile import write_report
-from mtlslab.cli.terminal import put_text, shows_colour, shows_unicode
+from mtlslab.cli.terminal import columns, put_text, shows_colour, shows_unicode
 from mtlslab.errors import ExitCode
 
 
@@ -109,7 +109,8 @@ def audit(
     )
     report = run(request)
     colour = shows_colour() and output_file is None
-    text = looks.render_report(report, output, colour=colour, unicode=shows_unicode(), verbose=verbose)
+    width = 0 if output_file else columns()
+    text = looks.render_report(report, output, colour=colour, unicode=shows_unicode(), width=width, verbose=verbose)
     if output_file is None:
         put_text(text, styled=colour)
     else:

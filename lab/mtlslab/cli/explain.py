@@ -10,7 +10,7 @@ from mtlslab import output as looks
 from mtlslab.cli import complete, options
 from mtlslab.cli.find import find, require_choice
 from mtlslab.cli.options import epilog
-from mtlslab.cli.terminal import put_text
+from mtlslab.cli.terminal import columns, put_text
 from mtlslab.errors import ExitCode, LabError, SpecError
 
 
@@ -55,7 +55,7 @@ def explain(
 
     require_choice("--output", output, looks.LIST_FORMATS if list_ else looks.PAGE_FORMATS)
     if list_:
-        put_text(looks.render_list([entry.check() for entry in families().values()], output))
+        put_text(looks.render_list([entry.check() for entry in families().values()], output), fit=output == "text")
         return
     if id_ is None:
         raise SpecError("Which check?", hint="mtlslab explain ID, or all of them: mtlslab explain --list")
@@ -65,4 +65,5 @@ def explain(
         if name or directory:
             raise
         target = None  # a damaged lab in the current directory does not matter: the page needs none
-    put_text(looks.render(pages.explain(id_, target), looks.PAGE_FORMATS, output))
+    look = looks.Look(width=columns())
+    put_text(looks.render(pages.explain(id_, target), looks.PAGE_FORMATS, output, look))

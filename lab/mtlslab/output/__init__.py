@@ -104,10 +104,10 @@ def _doors(listing: DoorList, _look: Look) -> str:
     return render_doors(listing)
 
 
-def _page(page: Page, _look: Look) -> str:
+def _page(page: Page, look: Look) -> str:
     from mtlslab.output.page import render_page
 
-    return render_page(page)
+    return render_page(page, look.width)
 
 
 def _proof(proof: Proof, look: Look) -> str:
@@ -132,6 +132,7 @@ def render_report(
     *,
     colour: bool = False,
     unicode: bool = True,
+    width: int = 0,
     verbose: int = 0,
     pictures: Callable[[], Sequence[Picture]] = tuple,
 ) -> str:
@@ -142,6 +143,7 @@ def render_report(
         fmt: a key of ``REPORT_FORMATS``, or of ``VERIFY_FORMATS`` for a report of verify.
         colour: as in ``Look``, as are the others.
         unicode: whether the stream can show more than ASCII.
+        width: columns of the terminal; 0 where there is none.
         verbose: how much more than usual is wanted, 0 to 2; text only.
         pictures: records handshakes; html only.
 
@@ -149,7 +151,7 @@ def render_report(
         SpecError: there is no such format.
     """
     formats = VERIFY_FORMATS if report.PROGRAM == "verify" else REPORT_FORMATS
-    look = Look(colour=colour, unicode=unicode, verbose=verbose, pictures=pictures)
+    look = Look(colour=colour, unicode=unicode, width=width, verbose=verbose, pictures=pictures)
     return render(report, formats, fmt, look)
 
 

@@ -16,7 +16,7 @@ from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE, make_plan
 from mtlslab.verify.checks import Check, Result
 from mtlslab.verify.checks.model import CONFIGURATION
 from mtlslab.verify.configuration.edits import Edit, edits
-from mtlslab.verify.configuration.model import Configuration
+from mtlslab.verify.configuration.model import Configuration, Directive
 from mtlslab.verify.configuration.parse import UnreadableError, parse
 from mtlslab.verify.report import Cause, VerifyFinding
 from mtlslab.verify.rules.catalogue import CATALOGUE
@@ -46,6 +46,7 @@ _HANDSHAKE = {
     *("ssl_protocols", "ssl_ciphers", "ssl_ecdh_curve", "ssl_conf_command", "ssl_dhparam", "ssl_reject_handshake"),
     *("ssl_certificate", "ssl_certificate_key", "server", "server_name", "listen", "ssl_prefer_server_ciphers"),
 }
+_AS_RENDERED = "config-is-as-rendered"
 _DIRECTIVE = re.compile(r"\b[a-z][a-z0-9]*(?:_[a-z0-9]+)*\b")
 # What decides about a client that must be served, by what became of it.
 _BY_OUTCOME = {
@@ -124,11 +125,20 @@ def _objected(facts: Facts, checks: Mapping[str, Check], failed: Sequence[Verify
 
 
 def _explains(edit: Edit, service: str, finding: VerifyFinding, checks: Mapping[str, Check]) -> bool:
-    name = edit.directive.name
+    name, names = edit.directive.name, set(_names(edit.directive))
     if finding.category == CONFIGURATION:
+        if finding.id == _AS_RENDERED:
+            return True
         named = str(edit.place) in finding.observed.get("places", ()) and name in finding.reason
-        return named or name in _words(finding, checks)
-    return finding.service == service and name in _deciding(finding, checks)
+        return named or bool(names & _words(finding, checks))
+    # A server of its own decides everything anew.
+    return finding.service == service and (name == "server" or bool(names & _deciding(finding, checks)))
+
+
+def _names(directive: Directive) -> Iterator[str]:
+    yield directive.name
+    for inner in directive.block or ():
+        yield from _names(inner)
 
 
 def _words(finding: VerifyFinding, checks: Mapping[str, Check]) -> set[str]:

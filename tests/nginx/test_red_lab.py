@@ -1,0 +1,156 @@
+"""A lab that is not in order: its cause is said once, last, with its file and line; a dead server is two lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.in_process import invoke
+from tests.support.projector import LINES, on_a_terminal, plain, too_wide
+
+UP = ("up", "--runtime", "embedded", "--tls-port", "0", "--mtls-port", "0", "--key-type", "ec-p256")
+CONF = "nginx-mtls/nginx.conf"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory, nginx_binary: Path) -> Iterator[Path]:
+    place = tmp_path_factory.mktemp("red") / "lab"
+    assert invoke(*UP, "--dir", place, "--name", f"t-{uuid.uuid4().hex[:10]}").code == 0
+    yield place
+    invoke("down", "--dir", place)
+
+
+@pytest.fixture
+def whole(lab: Path) -> Iterator[Path]:
+    """The lab, which is mended after the test."""
+    kept = (lab / CONF).read_text()
+    yield lab
+    (lab / CONF).write_text(kept)
+    assert invoke("reload", "--dir", lab).code == 0
+
+
+def edit(lab: Path, old: str, new: str) -> None:
+    text = (lab / CONF).read_text()
+    assert old in text
+    (lab / CONF).write_text(text.replace(old, new, 1))
+    assert invoke("reload", "--dir", lab).code == 0
+
+
+def line_of(lab: Path, words: str) -> str:
+    lines = (lab / CONF).read_text().splitlines()
+    return f"{CONF}:{next(number for number, line in enumerate(lines, 1) if words in line)}"
+
+
+def verified(lab: Path, *only: str) -> dict[str, Any]:
+    words = [word for name in only for word in ("--only", name)]
+    document: dict[str, Any] = json.loads(invoke("verify", "--dir", lab, "-o", "json", *words).out)
+    return document
+
+
+def test_what_failures_have_in_common_is_said_once_and_last(whole: Path) -> None:
+    """The exercise of the README, on a projector."""
+    edit(whole, "ssl_verify_client on;", "ssl_verify_client optional;")
+    run = on_a_terminal("verify", cwd=whole)
+    lines = plain(run.out)
+    cause = f"Cause: ssl_verify_client optional; {line_of(whole, 'ssl_verify_client optional;')}"
+    assert run.code == 1
+    assert lines.count(cause) == 1
+    assert [line for line in lines[lines.index(cause) + 1 :] if not line.startswith(("Next: ", "      "))] == []
+    assert "lets unauthorised clients in" in " ".join(lines[lines.index(cause) - 3 :])
+    # Twelve findings are a line or two each, and one of them is told in full: what somebody types first.
+    assert sum(line.startswith("      why ") for line in lines) == 1
+    assert "      check     mtls-refuses-no-certificate" in lines
+    assert not [line for line in lines if "ssl_verify_client must be on" in line]
+    assert f"\x1b[1m{cause}\x1b[0m" in run.out
+    assert "\x1b[2m" not in run.out, "what was observed is not dim"
+    assert too_wide(run.out) == []
+
+
+EDITS = {
+    "error_page 495 496 =200 /hello-world.txt;": ("ssl_verify_client on;", "mtls-refuses-self-signed"),
+    "return 403;": ("root nginx-mtls;", "mtls-serves-client-certificate"),
+    "if $arg_probe { ... }": ("root nginx-mtls;", "mtls-serves-client-certificate"),
+    "no ssl_verify_client on; in server:": ("ssl_verify_client on;", "mtls-refuses-no-certificate"),
+}
+WRITTEN = {
+    "error_page 495 496 =200 /hello-world.txt;": "ssl_verify_client on; error_page 495 496 =200 /hello-world.txt;",
+    "if $arg_probe { ... }": "if ($arg_probe) { return 404; } root nginx-mtls;",
+    "no ssl_verify_client on; in server:": "# a comment is no edit: ssl_verify_client on",
+}
+
+
+@pytest.mark.parametrize("cause", EDITS)
+def test_the_directive_that_was_edited_is_named_whatever_it_is(cause: str, whole: Path) -> None:
+    old, check = EDITS[cause]
+    edit(whole, old, WRITTEN.get(cause, cause))
+    place = line_of(whole, "    server {" if cause.startswith("no ") else WRITTEN.get(cause, cause))
+    report = verified(whole, check)
+    failed = {one["id"] for one in report["checks"] if one["result"] == "fail"}
+    assert [(one["what"], one["place"]) for one in report["causes"]] == [(cause, place)]
+    assert failed
+    assert failed <= set(report["causes"][0]["explains"])
+
+
+def test_an_edit_that_explains_nothing_is_no_cause(whole: Path) -> None:
+    edit(whole, "ssl_verify_depth 1;", "keepalive_timeout 3; ssl_verify_depth 1;")
+    (whole / "nginx-mtls/hello-world.txt").rename(whole / "page")
+    report = verified(whole, "mtls-serves-client-certificate")
+    (whole / "page").rename(whole / "nginx-mtls/hello-world.txt")
+    assert (report["exit_code"], report["causes"]) == (1, [])
+
+
+def test_a_resumed_handshake_blames_nobody_for_what_it_cannot_ask(whole: Path) -> None:
+    edit(whole, "ssl_verify_client on;", "ssl_verify_client optional;")
+    report = verified(whole, "mtls-refuses-resumed-without-certificate")
+    reasons = {one["reason"] for one in report["checks"] if one["result"] == "fail"}
+    assert len(reasons) == 1
+    assert "resumed the session of a client that had shown no certificate" in reasons.pop()
+
+
+def test_a_dead_server_is_two_lines(whole: Path) -> None:
+    os.kill(int((whole / "run/nginx-mtls.pid").read_text()), signal.SIGTERM)
+    run = on_a_terminal("verify", cwd=whole)
+    assert run.code == 6
+    lines = plain(run.out)
+    place = next(number for number, line in enumerate(lines) if line.startswith("  ? "))
+    assert lines[place].endswith("nginx-mtls could not be reached: Connection refused.")
+    assert lines[place + 1].endswith("checks not tried because of that: mtlslab status, mtlslab up")
+    assert lines[place + 2] == ""
+    assert len(lines) < LINES
+    every = plain(on_a_terminal("verify", "-v", "--only", "mtls-refuses-*", cwd=whole).out)
+    assert sum("not tried (because mtls-serves-client-certificate)" in line for line in every) >= 4
+    assert invoke("up", "--dir", whole).code == 0
+
+
+def test_a_lab_in_order_fits_one_screen(lab: Path) -> None:
+    run = on_a_terminal("verify", cwd=lab)
+    lines = plain(run.out)
+    assert run.code == 0
+    assert len(lines) < LINES
+    assert sum(line.startswith("✓") for line in lines) == 11, "a line a group"
+    assert [line[:6] for line in lines[-2:]] == ["Next: ", "      "], "the next two commands, after the verdict"
+    assert " enforces mTLS: " in lines[-3]
+
+
+COMMANDS = {
+    "status": ("status",),
+    "certs show": ("certs", "show", "certs/client.crt"),
+    "explain": ("explain", "mtls-refuses-expired"),
+    "verify -v": ("verify", "-v", "--only", "mtls-refuses-e*"),
+    "verify --list": ("verify", "--list"),
+    "clients": ("clients", "curl"),
+}
+
+
+@pytest.mark.parametrize("what", COMMANDS)
+def test_nothing_is_broken_within_a_word_at_80_columns(what: str, lab: Path) -> None:
+    run = on_a_terminal(*COMMANDS[what], cwd=lab)
+    assert run.code == 0
+    assert too_wide(run.out) == []
