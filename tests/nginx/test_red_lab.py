@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -154,3 +156,16 @@ def test_nothing_is_broken_within_a_word_at_80_columns(what: str, lab: Path) -> 
     run = on_a_terminal(*COMMANDS[what], cwd=lab)
     assert run.code == 0
     assert too_wide(run.out) == []
+
+
+def test_the_log_is_a_short_line_a_request_on_a_terminal_and_as_it_is_in_a_pipe(lab: Path) -> None:
+    port = json.loads((lab / "lab.json").read_text())["spec"]["mtls_port"]
+    words = ["curl", "-sk", f"https://localhost:{port}/hello-world.txt"]
+    subprocess.run(words, capture_output=True, check=True)
+    run = on_a_terminal("logs", "--refused", "nginx-mtls", cwd=lab)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d mTLS 400 NONE no certificate", plain(run.out)[-1])
+    assert all(len(line) <= 80 for line in plain(run.out))
+    raw = [line for line in invoke("logs", "nginx-mtls", "--dir", lab).out.splitlines() if line.startswith("{")]
+    assert json.loads(raw[-1])["client_verify"] == "NONE"
+    assert invoke("logs", "--refused", "--mine", "-o", "json", "--dir", lab).code == 0
+    assert invoke("logs", "-o", "xml", "--dir", lab).code == 2

@@ -1,4 +1,4 @@
-"""The commands up, down, status, logs, reload and render: read options, call the use case, print the result."""
+"""The commands up, down, status, reload and render: read options, call the use case, print the result."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mtlslab.cli.consent import consent
 from mtlslab.cli.find import find, find_to_end, require_choice, shown
 from mtlslab.cli.options import epilog
 from mtlslab.cli.settings import UNSET, Settings, with_settings
-from mtlslab.cli.terminal import put, put_json, put_log_line, say
+from mtlslab.cli.terminal import put, put_json, say
 from mtlslab.errors import ExitCode, NotReadyError, SpecError
-from mtlslab.plan.choices import PULL, SERVICES, one_of
+from mtlslab.plan.choices import PULL, one_of
 from mtlslab.plan.shell import shell_line
 from mtlslab.runtime.table import AUTO, runtime_choices
 
@@ -173,32 +173,6 @@ def _print_status(services: list[dict[str, Any]], twins: list[dict[str, Any]]) -
         say("Twins belong to verify --prove. If none is at work it was killed: mtlslab down takes them away.")
 
 
-def logs(
-    service: Annotated[
-        str | None,
-        typer.Argument(help="nginx-tls or nginx-mtls; both when left away.", autocompletion=lambda: SERVICES),
-    ] = None,
-    name: options.Name = None,
-    directory: options.Directory = None,
-    follow: Annotated[
-        bool, typer.Option("-f", "--follow", envvar="MTLSLAB_FOLLOW", help="Go on until interrupted.")
-    ] = False,
-    tail: Annotated[
-        int | None, typer.Option("--tail", envvar="MTLSLAB_TAIL", min=0, help="Only the last N lines of each service.")
-    ] = None,
-) -> None:
-    """Print what the services wrote; one JSON line per request.
-
-    Between these lines stand nginx's own messages.
-    """
-    from mtlslab.lifecycle import status as use_case
-
-    if service is not None:
-        require_choice("SERVICE", service, SERVICES)
-    for line in use_case.logs(find(name, directory), service, follow=follow, tail=tail):
-        put_log_line(line.text, before="" if service else f"{line.service:<11}| ")
-
-
 def reload(name: options.Name = None, directory: options.Directory = None, trust: options.Trust = False) -> None:
     """Apply an edited nginx.conf to the running services.
 
@@ -306,15 +280,6 @@ COMMANDS: tuple[tuple[Callable[..., None], dict[str, str], tuple[ExitCode, ...]]
     (
         status,
         {"mtlslab status": "what runs, where", "mtlslab status -o json": "the same for programs"},
-        (ExitCode.NOT_FOUND,),
-    ),
-    (
-        logs,
-        {
-            "mtlslab logs": "all lines of both services",
-            "mtlslab logs -f nginx-mtls": "follow the mTLS service",
-            "mtlslab logs --tail 5": "the last five lines of each service",
-        },
         (ExitCode.NOT_FOUND,),
     ),
     (
