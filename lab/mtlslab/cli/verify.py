@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import itertools
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,6 +30,7 @@ from mtlslab.cli.terminal import (
     shows_unicode,
 )
 from mtlslab.errors import ExitCode
+from mtlslab.plan.shell import shell_line
 from mtlslab.verify.doors.model import DEFAULT_DOORS
 
 if TYPE_CHECKING:
@@ -138,6 +142,8 @@ def verify(
         listing = use_case.listed_doors(target, doors)
         put_text(looks.render(listing, looks.DOOR_FORMATS, output), fit=output == "text")
         return
+    if output == "html" and output_file is None and sys.stdout.isatty():
+        output_file = _new_file(target.name)
     with _progress() as observer:
         report = use_case.verify(target, only or (), strict=strict, observer=observer, doors=doors)
     colour = shows_colour() and output_file is None
@@ -154,12 +160,19 @@ def verify(
         put_text(text, styled=colour)
         if output == "text":
             _say_next(report)
+        elif output == "html":
+            say(report.closing_sentence)
     else:
         write_report(output_file, text)
         if str(output_file) != "-":
             put(report.closing_sentence)
             put(f"Report: {output_file}")
     raise typer.Exit(report.exit_code)
+
+
+def _new_file(lab: str) -> Path:
+    """A file in the current directory for a page that no terminal can show; it replaces none."""
+    return Path(f"{lab}-{datetime.datetime.now().astimezone():%Y-%m-%d-%H%M%S}.html")
 
 
 def _say_next(report: VerifyReport) -> None:
@@ -171,7 +184,7 @@ def _say_next(report: VerifyReport) -> None:
     else:
         failures = [one for one in report.findings if report.fails(one)]
         worst = next((one for one in failures if one.lets_in), failures[0])
-        steps = {f"mtlslab explain {worst.family}": "what it checks"}
+        steps = {shell_line(["mtlslab", "explain", worst.family]): "what it checks"}
         if report.causes:
             steps["mtlslab up --overwrite"] = "undoes the edit"
         else:

@@ -7,6 +7,7 @@ A runtime stores no state: it finds containers by their labels, and processes by
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -72,12 +73,23 @@ class Dump:
         contained: whether it runs in a container.
         since: when the worker that serves was started, in seconds since 1970: at the last start or reload. None when
             that cannot be told.
+        nginx: product and version, such as "nginx 1.30.2"; empty when it does not tell.
     """
 
     text: str
     root: str
     contained: bool = False
     since: float | None = None
+    nginx: str = ""
+
+
+_VERSION = re.compile(r"^\w+ version: (\S+)/(\S+).*\n?", re.MULTILINE)
+
+
+def split_version(errors: str) -> tuple[str, str]:
+    """What ``nginx -v -T`` says on stderr, as product and version (empty when it does not tell) and all other words."""
+    found = _VERSION.search(errors)
+    return (f"{found[1]} {found[2]}" if found else ""), _VERSION.sub("", errors)
 
 
 @dataclasses.dataclass(frozen=True)

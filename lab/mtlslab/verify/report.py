@@ -303,13 +303,14 @@ class VerifyReport(Report):
     Attributes:
         lab: the lab's name.
         runtime: what runs it.
+        nginx: product and version of the nginx that serves; empty where it does not tell.
         complete: the whole catalogue was run, not a selection.
         server_log: whether the services' logs could be read, so that the server's view stands beside the client's.
     """
 
     SCHEMA = SCHEMA
     KEYS = (
-        *("lab", "runtime", "started", "duration_ms", "complete", "strict", "server_log"),
+        *("lab", "runtime", "nginx", "started", "duration_ms", "complete", "strict", "server_log"),
         *("success", "exit_code", "closing_sentence", "causes", "summary"),
     )
     PROGRAM = "verify"
@@ -317,6 +318,7 @@ class VerifyReport(Report):
 
     lab: str
     runtime: str
+    nginx: str = ""
     findings: tuple[VerifyFinding, ...]
     complete: bool = True
     server_log: bool = False
@@ -359,7 +361,9 @@ class VerifyReport(Report):
     def with_texts(self, change: Change) -> Self:
         """The report with ``change`` made to all its texts: any of them may hold words of a server or of a file."""
         changed = super().with_texts(change)
-        return dataclasses.replace(changed, lab=change(self.lab), runtime=change(self.runtime))
+        return dataclasses.replace(
+            changed, lab=change(self.lab), runtime=change(self.runtime), nginx=change(self.nginx)
+        )
 
     @property
     def closing_sentence(self) -> str:

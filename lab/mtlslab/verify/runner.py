@@ -111,6 +111,7 @@ def run_checks(
     return VerifyReport(
         lab=context.lab,
         runtime=context.runtime,
+        nginx=_nginx(context, begun=bool(findings)),
         started=started,
         findings=findings,
         causes=_causes(context, needed, findings),
@@ -119,6 +120,11 @@ def run_checks(
         strict=strict,
         duration_ms=(time.perf_counter() - begin) * 1000,
     )
+
+
+def _nginx(context: VerifyContext, *, begun: bool) -> str:
+    facts = context.configuration().facts if context.configuration and begun else None
+    return facts.nginx if facts else ""
 
 
 def _causes(context: VerifyContext, checks: Sequence[Check], findings: Sequence[VerifyFinding]) -> tuple[Cause, ...]:
