@@ -54,7 +54,9 @@ def test_a_page_for_a_browser_goes_into_a_file_where_a_terminal_would_have_to_sh
     tmp_path: Path, lab_name: str
 ) -> None:
     assert mtlslab("render", "--name", lab_name, *SMALL, cwd=tmp_path).code == 0
-    run = on_a_terminal("verify", "--name", lab_name, "--only", "mtls-serves-*certificate", "-o", "html", cwd=tmp_path)
+    run = on_a_terminal(
+        "verify", "--name", lab_name, "--only", "mtls-serves-client-certificate", "-o", "html", cwd=tmp_path
+    )
     [page] = tmp_path.glob(f"{lab_name}-*.html")
     assert plain(run.out)[-1] == f"Report: {page.name}"
     assert "could not be judged here" in run.out

@@ -144,7 +144,7 @@ def status(
             **_row(runtime, item),
             "detail": item.detail,
             "exit_code": item.exit_code,
-            "url": _url_of(target, item.service),
+            "url": _url_of(target, item),
         }
         for runtime, item in found.services
     ]
@@ -154,6 +154,8 @@ def status(
         put_json(document)
     elif output == "text":
         _print_status(services, twins)
+    for sentence in use_case.other_ports(target, found):
+        say(f"{sentence} mtlslab up puts it back.")
     # What was ended, or was created and never started, is shown, and runs no more than what does not exist.
     if all(row["state"] == "exited" for row in services):
         raise nothing_runs(target.name)
@@ -217,14 +219,16 @@ def _url(port: int) -> str:
     return f"https://localhost:{port}/hello-world.txt"
 
 
-def _url_of(target: Target, service: str) -> str:
-    from mtlslab.plan.services import MTLS_SERVICE
-    from mtlslab.plan.spec import make_spec
+def _url_of(target: Target, item: ServiceStatus) -> str:
+    """Where a service answers: as an engine publishes it, else as lab.json says."""
+    from mtlslab.lifecycle.status import planned
 
     if target.record is None:
         return ""
-    spec = make_spec(target.record.spec)
-    return _url(spec.mtls_port if service == MTLS_SERVICE else spec.tls_port)
+    port = planned(target, item.service).port
+    if item.doors and port not in [number for _, number in item.doors]:
+        port = item.doors[0][1]
+    return _url(port)
 
 
 def _print_up(target: Target, result: UpResult) -> None:
