@@ -150,6 +150,9 @@ def _no_answer(report: Report, rows: Sequence[_Row], look: Look) -> Iterator[str
     many = "1 check" if len(lost) == 1 else f"{len(lost)} checks"
     yield from _marked(Result.INCONCLUSIVE, f"{' and '.join(silent)} could not be reached: {why}.", look)
     yield from wrapped("    ", f"{many} not tried because of that: mtlslab status, mtlslab up", look.width)
+    for hint in dict.fromkeys(row.first.hint for row in rows):
+        if " answers on " in hint:  # the server is there, and somewhere else
+            yield from wrapped("    ", hint, look.width)
 
 
 def _closing(report: Report, look: Look) -> Iterator[str]:

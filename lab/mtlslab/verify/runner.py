@@ -14,11 +14,12 @@ from pathlib import Path
 from mtlslab.errors import LabError, MissingKeyError
 from mtlslab.lifecycle.interrupts import worker_pool
 from mtlslab.plan.paths import HELLO, SERVER_CA
-from mtlslab.plan.services import MTLS_SERVICE, SERVICES, TLS_SERVICE
+from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE
 from mtlslab.plan.spec import LabSpec
 from mtlslab.probe.attempt import attempt
-from mtlslab.probe.model import MAX_BODY, Attempt, Observation
+from mtlslab.probe.model import MAX_BODY, Attempt
 from mtlslab.probe.policy import described
+from mtlslab.verify.advice import advice
 from mtlslab.verify.checks import (
     Check,
     Outcome,
@@ -33,8 +34,7 @@ from mtlslab.verify.checks import (
     with_controls,
 )
 from mtlslab.verify.checks.fitted import fitted
-from mtlslab.verify.checks.hints import hint_for
-from mtlslab.verify.checks.judge import SERVED_STATUS, leaks, outcome_of
+from mtlslab.verify.checks.judge import SERVED_STATUS, leaks
 from mtlslab.verify.checks.model import CLIENT, MISSING, PAGES, PROBE
 from mtlslab.verify.context import Probe, VerifyContext, credential_files
 from mtlslab.verify.doors.survey import Survey
@@ -47,7 +47,6 @@ from mtlslab.verify.server_log import ReadLog, Unmarked, read_server_log
 from mtlslab.workspace.directory import Workspace
 from mtlslab.workspace.shape import shape_of
 
-_NOBODY_THERE = "Does it run, and on this port? mtlslab status, mtlslab logs {service}, and mtlslab up to start it."
 # The alerts of a server that finds nothing in a ClientHello that it could use (RFC 8446 section 6.2).
 _NOTHING_IN_COMMON = ("handshake_failure", "illegal_parameter", "insufficient_security", "protocol_version")
 WORKERS = 4  # measured on two cores: 50 ms for 32 checks; 1 takes 65 ms, 8 take 70
@@ -299,7 +298,7 @@ class _Run:
         verdict = other_page(self._context, check, result) or _verdict(shot, said, known, right)
         verdict = _not_the_servers_fault(verdict, observed)
         finding = self._finding(check, command, verdict, observed, seen.duration if seen else 0.0)
-        hint = _hint(check, verdict, seen, said)
+        hint = advice(self._context, check, verdict, seen, said)
         return dataclasses.replace(finding, hint=hint) if hint else finding
 
     def _skipped(self, check: Check) -> VerifyFinding:
@@ -334,18 +333,6 @@ class _Run:
             dependency=check.id not in self._asked_for,
             duration_ms=seconds * 1000,
         )
-
-
-def _hint(check: Check, verdict: Verdict, seen: Observation | None, said: ServerSaid | None) -> str:
-    """Where to look, by what was said; empty where the check's own hint is the right one."""
-    if seen is None or check.service not in SERVICES:
-        return ""
-    if outcome_of(seen) is Outcome.UNREACHABLE:
-        return _NOBODY_THERE.format(service=check.service)
-    wanted = check.expect.outcome is Outcome.SERVED and verdict.result is not Result.PASS
-    if not wanted or outcome_of(seen) is Outcome.SERVED:
-        return ""
-    return hint_for(seen, said.verify if said else "", service=check.service)
 
 
 def _verdict(

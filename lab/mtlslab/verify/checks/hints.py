@@ -218,6 +218,11 @@ def hint_for(seen: Observation, logged: str = "", *, service: str = "") -> str:
     return f"{row.hint} {more}".strip()
 
 
+def nobody_there(service: str) -> str:
+    """Where to look when nobody answers on the port of a service."""
+    return f"Does it run, and on this port? mtlslab status, mtlslab logs {service}, and mtlslab up to start it."
+
+
 def words_of(seen: Observation, logged: str = "") -> str:
     """What was said about an attempt, on one line; empty where nobody has said anything."""
     return "; ".join(_words(seen, logged))
