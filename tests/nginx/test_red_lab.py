@@ -56,25 +56,6 @@ def verified(lab: Path, *only: str) -> dict[str, Any]:
     return document
 
 
-def test_what_failures_have_in_common_is_said_once_and_last(whole: Path) -> None:
-    """The exercise of the README, on a projector."""
-    edit(whole, "ssl_verify_client on;", "ssl_verify_client optional;")
-    run = on_a_terminal("verify", cwd=whole)
-    lines = plain(run.out)
-    cause = f"Cause: ssl_verify_client optional; {line_of(whole, 'ssl_verify_client optional;')}"
-    assert run.code == 1
-    assert lines.count(cause) == 1
-    assert [line for line in lines[lines.index(cause) + 1 :] if not line.startswith(("Next: ", "      "))] == []
-    assert "lets unauthorised clients in" in " ".join(lines[lines.index(cause) - 3 :])
-    # Twelve findings are a line or two each, and one of them is told in full: what somebody types first.
-    assert sum(line.startswith("      why ") for line in lines) == 1
-    assert "      check     mtls-refuses-no-certificate" in lines
-    assert not [line for line in lines if "ssl_verify_client must be on" in line]
-    assert f"\x1b[1m{cause}\x1b[0m" in run.out
-    assert "\x1b[2m" not in run.out, "what was observed is not dim"
-    assert too_wide(run.out) == []
-
-
 EDITS = {
     "error_page 495 496 =200 /hello-world.txt;": ("ssl_verify_client on;", "mtls-refuses-self-signed"),
     "return 403;": ("root nginx-mtls;", "mtls-serves-client-certificate"),
@@ -129,16 +110,6 @@ def test_a_dead_server_is_two_lines(whole: Path) -> None:
     every = plain(on_a_terminal("verify", "-v", "--only", "mtls-refuses-*", cwd=whole).out)
     assert sum("not tried (because mtls-serves-client-certificate)" in line for line in every) >= 4
     assert invoke("up", "--dir", whole).code == 0
-
-
-def test_a_lab_in_order_fits_one_screen(lab: Path) -> None:
-    run = on_a_terminal("verify", cwd=lab)
-    lines = plain(run.out)
-    assert run.code == 0
-    assert len(lines) < LINES
-    assert sum(line.startswith("✓") for line in lines) == 11, "a line a group"
-    assert [line[:6] for line in lines[-2:]] == ["Next: ", "      "], "the next two commands, after the verdict"
-    assert " enforces mTLS: " in lines[-3]
 
 
 COMMANDS = {
