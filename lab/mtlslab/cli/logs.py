@@ -82,8 +82,9 @@ def logs(
         for text in short_lines(lines, _token(target)):
             put(_cut(text))
         return
+    alone = service is not None or output is not None  # a program wants the line, which names its service
     for line in lines:
-        put_log_line(line.text, before="" if service else f"{line.service:<11}| ")
+        put_log_line(line.text, before="" if alone else f"{line.service:<11}| ")
 
 
 def _wanted(target: Target, lines: Iterable[LogLine], *, mine: bool, refused: bool, follow: bool) -> Iterator[LogLine]:
