@@ -79,6 +79,9 @@ def test_the_directive_that_was_edited_is_named_whatever_it_is(cause: str, whole
     assert [(one["what"], one["place"]) for one in report["causes"]] == [(cause, place)]
     assert failed
     assert failed <= set(report["causes"][0]["explains"])
+    # No format blames what a check usually blames.
+    hints = {one["hint"] for one in report["checks"] if one["id"] in failed}
+    assert hints == {f"Here it is: {cause} {place}"}
 
 
 def test_an_edit_that_explains_nothing_is_no_cause(whole: Path) -> None:

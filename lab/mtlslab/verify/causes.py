@@ -6,6 +6,7 @@ a client that the server has found wrong and served all the same is no affair of
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -46,6 +47,7 @@ _HANDSHAKE = {
     *("ssl_protocols", "ssl_ciphers", "ssl_ecdh_curve", "ssl_conf_command", "ssl_dhparam", "ssl_reject_handshake"),
     *("ssl_certificate", "ssl_certificate_key", "server", "server_name", "listen", "ssl_prefer_server_ciphers"),
 }
+_NAMED = 3
 _AS_RENDERED = "config-is-as-rendered"
 _DIRECTIVE = re.compile(r"\b[a-z][a-z0-9]*(?:_[a-z0-9]+)*\b")
 # What decides about a client that must be served, by what became of it.
@@ -77,6 +79,18 @@ def find_causes(
         return ()
     found = list(_edited(facts, checks, failed)) or list(_objected(facts, checks, failed))
     return tuple(sorted(found, key=lambda cause: -len(cause.explains)))
+
+
+def with_causes(findings: Sequence[VerifyFinding], causes: Sequence[Cause]) -> tuple[VerifyFinding, ...]:
+    """The findings, of which those that a cause explains have it for their hint instead of what is usual."""
+
+    def told(finding: VerifyFinding) -> VerifyFinding:
+        named = [str(cause) for cause in causes if finding.id in cause.explains]
+        if not named or finding.result is not Result.FAIL or finding.category == CONFIGURATION:
+            return finding
+        return dataclasses.replace(finding, hint=f"Here it is: {', or '.join(named[:_NAMED])}")
+
+    return tuple(map(told, findings))
 
 
 def _edited(facts: Facts, checks: Mapping[str, Check], failed: Sequence[VerifyFinding]) -> Iterator[Cause]:

@@ -106,14 +106,14 @@ def run_checks(
     run = _Run(context, asked_for, probe, observer or _nobody, ready)
     run.probe_all(needed)
     logged = run.join(read_log) if read_log else False
-    findings = run.findings(needed)
+    findings, causes = _with_causes(context, needed, run.findings(needed))
     return VerifyReport(
         lab=context.lab,
         runtime=context.runtime,
         nginx=_nginx(context, begun=bool(findings)),
         started=started,
         findings=findings,
-        causes=_causes(context, needed, findings),
+        causes=causes,
         complete=len(chosen) == len(known),
         server_log=logged,
         strict=strict,
@@ -126,13 +126,16 @@ def _nginx(context: VerifyContext, *, begun: bool) -> str:
     return facts.nginx if facts else ""
 
 
-def _causes(context: VerifyContext, checks: Sequence[Check], findings: Sequence[VerifyFinding]) -> tuple[Cause, ...]:
-    """What failures have in common; asks for the configuration only where something has failed."""
+def _with_causes(
+    context: VerifyContext, checks: Sequence[Check], findings: tuple[VerifyFinding, ...]
+) -> tuple[tuple[VerifyFinding, ...], tuple[Cause, ...]]:
+    """The findings, and what failures have in common; asks for the configuration only where something has failed."""
     if context.configuration is None or not any(one.result is Result.FAIL for one in findings):
-        return ()
-    from mtlslab.verify.causes import find_causes  # renders the files, to compare with them
+        return findings, ()
+    from mtlslab.verify.causes import find_causes, with_causes  # renders the files, to compare with them
 
-    return find_causes(context.configuration().facts, {check.id: check for check in checks}, findings)
+    causes = find_causes(context.configuration().facts, {check.id: check for check in checks}, findings)
+    return with_causes(findings, causes), causes
 
 
 def make_attempt(context: VerifyContext, check: Check) -> Attempt:
