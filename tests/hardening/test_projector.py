@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import command, environment, mtlslab
+from tests.support.projector import on_a_terminal, plain
 
 SMALL = ("--tls-port", "0", "--mtls-port", "0", "--key-type", "ec-p256")
 
@@ -47,3 +48,16 @@ def test_a_report_in_a_file_says_its_verdict_and_its_path(tmp_path: Path, lab_na
         f'lab "{lab_name}" could not be judged here: 2 checks without an answer (mtls-serves-client-certificate).',
         "Report: r.html",
     ]
+
+
+def test_a_page_for_a_browser_goes_into_a_file_where_a_terminal_would_have_to_show_it(
+    tmp_path: Path, lab_name: str
+) -> None:
+    assert mtlslab("render", "--name", lab_name, *SMALL, cwd=tmp_path).code == 0
+    run = on_a_terminal(
+        "verify", "--name", lab_name, "--only", "mtls-serves-client-certificate", "-o", "html", cwd=tmp_path
+    )
+    [page] = tmp_path.glob(f"{lab_name}-*.html")
+    assert plain(run.out)[-1] == f"Report: {page.name}"
+    assert "could not be judged here" in run.out
+    assert page.read_text().startswith("<!DOCTYPE html>")

@@ -237,7 +237,7 @@ def test_a_server_that_never_says_a_word_may_compare_a_name_only() -> None:
     ("seen", "result"),
     [
         (GOOD, Result.PASS),
-        (answer(404), Result.PASS),
+        (answer(404), Result.WARN),
         (answer(302), Result.PASS),
         (answer(403), Result.INCONCLUSIVE),
         (answer(500), Result.INCONCLUSIVE),

@@ -212,14 +212,14 @@ class Visit:
     requests: list[str]
 
 
-def visit(chromium: str, directory: Path, text: str) -> Visit:
+def visit(chromium: str, directory: Path, text: str, *more: str) -> Visit:
     file, log = directory / "report.html", directory / "net-log.json"
     file.write_text(text, encoding="utf-8")
     options = [
         *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
         *("--disable-component-update", "--disable-default-apps", "--disable-sync", "--disable-dev-shm-usage"),
         *("--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr", "--v=0"),
-        *(f"--user-data-dir={directory / 'profile'}", f"--log-net-log={log}", "--dump-dom", file.as_uri()),
+        *(f"--user-data-dir={directory / 'profile'}", f"--log-net-log={log}", *more, "--dump-dom", file.as_uri()),
     ]
     done = subprocess.run([chromium, *options], capture_output=True, text=True, timeout=120, check=True)
     return Visit(done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line], list(requested(log)))
@@ -256,3 +256,30 @@ def test_the_browser_would_tell_of_a_request_and_of_a_complaint(chromium: str, t
     seen = visit(chromium, tmp_path, loose.replace("</body>", "<img src='http://elsewhere.test/x.png'></body>"))
     assert any("seen" in line for line in seen.console)
     assert seen.requests == ["http://elsewhere.test/x.png"]
+
+
+@pytest.mark.clients
+def test_on_a_narrow_screen_pictures_are_scrolled_and_on_paper_it_is_six_pages_at_most(
+    chromium: str, tmp_path: Path
+) -> None:
+    """A picture that shrinks to a telephone's width is read by nobody; a hundred pages are printed by nobody."""
+    many = tuple(
+        other(f"check-{number}", Result.FAIL if number % 2 else Result.PASS, "It is not as it should be. " * 3)
+        for number in range(300)
+    )
+    text = render_html(dataclasses.replace(MIXED, findings=(*MIXED.findings, *many)), PICTURES)
+    measured = (
+        "<script>onload = () => { const width = (name) => document.querySelector(name).getBoundingClientRect().width;"
+        "const root = document.documentElement;"
+        "document.title = [root.scrollWidth - root.clientWidth, width('.sequence') >= 700, width('.picture') < 600] }"
+        "</script>"
+    )
+    loose = re.sub(r"<meta http-equiv[^>]*>", "", text).replace("</body>", f"{measured}</body>")
+    assert "<title>0,true,true</title>" in visit(chromium, tmp_path, loose, "--window-size=390,844").document
+    paper = tmp_path / "report.pdf"
+    options = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage")
+    (tmp_path / "report.html").write_text(text, encoding="utf-8")
+    print_it = (f"--user-data-dir={tmp_path / 'profile'}", f"--print-to-pdf={paper}")
+    page = (tmp_path / "report.html").as_uri()
+    subprocess.run([chromium, *options, *print_it, page], capture_output=True, timeout=120, check=True)
+    assert 2 <= len(re.findall(rb"/Type\s*/Page\b(?!s)", paper.read_bytes())) <= 6

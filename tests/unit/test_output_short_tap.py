@@ -10,7 +10,7 @@ from mtlslab.output.look import Look
 from mtlslab.output.short import render_short
 from mtlslab.output.tap import render_tap
 from mtlslab.verify.checks import Result
-from mtlslab.verify.report import VerifyReport
+from mtlslab.verify.report import Cause, VerifyReport
 
 from tests.support.golden import as_it_was_looked_at
 from tests.support.report_readers import read_tap
@@ -107,3 +107,16 @@ def test_a_report_for_a_glance_has_a_dozen_lines_at_most() -> None:
         )
         lines = render_report(dataclasses.replace(report, findings=many), "short").splitlines()
         assert 2 <= len(lines) <= 12
+
+
+def test_on_a_terminal_it_has_a_dozen_lines_with_its_cause_and_none_is_too_wide() -> None:
+    """Of 80 columns: a reason that is longer is cut, the verdict is told whole."""
+    reason = "It served a client that it must refuse, for a reason that takes some words to be told in full here. " * 2
+    many = tuple(other(f"check-{number}", Result.FAIL, f"{reason}{number}") for number in range(30))
+    causes = (Cause("ssl_verify_client optional;", "nginx-mtls/nginx.conf:54", ("check-1",)),)
+    report = dataclasses.replace(MIXED, findings=(*MIXED.findings, *many), causes=causes)
+    for width in (0, 80):
+        lines = render_short(report, Look(width=width)).splitlines()
+        assert len(lines) <= 12
+        assert lines[-1] == "Cause: ssl_verify_client optional; nginx-mtls/nginx.conf:54"
+        assert not width or all(len(line) <= width for line in lines)

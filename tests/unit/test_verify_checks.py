@@ -234,9 +234,10 @@ def test_a_refused_server_says_nothing_about_refused_clients(expected: Outcome) 
 @pytest.mark.parametrize(
     ("seen", "words"),
     [
-        (answer(200, verify="NONE"), "ssl_verify_client optional"),
-        (answer(200, verify="NONE", certificate_requested=False), "ssl_verify_client off"),
+        (answer(200, verify="NONE"), "does not insist"),
+        (answer(200, verify="NONE", certificate_requested=False), "does not even ask"),
         (answer(200, verify="FAILED:self-signed certificate"), "FAILED:self-signed certificate"),
+        (answer(200, verify="NONE", certificate_requested=None, resumed=True), "resumed the session"),
         (answer(200), "does not say why"),
     ],
 )

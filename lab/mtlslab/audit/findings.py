@@ -35,6 +35,7 @@ from mtlslab.probe.context import OLD_VERSIONS
 from mtlslab.probe.curl import curl_command
 from mtlslab.probe.model import MAX_TIMEOUT, OUT_OF_TIME, Attempt, KeyFiles, Observation
 from mtlslab.verify.checks.answers import NO_DECISIONS
+from mtlslab.verify.checks.hints import hint_for
 from mtlslab.verify.checks.judge import Verdict
 from mtlslab.verify.checks.model import Result
 
@@ -248,7 +249,7 @@ def of_authorised(
             observed=_observed_of_authorised(seen, verdict) if seen else {},
             reason=verdict.reason,
             command=_command(what) if given is not None else (),
-            hint=_HINT_CONTROL,
+            hint=(hint_for(seen) if seen else "") or _HINT_CONTROL,
             tls_version=version,
             duration_ms=seen.duration * 1000 if seen else 0.0,
         )
@@ -256,7 +257,7 @@ def of_authorised(
 
 def _observed_of_authorised(seen: Observation, verdict: Verdict) -> dict[str, Any]:
     """The facts: who is let in and finds nothing (404) is not served."""
-    let_in = verdict.result is Result.PASS
+    let_in = verdict.result in (Result.PASS, Result.WARN)
     return observed(seen, served=None if let_in and not gives_page(seen) else _meaning(verdict.result, yes=Result.PASS))
 
 

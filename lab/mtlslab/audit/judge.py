@@ -23,7 +23,7 @@ from mtlslab.verify.checks.answers import (
     says_refused,
 )
 from mtlslab.verify.checks.judge import Verdict
-from mtlslab.verify.checks.model import Result
+from mtlslab.verify.checks.model import VERIFY_HEADER, Result
 
 _ALIKE = 0.6
 # RFC 8446 section 6.2: they may be about the issuer, or about a name.
@@ -70,6 +70,7 @@ class Scene:
 
 # Answers to the authorised client that may as well be a refusal of the page to everybody.
 _DENIALS = (400, 401, 403, 407, *NGINX_CODES)
+NO_PAGE = (404, 410)
 
 
 def judge_authorised(seen: Observation, *, minted: bool = False, past_the_question: bool = False) -> Verdict:
@@ -85,7 +86,7 @@ def judge_authorised(seen: Observation, *, minted: bool = False, past_the_questi
     if past_the_question and is_error(seen):
         why = "It got past the question for a certificate, where all others were stopped; the page is another matter."
         return Verdict(Result.PASS, f"{sentence(seen)} {why}")
-    if minted and seen.status in _DENIALS:
+    if minted and seen.status in (*_DENIALS, *NO_PAGE):
         return Verdict(Result.INCONCLUSIVE, f"{sentence(seen)} {_MINTED}")
     if minted and verdict.result is Result.FAIL:
         return Verdict(Result.INCONCLUSIVE, f"{verdict.reason} {_MINTED}")
@@ -119,11 +120,22 @@ def _judge_authorised(seen: Observation) -> Verdict:
 
 def _judge_answer_to_authorised(seen: Observation) -> Verdict:
     said = sentence(seen)
+    verify = seen.headers.get(VERIFY_HEADER)
+    if verify and (seen.status in _DENIALS or is_error(seen)):
+        all_the_same = ", and does not serve the client all the same" if verify == "SUCCESS" else ""
+        return Verdict(Result.FAIL, f"{said} It says {verify} about the certificate{all_the_same}.")
     if says_refused(seen):
         return Verdict(Result.FAIL, said)
+    if seen.status in NO_PAGE:
+        return Verdict(Result.WARN, f"{said} The client is let in, and there is no such page.")
     if seen.status in (*_DENIALS, *NO_DECISIONS) or is_error(seen):
         return Verdict(Result.INCONCLUSIVE, f"{said} Name a page that this client may see: --path")
     return Verdict(Result.PASS, said)
+
+
+def lets_in(right: Observation) -> bool:
+    """Whether the authorised client is let in, with or without a page."""
+    return judge_authorised(right).result in (Result.PASS, Result.WARN)
 
 
 def judge_unauthorised(
@@ -198,7 +210,7 @@ def _judge_compared(seen: Observation, right: Observation | None, scene: Scene, 
     outcome, said = outcome_of(seen), sentence(seen)
     # A refusal of everybody is no refusal of unauthorised: it must come after the question for a certificate, or the
     # authorised client must have fared better.
-    served_right = right is not None and judge_authorised(right).result is Result.PASS
+    served_right = right is not None and lets_in(right)
     if outcome is Outcome.REFUSED_BY_ALERT:
         asked = bool(seen.certificate_requested)
         why = "" if asked or served_right else " It had not asked for a certificate: this may have another cause."
@@ -322,8 +334,8 @@ _NOT_TO_TELL = (
 
 def _judge_same_answer(seen: Observation, said: str) -> Verdict:
     if seen.status in (*_DENIALS, *NO_DECISIONS) or is_error(seen) or (seen.status or 0) < 200:
-        hint = "The authorised client is answered the same: name its page with --path."
-        return Verdict(Result.INCONCLUSIVE, f"{said} {hint}")
+        hint = "tells nothing of others" if says_refused(seen) else "name its page with --path"
+        return Verdict(Result.INCONCLUSIVE, f"{said} The authorised client is answered the same: {hint}.")
     return Verdict(Result.FAIL, f"{said} That is what the authorised client gets.")
 
 

@@ -14,6 +14,7 @@ from mtlslab.pki.faults import Outcome, Severity
 from mtlslab.plan.shell import shell_line
 from mtlslab.verify.checks import Result
 from mtlslab.verify.report import Change, Finding, Report
+from mtlslab.verify.sentence import without_page
 
 SCHEMA = "mtlslab.audit/3"
 REFUSES_OLD_TLS = "refuses-old-tls"
@@ -297,9 +298,19 @@ class AuditReport(Report):
         if self.server.client_auth is ClientAuth.WITH_HOLES:
             sentence = f"enforces mTLS, with holes: {kinds} kinds of others are refused, some that the CA made are not."
             return f"{self.url} {sentence}{warnings}"
+        missing = self._missing_page
+        if missing is not None:
+            sentence = f"refuses unauthorised clients ({kinds} kinds), but {without_page(missing)}."
+            return f"{self.url} {sentence}{warnings}"
         how = "served" if self._serves_page else "let in, but gets no page"
         sentence = f"enforces mTLS: the authorised client is {how}, {kinds} kinds of others are refused."
         return f"{self.url} {sentence}{warnings}"
+
+    @property
+    def _missing_page(self) -> object:
+        """The status of the answer to an authorised client for whom there is no page; None where there is one."""
+        controls = (one for one in self.with_result(Result.WARN) if one.family == SERVES_AUTHORISED_CLIENT)
+        return next((one.observed.get("status") for one in controls), None)
 
     @property
     def _serves_page(self) -> bool:
@@ -315,6 +326,10 @@ class AuditReport(Report):
             return f"{self.url} does NOT enforce mTLS at every address: {elsewhere[0].reason}"
         if not holes and any(finding.family == ASKS for finding in failed):
             return f"{self.url} does NOT enforce mTLS: it asks nobody for a certificate."
+        if not holes and all(finding.observed.get("client_verify") == "SUCCESS" for finding in failed):
+            others = [one for one in self.findings if one.wants_refusal and one.result is Result.PASS]
+            first = "refuses unauthorised clients, but" if others else "lets the authorised client in, and"
+            return f"{self.url} {first} {without_page(failed[0].observed.get('status'))}."
         if not holes:
             return f"{self.url} refuses the authorised client: {failed[0].reason}"
         versions = ", ".join(dict.fromkeys(finding.tls_version for finding in holes))

@@ -15,7 +15,7 @@ from mtlslab.audit.evidence import AddressFacts, ClientFacts, facts_of_client
 from mtlslab.audit.judge import (
     Scene,
     is_vague,
-    judge_authorised,
+    lets_in,
     refused_in_handshake,
     says_why,
     speaks_of_certificates,
@@ -40,7 +40,6 @@ from mtlslab.lifecycle.interrupts import worker_pool
 from mtlslab.probe.attempt import attempt
 from mtlslab.probe.context import VERSIONS
 from mtlslab.probe.model import ALPN_HTTP_1, Attempt, KeyFiles, Observation
-from mtlslab.verify.checks.model import Result
 
 _IDLE = 0.3  # seconds; servers hang up at once on whom they do not like
 WORKERS = 4  # as many connections at a time as a browser makes
@@ -182,7 +181,7 @@ class _Audit:
         right = {version: first[version] for version in versions} if self._authorised_client else {}
         self._watch.planned(len(versions) * self._forge.attempts_for(self._authorised_client))
         unauthorised = self._unauthorised_found(first, versions, right)
-        served = [version for version in right if judge_authorised(right[version]).result is Result.PASS]
+        served = [version for version in right if lets_in(right[version])]
         faults = self._faults_found(served, right)
         found += [findings.of_question(version, self._seen[version]) for version in versions]
         found += [one for version in versions for one in findings.of_steadiness(version, self._seen[version])]
@@ -247,7 +246,7 @@ class _Audit:
         """Have the authorised client come once more; what is worse than before is kept."""
         for version, seen in self._try_versions(right).items():
             self._seen[version].append(seen)
-            if version not in self._again or judge_authorised(seen).result is not Result.PASS:
+            if version not in self._again or not lets_in(seen):
                 self._again[version] = seen
 
     def _faults_found(self, versions: Sequence[str], right: Mapping[str, Observation]) -> list[AuditFinding]:

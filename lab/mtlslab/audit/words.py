@@ -6,7 +6,7 @@ from typing import Any
 
 from mtlslab.pki.faults import Outcome
 from mtlslab.probe.model import Observation, Phase, Side
-from mtlslab.verify.checks.model import PAGES
+from mtlslab.verify.checks.model import PAGES, VERIFY_HEADER
 
 
 def outcome_of(seen: Observation) -> Outcome:
@@ -99,5 +99,6 @@ def observed(seen: Observation, *, served: bool | None = None) -> dict[str, Any]
         "cipher": seen.cipher,
         "certificate_requested": seen.certificate_requested,
         "certificate_presented": seen.presented,
+        "client_verify": seen.headers.get(VERIFY_HEADER),
     }
     return {name: fact for name, fact in facts.items() if fact not in (None, "")}

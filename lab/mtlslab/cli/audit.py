@@ -17,7 +17,7 @@ from mtlslab.cli.options import epilog
 from mtlslab.cli.passwords import asking
 from mtlslab.cli.progress import counting
 from mtlslab.cli.reportfile import attachment_of, write_attachment, write_report
-from mtlslab.cli.terminal import put_text, read_input, say, shows_colour, shows_unicode
+from mtlslab.cli.terminal import columns, put_text, read_input, say, shows_colour, shows_unicode
 from mtlslab.errors import ExitCode, SpecError
 
 if TYPE_CHECKING:
@@ -164,7 +164,13 @@ def audit(
     attachment = None
     if beside is not None:
         attachment = write_attachment(beside, looks.render(told, formats, "json"))
-    look = looks.Look(colour=colour, unicode=shows_unicode(), verbose=verbose, attachment=attachment)
+    look = looks.Look(
+        colour=colour,
+        unicode=shows_unicode(),
+        width=0 if output_file else columns(),
+        verbose=verbose,
+        attachment=attachment,
+    )
     text = looks.render(told, formats, output, look)
     if output_file is None:
         put_text(text, styled=colour and url is not None)

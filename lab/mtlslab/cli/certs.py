@@ -127,7 +127,7 @@ def show(
     if output == "json":
         put_json({"schema": "mtlslab.cert/1", **row})
     else:
-        put_text(row["text"])
+        put_text(row["text"], fit=True)
 
 
 issue.register(app)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from mtlslab.workspace.target import Target
 
 
+_COMMANDS = ("curl ", "openssl ", "wget ", "gnutls-cli ")
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
     app.command(
@@ -83,7 +86,7 @@ def _print_recipe(name: str, target: Target, output: str) -> None:
         place = {"lab": spec.name, "directory": str(target.workspace.directory), "running": running}
         put_json({"schema": "mtlslab.client/1", **place, **recipe.to_mapping()})
     else:
-        put_text(recipe.text)
+        _put_markdown(recipe.text)
 
 
 def _say_what_differs(target: Target, spec: LabSpec, *, running: bool) -> None:
@@ -110,3 +113,11 @@ def _answers(spec: LabSpec) -> bool:
             return True
     except OSError:
         return False
+
+
+def _put_markdown(text: str) -> None:
+    """Print a recipe; a program in it keeps its lines, whatever the terminal's width."""
+    program = False
+    for line in text.removesuffix("\n").split("\n"):
+        put_text(line, fit=not program or line.startswith(_COMMANDS))
+        program ^= line.startswith("```")

@@ -10,7 +10,7 @@ from mtlslab import output as looks
 from mtlslab.cli import complete, options
 from mtlslab.cli.find import find, require_choice
 from mtlslab.cli.options import epilog
-from mtlslab.cli.terminal import put, put_text
+from mtlslab.cli.terminal import columns, put, put_text
 from mtlslab.errors import ExitCode, LabError, SpecError
 
 
@@ -59,7 +59,8 @@ def explain(
 
     require_choice("--output", output, looks.LIST_FORMATS if list_ else looks.PAGE_FORMATS)
     if list_:
-        put_text(looks.render_list([*(entry.check() for entry in families().values()), *terms().values()], output))
+        text = looks.render_list([*(entry.check() for entry in families().values()), *terms().values()], output)
+        put_text(text, fit=output == "text")
         if output == "text":
             _list_others()
         return
@@ -71,7 +72,8 @@ def explain(
         if name or directory:
             raise
         target = None  # a damaged lab in the current directory does not matter: the page needs none
-    put_text(looks.render(pages.explain(" ".join(words), target), looks.PAGE_FORMATS, output))
+    look = looks.Look(width=columns())
+    put_text(looks.render(pages.explain(" ".join(words), target), looks.PAGE_FORMATS, output, look))
 
 
 def _list_others() -> None:
@@ -81,4 +83,4 @@ def _list_others() -> None:
     from mtlslab.output.catalogue import render_page_list
 
     put()
-    put_text(render_page_list("Other pages", [DOORS_PAGE, *VERDICT_PAGES.values()]))
+    put_text(render_page_list("Other pages", [DOORS_PAGE, *VERDICT_PAGES.values()]), fit=True)

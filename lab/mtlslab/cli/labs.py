@@ -1,4 +1,4 @@
-"""The commands up, down, status, logs, reload and render: read options, call the use case, print the result."""
+"""The commands up, down, status, reload and render: read options, call the use case, print the result."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mtlslab.cli.consent import consent
 from mtlslab.cli.find import find, find_to_end, require_choice, shown
 from mtlslab.cli.options import epilog
 from mtlslab.cli.settings import UNSET, Settings, with_settings
-from mtlslab.cli.terminal import put, put_json, put_log_line, say
+from mtlslab.cli.terminal import put, put_json, say
 from mtlslab.errors import ExitCode, NotReadyError, SpecError
-from mtlslab.plan.choices import PULL, SERVICES, one_of
+from mtlslab.plan.choices import PULL, one_of
 from mtlslab.plan.shell import shell_line
 from mtlslab.runtime.table import AUTO, runtime_choices
 
@@ -144,7 +144,7 @@ def status(
             **_row(runtime, item),
             "detail": item.detail,
             "exit_code": item.exit_code,
-            "url": _url_of(target, item.service),
+            "url": _url_of(target, item),
         }
         for runtime, item in found.services
     ]
@@ -154,6 +154,8 @@ def status(
         put_json(document)
     elif output == "text":
         _print_status(services, twins)
+    for sentence in use_case.other_ports(target, found):
+        say(f"{sentence} mtlslab up puts it back.")
     # What was ended, or was created and never started, is shown, and runs no more than what does not exist.
     if all(row["state"] == "exited" for row in services):
         raise nothing_runs(target.name)
@@ -171,32 +173,6 @@ def _print_status(services: list[dict[str, Any]], twins: list[dict[str, Any]]) -
         put(f"{row['twin']}: {row['service']} {row['state']}  {row['runtime']} {row['identity']}")
     if twins:
         say("Twins belong to verify --prove. If none is at work it was killed: mtlslab down takes them away.")
-
-
-def logs(
-    service: Annotated[
-        str | None,
-        typer.Argument(help="nginx-tls or nginx-mtls; both when left away.", autocompletion=lambda: SERVICES),
-    ] = None,
-    name: options.Name = None,
-    directory: options.Directory = None,
-    follow: Annotated[
-        bool, typer.Option("-f", "--follow", envvar="MTLSLAB_FOLLOW", help="Go on until interrupted.")
-    ] = False,
-    tail: Annotated[
-        int | None, typer.Option("--tail", envvar="MTLSLAB_TAIL", min=0, help="Only the last N lines of each service.")
-    ] = None,
-) -> None:
-    """Print what the services wrote; one JSON line per request.
-
-    Between these lines stand nginx's own messages.
-    """
-    from mtlslab.lifecycle import status as use_case
-
-    if service is not None:
-        require_choice("SERVICE", service, SERVICES)
-    for line in use_case.logs(find(name, directory), service, follow=follow, tail=tail):
-        put_log_line(line.text, before="" if service else f"{line.service:<11}| ")
 
 
 def reload(name: options.Name = None, directory: options.Directory = None, trust: options.Trust = False) -> None:
@@ -243,14 +219,16 @@ def _url(port: int) -> str:
     return f"https://localhost:{port}/hello-world.txt"
 
 
-def _url_of(target: Target, service: str) -> str:
-    from mtlslab.plan.services import MTLS_SERVICE
-    from mtlslab.plan.spec import make_spec
+def _url_of(target: Target, item: ServiceStatus) -> str:
+    """Where a service answers: as an engine publishes it, else as lab.json says."""
+    from mtlslab.lifecycle.status import planned
 
     if target.record is None:
         return ""
-    spec = make_spec(target.record.spec)
-    return _url(spec.mtls_port if service == MTLS_SERVICE else spec.tls_port)
+    port = planned(target, item.service).port
+    if item.doors and port not in [number for _, number in item.doors]:
+        port = item.doors[0][1]
+    return _url(port)
 
 
 def _print_up(target: Target, result: UpResult) -> None:
@@ -306,15 +284,6 @@ COMMANDS: tuple[tuple[Callable[..., None], dict[str, str], tuple[ExitCode, ...]]
     (
         status,
         {"mtlslab status": "what runs, where", "mtlslab status -o json": "the same for programs"},
-        (ExitCode.NOT_FOUND,),
-    ),
-    (
-        logs,
-        {
-            "mtlslab logs": "all lines of both services",
-            "mtlslab logs -f nginx-mtls": "follow the mTLS service",
-            "mtlslab logs --tail 5": "the last five lines of each service",
-        },
         (ExitCode.NOT_FOUND,),
     ),
     (

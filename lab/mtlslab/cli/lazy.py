@@ -20,7 +20,7 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "down": ("labs", "Take away all that runs of a lab; its files stay."),
         "status": ("labs", "Show what exists of a lab and what runs."),
         "list": ("list", "List all labs: where they are, what runs, on which ports."),
-        "logs": ("labs", "Print what the services wrote; one JSON line per request."),
+        "logs": ("logs", "Print what the services wrote; one short line per request."),
         "reload": ("labs", "Apply an edited nginx.conf to the running services."),
         "render": ("labs", "Write the lab's files; start nothing, ask no engine."),
         "certs": ("certs", "List, show, issue, revoke and export certificates."),

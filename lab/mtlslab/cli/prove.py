@@ -45,7 +45,7 @@ def run_proof(target: Target, mutants: list[str], output: str, output_file: Path
     proof = prove(target, runtime, mutants, observer=watch)
     text = looks.render(proof, looks.PROOF_FORMATS, output, looks.Look(unicode=unicode))
     if output_file is None:
-        put_text(text)
+        put_text(text, fit=output == "text")
     else:
         write_report(output_file, text)
     raise typer.Exit(proof.exit_code)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import sys
 
 import typer
@@ -20,18 +21,23 @@ _CLEAR_LINE = "\r\x1b[K"
 
 
 def put(line: str = "") -> None:
-    """Print one line."""
-    typer.echo(visible(line))
+    """Print one line; a terminal that is narrower gets several."""
+    for part in _fitted(visible(line), columns()):
+        typer.echo(part)
 
 
-def put_text(text: str, *, styled: bool = False) -> None:
+def put_text(text: str, *, styled: bool = False, fit: bool = False) -> None:
     """Print lines; a missing line end is added.
 
     Args:
         text: the lines.
         styled: whether the lines may contain styles of ``Look.paint``; untrusted text in them is already visible.
+        fit: whether they are broken between words where the terminal is narrower; not for what programs read.
     """
     lines = text.removesuffix("\n").split("\n")
+    if fit:
+        width = columns()
+        lines = [part for line in lines for part in _fitted(visible(line), width)]
     typer.echo("\n".join(_with_styles(line) if styled else visible(line) for line in lines))
 
 
@@ -49,7 +55,8 @@ def put_log_line(text: str, before: str = "") -> None:
 def say(message: str) -> None:
     """Print one message line on stderr. If stderr is closed or its disk is full, the message is lost."""
     try:
-        typer.echo(visible(message), err=True)
+        for part in _fitted(visible(message), columns(err=True)):
+            typer.echo(part, err=True)
     except OSError:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  for as long as the program runs
 
@@ -58,6 +65,23 @@ def say_lines(text: str, indent: str = "") -> None:
     """Print a message of several lines on stderr."""
     for line in text.split("\n"):
         say(f"{indent}{line}".rstrip())
+
+
+def columns(*, err: bool = False) -> int:
+    """The width of the terminal that stdout (or stderr) is; 0 where it is none."""
+    stream = sys.stderr if err else sys.stdout
+    try:
+        return shutil.get_terminal_size().columns if stream.isatty() else 0
+    except ValueError:  # it is closed
+        return 0
+
+
+def _fitted(line: str, width: int) -> list[str]:
+    if len(line) <= width or not width:
+        return [line]
+    from mtlslab.output.lines import fitted
+
+    return fitted(line, width)
 
 
 def can_ask() -> bool:
@@ -87,8 +111,8 @@ def ask_secret(question: str) -> str | None:
 
 
 def show_passing(text: str) -> None:
-    """Show a progress line on stderr; it replaces the one before."""
-    _write_error(f"\r{visible(text)}\x1b[K")
+    """Show a progress line on stderr; it replaces the one before, and is cut where the terminal ends."""
+    _write_error(f"\r{visible(text)[: max(columns(err=True) - 1, 1)]}\x1b[K")
 
 
 def clear_passing() -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import itertools
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,12 +18,23 @@ from mtlslab.cli.find import find, require_choice
 from mtlslab.cli.options import epilog
 from mtlslab.cli.prove import run_proof
 from mtlslab.cli.reportfile import write_report
-from mtlslab.cli.terminal import clear_passing, put, put_text, show_passing, shows_colour, shows_passing, shows_unicode
+from mtlslab.cli.terminal import (
+    clear_passing,
+    columns,
+    put,
+    put_text,
+    say,
+    show_passing,
+    shows_colour,
+    shows_passing,
+    shows_unicode,
+)
 from mtlslab.errors import ExitCode
+from mtlslab.plan.shell import shell_line
 from mtlslab.verify.doors.model import DEFAULT_DOORS
 
 if TYPE_CHECKING:
-    from mtlslab.verify.report import Finding
+    from mtlslab.verify.report import Finding, VerifyReport
     from mtlslab.verify.runner import Observer
 
 
@@ -124,11 +138,14 @@ def verify(
     if prove:
         run_proof(target, mutant or [], output, output_file, unicode=shows_unicode())
     if list_:
-        put_text(looks.render_list(use_case.listed(target, only or ()), output))
+        put_text(looks.render_list(use_case.listed(target, only or ()), output), fit=output == "text")
         return
     if list_doors:
-        put_text(looks.render(use_case.listed_doors(target, doors), looks.DOOR_FORMATS, output))
+        listing = use_case.listed_doors(target, doors)
+        put_text(looks.render(listing, looks.DOOR_FORMATS, output), fit=output == "text")
         return
+    if output == "html" and output_file is None and sys.stdout.isatty():
+        output_file = _new_file(target.name)
     with _progress() as observer:
         report = use_case.verify(target, only or (), strict=strict, observer=observer, doors=doors)
     colour = shows_colour() and output_file is None
@@ -137,17 +154,46 @@ def verify(
         output,
         colour=colour,
         unicode=shows_unicode(),
+        width=0 if output_file else columns(),
         verbose=verbose,
         pictures=lambda: use_case.record_pictures(target),
     )
     if output_file is None:
         put_text(text, styled=colour)
+        if output == "text":
+            _say_next(report)
+        elif output == "html":
+            say(report.closing_sentence)
     else:
         write_report(output_file, text)
         if str(output_file) != "-":
             put(report.closing_sentence)
             put(f"Report: {output_file}")
     raise typer.Exit(report.exit_code)
+
+
+def _new_file(lab: str) -> Path:
+    """A file in the current directory for a page that no terminal can show; it replaces none."""
+    return Path(f"{lab}-{datetime.datetime.now().astimezone():%Y-%m-%d-%H%M%S}.html")
+
+
+def _say_next(report: VerifyReport) -> None:
+    """Two commands that lead on, on stderr: the verdict is the last that a program reads."""
+    if report.success:
+        steps = {"mtlslab explain mtls-refuses-expired": "what a check does", "mtlslab verify --prove": "do they bite?"}
+    elif report.exit_code is ExitCode.INCONCLUSIVE:
+        steps = {"mtlslab status": "what runs", "mtlslab up": "starts what does not"}
+    else:
+        failures = [one for one in report.findings if report.fails(one)]
+        worst = next((one for one in failures if one.lets_in), failures[0])
+        steps = {shell_line(["mtlslab", "explain", worst.family]): "what it checks"}
+        if report.causes:
+            steps["mtlslab up --overwrite"] = "undoes the edit"
+        else:
+            steps["mtlslab logs --refused"] = "what the server said"
+    width = max(map(len, steps))
+    for number, (command, what) in enumerate(steps.items()):
+        say(f"{'      ' if number else 'Next: '}{command:<{width}}  {what}")
 
 
 @contextlib.contextmanager

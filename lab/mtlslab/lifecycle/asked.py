@@ -71,8 +71,16 @@ def last_image(target: Target, spec: LabSpec) -> str:
     return record.image if record and record.image and record.spec.get("image") == spec.image else spec.image
 
 
-def save_record(target: Target, spec: LabSpec, say: Say, *, runtime: str = "", image: str = "") -> None:
-    """Write lab.json; an empty ``runtime`` or ``image`` keeps the stored value.
+def save_record(
+    target: Target,
+    spec: LabSpec,
+    say: Say,
+    *,
+    runtime: str = "",
+    image: str = "",
+    unreached: tuple[str, ...] | None = None,
+) -> None:
+    """Write lab.json; an empty ``runtime`` or ``image`` keeps the stored value, as does None for ``unreached``.
 
     Raises:
         MachineError: the file cannot be written.
@@ -80,6 +88,10 @@ def save_record(target: Target, spec: LabSpec, say: Say, *, runtime: str = "", i
     record = target.workspace.record() or register_new(target.workspace, say)
     target.workspace.save(
         dataclasses.replace(
-            record, spec=spec.to_mapping(), runtime=runtime or record.runtime, image=image or record.image
+            record,
+            spec=spec.to_mapping(),
+            runtime=runtime or record.runtime,
+            image=image or record.image,
+            unreached=record.unreached if unreached is None else unreached,
         )
     )

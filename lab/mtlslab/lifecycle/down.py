@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 
-from mtlslab.errors import LabError
+from mtlslab.errors import LabError, MachineError
 from mtlslab.lifecycle.leftovers import end_twins, remove_twin_directories
-from mtlslab.lifecycle.where import Say, recorded_runtime, refuse_foreign, runtimes_of
+from mtlslab.lifecycle.where import Say, may_remain, recorded_runtime, refuse_foreign, runtimes_of, unreached_runtimes
+from mtlslab.plan.shell import shell_line
 from mtlslab.runtime.table import RUNTIMES
 from mtlslab.workspace.directory import Workspace
 from mtlslab.workspace.refusals import at_work
@@ -28,7 +29,8 @@ def down(target: Target, *, purge: bool, say: Say) -> tuple[str, ...]:
 
     Raises:
         SpecError: lab.json names a runtime that is unknown; nothing is removed. With ``purge`` it counts as none.
-        MachineError: lab.json names a runtime that cannot be reached; nothing is removed.
+        MachineError: lab.json names a runtime that cannot be reached: nothing is removed if the lab was last started
+            in it, and otherwise all that can be reached; the workspace stays.
         NotOursError: only with ``purge``: another user owns the workspace or may change it. The services are stopped.
     """
     workspace = target.workspace
@@ -43,6 +45,10 @@ def down(target: Target, *, purge: bool, say: Say) -> tuple[str, ...]:
     with workspace.lock():
         removed = _stop_everywhere(_without_unknown_runtime(target, say) if purge else target, say, locked=True)
         remove_twin_directories(workspace, say)
+        unreached = unreached_runtimes(target, runtimes_of(target))
+        if unreached:
+            _forget_runtime(workspace, unreached)
+            raise _remains(target, removed, unreached, purge=purge)
         if purge:
             if target.record:
                 forget(workspace, target.record)
@@ -74,9 +80,19 @@ def _stop_everywhere(target: Target, say: Say, *, locked: bool) -> tuple[str, ..
     return removed + end_twins(target.workspace, runtimes)
 
 
-def _forget_runtime(workspace: Workspace) -> None:
+def _remains(target: Target, removed: tuple[str, ...], unreached: tuple[str, ...], *, purge: bool) -> MachineError:
+    again = ["mtlslab", "down", *(["--purge"] if purge else []), "--dir", str(target.workspace.directory)]
+    kept = [f"{target.workspace.directory} stays: it remembers that"] if purge else []
+    return MachineError(
+        may_remain(unreached),
+        why=(f"removed: {', '.join(removed) or 'nothing'}", *kept),
+        hint=f"When that can be reached again: {shell_line(again)}",
+    )
+
+
+def _forget_runtime(workspace: Workspace, unreached: tuple[str, ...] = ()) -> None:
     """Record in lab.json that nothing runs; ignored on a full or read-only disk, because all is stopped by now."""
     with contextlib.suppress(LabError):
         record = workspace.record()
-        if record and record.runtime:
-            workspace.save(dataclasses.replace(record, runtime=""))
+        if record and (record.runtime or record.unreached != unreached):
+            workspace.save(dataclasses.replace(record, runtime="", unreached=unreached))

@@ -15,6 +15,8 @@ from mtlslab.runtime.base import Runtime, State
 POLL_SECONDS = 0.02
 # Number of log lines of a service that an error shows.
 LAST_LINES = 8
+# In the log: this request is not the user's. What asks without it, as a user's command would, comes right after it.
+_MARK = "up"
 
 
 def wait_until_ready(plan: LabPlan, runtime: Runtime, *, seconds: float) -> None:
@@ -64,6 +66,7 @@ def _probe(plan: LabPlan, service: Service, timeout: float) -> Observation:
             address=reachable_address(plan.listen),
             port=service.port,
             insecure=True,  # `mtlslab verify` checks the server's certificate
+            nonce=_MARK,
             timeout=timeout,
         )
     )

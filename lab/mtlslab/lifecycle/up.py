@@ -13,7 +13,7 @@ from mtlslab.lifecycle.files import write_certificates, write_files
 from mtlslab.lifecycle.interrupts import undisturbed
 from mtlslab.lifecycle.ready import wait_until_ready
 from mtlslab.lifecycle.timings import Timings
-from mtlslab.lifecycle.where import Say, recorded_runtime, refuse_foreign
+from mtlslab.lifecycle.where import Say, may_remain, other_port, recorded_runtime, refuse_foreign, unreached_runtimes
 from mtlslab.pki import KeyPool
 from mtlslab.plan.render import load_templates
 from mtlslab.plan.services import LabPlan
@@ -92,6 +92,7 @@ class _Outlook:
         runtime: the runtime to use.
         running: the lab's services that exist in that runtime.
         elsewhere: other runtimes in which services of the lab exist.
+        unreached: runtimes in which the lab was started, and that cannot be reached now.
         keys: private keys that are being generated in the background; None if no new ones are expected.
     """
 
@@ -99,6 +100,7 @@ class _Outlook:
     runtime: Runtime
     running: tuple[ServiceStatus, ...]
     elsewhere: tuple[Runtime, ...]
+    unreached: tuple[str, ...]
     keys: KeyPool | None
 
 
@@ -116,8 +118,16 @@ def _look(target: Target, options: UpOptions, say: Say, timings: Timings) -> _Ou
     # Looked at again: another `up` may have made the lab and started it a moment ago.
     if running and look_again(target).record is None:
         raise _directory_is_gone(spec.name)
-    spec = _settled(spec, _own_ports(target) if running or elsewhere else (), here=runtime.publishes_here())
-    return _Outlook(spec, runtime, running, elsewhere, keys)
+    unreached = unreached_runtimes(target, runtimes)
+    if unreached:
+        say(f"{may_remain(unreached)} mtlslab down ends it when that can be reached again.")
+    try:
+        spec = _settled(spec, _own_ports(target) if running or elsewhere else (), here=runtime.publishes_here())
+    except MachineError:
+        if target.record is None and any(other.status(spec.name) for other in runtimes.reachable()):
+            raise _directory_is_gone(spec.name) from None
+        raise
+    return _Outlook(spec, runtime, running, elsewhere, unreached, keys)
 
 
 def _directory_is_gone(lab: str) -> MachineError:
@@ -139,7 +149,7 @@ def _take_away(lab: str, runtime: Runtime, say: Say) -> None:
 
 def _bring_up(target: Target, outlook: _Outlook, options: UpOptions, say: Say, timings: Timings) -> UpResult:
     workspace, spec, runtime = target.workspace, outlook.spec, outlook.runtime
-    save_record(target, spec, say, runtime=runtime.name)
+    save_record(target, spec, say, runtime=runtime.name, unreached=outlook.unreached)
     # In parallel: the engine pulls the image and creates the network while this program generates keys.
     with ThreadPoolExecutor(1) as pool:
         wanted = spec.image if runtime.uses_image() else last_image(target, spec)
@@ -154,6 +164,7 @@ def _bring_up(target: Target, outlook: _Outlook, options: UpOptions, say: Say, t
     with timings.step("render"):
         copied = runtime.copies_files()
         plan = write_files(workspace, spec, image, overwrite=options.overwrite, say=say, copied=copied)
+    _tell_of_other_ports(plan, outlook, say)
     with timings.step("nginx -t"):
         _test_what_is_to_be_replaced(plan, outlook)
     with timings.step("start the services"):
@@ -169,6 +180,13 @@ def _bring_up(target: Target, outlook: _Outlook, options: UpOptions, say: Say, t
     with timings.step("the client"):
         refusal = why_not_served(workspace, spec)
     return UpResult(spec, runtime.describe(), started.created, started.kept, refusal)
+
+
+def _tell_of_other_ports(plan: LabPlan, outlook: _Outlook, say: Say) -> None:
+    """Say which services answer elsewhere than planned, as after an edit of docker-compose.yml; they are replaced."""
+    for item in outlook.running:
+        if elsewhere := item.answers_elsewhere(plan.listen, plan.service(item.service).port):
+            say(other_port(item.service, elsewhere, plan.listen, plan.service(item.service).port) + " It is put back.")
 
 
 def _test_what_is_to_be_replaced(plan: LabPlan, outlook: _Outlook) -> None:

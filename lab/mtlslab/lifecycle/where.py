@@ -9,6 +9,7 @@ from mtlslab.errors import LabNotFoundError, MachineError
 from mtlslab.plan.shell import shell_line
 from mtlslab.runtime.base import Runtime, ServiceStatus
 from mtlslab.runtime.choose import Runtimes
+from mtlslab.runtime.table import RUNTIMES
 from mtlslab.workspace.directory import Workspace
 from mtlslab.workspace.target import Target
 
@@ -23,6 +24,26 @@ def recorded_runtime(target: Target) -> str:
 def runtimes_of(target: Target, say: Say = lambda _: None) -> Runtimes:
     """The runtimes for a lab; a workspace that another user owns or may change is not used."""
     return Runtimes(None if target.not_ours else target.workspace.directory, say=say)
+
+
+def unreached_runtimes(target: Target, runtimes: Runtimes) -> tuple[str, ...]:
+    """The runtimes in which a lab was started, by lab.json, and that cannot be reached now."""
+    if target.record is None:
+        return ()
+    known = [name for name in (target.record.runtime, *target.record.unreached) if name in RUNTIMES]
+    reachable = {runtime.name for runtime in runtimes.reachable()} if known else set()
+    return tuple(name for name in dict.fromkeys(known) if name not in reachable)
+
+
+def may_remain(unreached: tuple[str, ...]) -> str:
+    """The sentence that something of a lab may run where nobody can look."""
+    where = " and ".join(unreached)
+    return f"Something of this lab may still be there in the runtime {where}, which cannot be reached now."
+
+
+def other_port(service: str, elsewhere: str, listen: str, port: int) -> str:
+    """The sentence that a service answers somewhere else than the lab's settings say."""
+    return f"{service} answers on {elsewhere}; the lab's settings say {listen}, port {port}."
 
 
 def find_running(target: Target, runtimes: Runtimes) -> Runtime | None:

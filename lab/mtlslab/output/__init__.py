@@ -115,11 +115,11 @@ def _doors(listing: DoorList, _look: Look) -> str:
     return render_doors(listing)
 
 
-def _page(page: Page | TermPage, _look: Look) -> str:
+def _page(page: Page | TermPage, look: Look) -> str:
     from mtlslab.classroom.terms import TermPage
     from mtlslab.output.page import render_page, render_term
 
-    return render_term(page) if isinstance(page, TermPage) else render_page(page)
+    return render_term(page, look.width) if isinstance(page, TermPage) else render_page(page, look.width)
 
 
 def _difference(difference: Difference, look: Look) -> str:
@@ -184,6 +184,7 @@ def render_report(
     *,
     colour: bool = False,
     unicode: bool = True,
+    width: int = 0,
     verbose: int = 0,
     pictures: Callable[[], Sequence[Picture]] = tuple,
     attachment: Attachment | None = None,
@@ -195,6 +196,7 @@ def render_report(
         fmt: a key of ``VERIFY_FORMATS`` or ``AUDIT_FORMATS``.
         colour: as in ``Look``, as are the others.
         unicode: whether the stream can show more than ASCII.
+        width: columns of the terminal; 0 where there is none.
         verbose: how much more than usual is wanted, 0 to 2; text only.
         pictures: records handshakes; html of verify only.
         attachment: the file that is written beside it; html of audit only.
@@ -203,7 +205,7 @@ def render_report(
         SpecError: there is no such format.
     """
     formats = VERIFY_FORMATS if report.PROGRAM == "verify" else AUDIT_FORMATS
-    look = Look(colour=colour, unicode=unicode, verbose=verbose, pictures=pictures, attachment=attachment)
+    look = Look(colour=colour, unicode=unicode, width=width, verbose=verbose, pictures=pictures, attachment=attachment)
     return render(report, formats, fmt, look)
 
 

@@ -15,24 +15,24 @@ _HOLES_SHOWN = 2
 _WAY = 36  # characters
 
 
-def server_facts(server: ServerFacts) -> Iterator[str]:
-    """The lines below the URL."""
+def server_facts(server: ServerFacts, width: int = 0) -> Iterator[str]:
+    """The lines below the URL; ``width`` is that of the terminal, 0 where there is none."""
     offers = groupby(sorted(server.tls_versions.items(), key=lambda item: item[1].value), key=lambda item: item[1])
     versions = "; ".join(f"{offer.value}: {', '.join(version for version, _ in group)}" for offer, group in offers)
     asked = {True: "yes", False: "no", None: "could not be told"}[server.certificate_requested]
     names = "; ".join(server.ca_names[:_NAMES_SHOWN]) + (
         f" and {len(server.ca_names) - _NAMES_SHOWN} more" if len(server.ca_names) > _NAMES_SHOWN else ""
     )
-    yield from _fact("TLS versions", versions)
-    yield from _fact("asks for a certificate", asked)
+    yield from _fact("TLS versions", versions, width)
+    yield from _fact("asks for a certificate", asked, width)
     if server.certificate_requested:
-        yield from _fact("announced CA names", one_line(names) or "none that could be read")
+        yield from _fact("announced CA names", one_line(names) or "none that could be read", width)
     if server.client_auth is not ClientAuth.UNKNOWN:
-        yield from _fact("client authentication", CLIENT_AUTH_WORDS[server.client_auth])
+        yield from _fact("client authentication", CLIENT_AUTH_WORDS[server.client_auth], width)
 
 
-def _fact(label: str, text: str) -> list[str]:
-    return wrapped(f"  {label:<{_LABEL_WIDTH}}", text)
+def _fact(label: str, text: str, width: int) -> list[str]:
+    return wrapped(f"  {label:<{_LABEL_WIDTH}}", text, width)
 
 
 def render_table(audits: AuditReports) -> str:

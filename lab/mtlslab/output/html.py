@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ _MARKS = {
     Result.SKIP: ("-", "skipped"),
     Result.INCONCLUSIVE: ("?", "could not tell"),
 }
+_PRINTED = 60  # of what needs a look: the rest is told in the file
 # Worst first. A skipped check is told by the one that it depends on.
 _ALARMING = (Result.FAIL, Result.INCONCLUSIVE, Result.WARN)
 VERDICTS = {
@@ -95,6 +97,8 @@ def render_html(report: VerifyReport, pictures: Sequence[Picture] = ()) -> str:
             versions=sorted({finding.tls_version for finding in report.findings}),
             groups=groups_of(report.findings),
             troubles=troubles_of(report.findings),
+            overview=[(category, _counts(families)) for category, families in groups_of(report.findings)],
+            printed_troubles=_PRINTED,
             pictures=[(picture, lay_out(picture.transcript)) for picture in pictures],
             client_x=CLIENT_X,
             server_x=SERVER_X,
@@ -117,6 +121,12 @@ def groups_of(findings: Sequence[Finding]) -> list[tuple[str, list[Family]]]:
     return [
         (category, [Family(tuple(members)) for members in families.values()]) for category, families in groups.items()
     ]
+
+
+def _counts(families: Sequence[Family]) -> list[tuple[Result, int]]:
+    """How many checks of a group came to each result, where any did."""
+    counts = Counter(finding.result for family in families for finding in family.findings)
+    return [(result, counts[result]) for result in Result if counts[result]]
 
 
 def _facts(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

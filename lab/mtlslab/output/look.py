@@ -18,7 +18,7 @@ _MARKS = {
     "skip": ("-", "skip"),
     "inconclusive": ("?", "??  "),
 }
-_COLOURS = {"pass": "32", "fail": "1;31", "warn": "33", "skip": "2", "inconclusive": "1;35"}
+_COLOURS = {"pass": "32", "fail": "1;31", "warn": "33", "skip": "36", "inconclusive": "1;35"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Look:
     Attributes:
         colour: whether styles of a terminal may be used.
         unicode: whether the stream can show more than ASCII.
+        width: columns of the terminal; 0 where there is none, as in a file.
         verbose: how much more than usual is wanted: each step tells more of the checks that need no look.
         pictures: records handshakes for a format that shows them.
         attachment: the report as JSON, if it is written beside a page that names it.
@@ -43,6 +44,7 @@ class Look:
 
     colour: bool = False
     unicode: bool = True
+    width: int = 0
     verbose: int = 0
     pictures: Callable[[], Sequence[Picture]] = tuple
     attachment: Attachment | None = None

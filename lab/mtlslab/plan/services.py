@@ -68,8 +68,11 @@ class Service:
         return [*self._base(root), "-t", "-q"]
 
     def dump_command(self, root: str) -> list[str]:
-        """The nginx arguments that test the configuration of this service and print all of its files (``nginx -T``)."""
-        return [*self._base(root), "-T", "-q"]
+        """The nginx arguments that test the configuration of this service and print all of its files (``nginx -T``).
+
+        nginx tells its version first, on stderr.
+        """
+        return [*self._base(root), "-v", "-T", "-q"]
 
     def _base(self, root: str) -> list[str]:
         # nginx puts the prefix in front of a relative path.

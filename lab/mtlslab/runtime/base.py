@@ -7,7 +7,9 @@ A runtime stores no state: it finds containers by their labels, and processes by
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -35,6 +37,7 @@ class ServiceStatus:
         fingerprint: the service's fingerprint in the plan that it was started with; empty when unknown.
         exit_code: exit code of an ended container; None when it runs or the code is unknown.
         detail: more about the state, for messages, such as "healthy" or "restarting".
+        doors: pairs (address, port) on the machine at which an engine publishes it; None where nobody says so.
     """
 
     service: str
@@ -44,6 +47,27 @@ class ServiceStatus:
     fingerprint: str = ""
     exit_code: int | None = None
     detail: str = ""
+    doors: tuple[tuple[str, int], ...] | None = None
+
+    def answers_elsewhere(self, listen: str, port: int) -> str:
+        """Where a running service answers, in words, if that is not the address and port of the plan; else empty."""
+        if self.state is not State.RUNNING or self.doors is None or meets(self.doors, listen, port):
+            return ""
+        return " and ".join(f"{address}, port {number}" for address, number in self.doors) or "no port"
+
+
+def meets(doors: Iterable[tuple[str, int]], listen: str, port: int) -> bool:
+    """Whether published ports are those of the plan, and no others.
+
+    An engine publishes 0.0.0.0 for IPv6 as well, and some name no address where it is that of all.
+    """
+    planned, everywhere = ipaddress.ip_address(listen), ("", "0.0.0.0", "::")  # noqa: S104  as engines name them
+    found = list(doors)
+    same = (
+        number == port and ((address in everywhere) if planned.is_unspecified else address == str(planned))
+        for address, number in found
+    )
+    return bool(found) and all(same)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,12 +96,23 @@ class Dump:
         contained: whether it runs in a container.
         since: when the worker that serves was started, in seconds since 1970: at the last start or reload. None when
             that cannot be told.
+        nginx: product and version, such as "nginx 1.30.2"; empty when it does not tell.
     """
 
     text: str
     root: str
     contained: bool = False
     since: float | None = None
+    nginx: str = ""
+
+
+_VERSION = re.compile(r"^\w+ version: (\S+)/(\S+).*\n?", re.MULTILINE)
+
+
+def split_version(errors: str) -> tuple[str, str]:
+    """What ``nginx -v -T`` says on stderr, as product and version (empty when it does not tell) and all other words."""
+    found = _VERSION.search(errors)
+    return (f"{found[1]} {found[2]}" if found else ""), _VERSION.sub("", errors)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 import psutil
 
 from mtlslab.errors import MachineError
+from mtlslab.plan.shell import shell_line
 from mtlslab.plan.spec import LabSpec
 
 # An embedded nginx shows NAME=LAB with this name in its process title.
@@ -24,6 +25,7 @@ PROCESS_LABEL = "MTLSLAB_LAB"
 # moment before nginx listens.
 _FREE_PORTS = range(20000, 32000)
 _TRIES = 50
+_OF_LAB = re.compile(r"nginx of the lab '([a-z0-9_-]+)'")  # as _describe says it
 _LAB = re.compile(rf"\b{PROCESS_LABEL}=([a-z0-9_-]+);")
 
 
@@ -76,9 +78,11 @@ def check_ports_free(listen: str, ports: Iterable[int], *, mtls_port: int | None
             problems.append((port, _port_problem(listen, port, error)))
     if problems:
         options = dict.fromkeys(_option(port, mtls_port) for port, _ in problems)
+        labs = dict.fromkeys(lab for _, problem in problems for lab in _OF_LAB.findall(problem))
+        ends = "".join(f". Or end that lab: {shell_line(['mtlslab', 'down', '--name', lab])}" for lab in labs)
         raise MachineError(
             "; ".join(problem for _, problem in problems) + ".",
-            hint=f"Pick a free one: mtlslab up {' '.join(options)}",
+            hint=f"Pick a free one: mtlslab up {' '.join(options)}{ends}",
         )
 
 

@@ -17,14 +17,40 @@ from mtlslab.pki.faults import Outcome, Severity
 from mtlslab.plan.services import MTLS_SERVICE
 from mtlslab.verify.checks import Result
 from mtlslab.verify.checks.model import CONFIGURATION, MISSING, REFUSED_BY_SERVER, VERSION_ALERT
+from mtlslab.verify.sentence import sentence_of
 
 SCHEMA = "mtlslab.verify/1"
-_NAMES_SHOWN = 3
 # A client to whom one of these must happen is one that must not get the page.
 _KEPT_OUT = frozenset(outcome.value for outcome in (*REFUSED_BY_SERVER, Outcome.OTHER_STATUS))
 
 Change = Callable[[Any], Any]
 """From a text, or a value with texts in it, to what stands in its place."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cause:
+    """What several findings have in common.
+
+    Attributes:
+        what: the directive.
+        place: its file and line.
+        explains: ids of the findings that it explains.
+    """
+
+    what: str
+    place: str
+    explains: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.place}"
+
+    def with_texts(self, change: Change) -> Cause:
+        """The cause with ``change`` made to its texts: they come from a file."""
+        return dataclasses.replace(self, what=change(self.what), place=change(self.place))
+
+    def to_mapping(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return {"what": self.what, "place": self.place, "explains": list(self.explains)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -97,6 +123,7 @@ class Report:
         findings: one for each check, in the order in which they are told; at least one.
         strict: whether a warning is as bad as a failure.
         duration_ms: milliseconds from beginning to end.
+        causes: what failures have in common, if that is known.
     """
 
     SCHEMA: ClassVar[str]
@@ -112,6 +139,7 @@ class Report:
     findings: Sequence[Finding]
     strict: bool = False
     duration_ms: float = 0.0
+    causes: tuple[Cause, ...] = ()
 
     @property
     def subject(self) -> Mapping[str, str]:
@@ -180,7 +208,11 @@ class Report:
 
     def with_texts(self, change: Change) -> Self:
         """The report with ``change`` made to all its texts: any of them may hold words of a server or of a file."""
-        return dataclasses.replace(self, findings=tuple(one.with_texts(change) for one in self.findings))
+        return dataclasses.replace(
+            self,
+            findings=tuple(one.with_texts(change) for one in self.findings),
+            causes=tuple(cause.with_texts(change) for cause in self.causes),
+        )
 
     def to_mapping(self) -> dict[str, Any]:
         """The report as JSON-ready values, by the schema that it names."""
@@ -200,7 +232,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, tuple):
-        return list(value)
+        return [one.to_mapping() if hasattr(one, "to_mapping") else one for one in value]
     if isinstance(value, float):
         return round(value, 1)
     return value.value if isinstance(value, Enum) else value
@@ -244,6 +276,14 @@ class VerifyFinding(Finding):
         return self._fails_at_mtls and wanted == served and seen not in no_refusal and not no_version
 
     @property
+    def accepted(self) -> bool:
+        """Whether the authorised client was let in by its certificate, and then got something else than its page."""
+        seen = self.observed
+        server = seen.get("server", {})
+        said = (seen.get("client_verify"), server.get("verify") if isinstance(server, Mapping) else None)
+        return self.turns_away and seen.get("outcome") == Outcome.OTHER_STATUS.value and "SUCCESS" in said
+
+    @property
     def differs(self) -> bool:
         """Whether a warning tells of a server that is stricter, or simply another, than the one that was rendered."""
         if self.result is not Result.WARN or self.by_design:
@@ -268,20 +308,22 @@ class VerifyReport(Report):
     Attributes:
         lab: the lab's name.
         runtime: what runs it.
+        nginx: product and version of the nginx that serves; empty where it does not tell.
         complete: the whole catalogue was run, not a selection.
         server_log: whether the services' logs could be read, so that the server's view stands beside the client's.
     """
 
     SCHEMA = SCHEMA
     KEYS = (
-        *("lab", "runtime", "started", "duration_ms", "complete", "strict", "server_log"),
-        *("success", "exit_code", "closing_sentence", "summary"),
+        *("lab", "runtime", "nginx", "started", "duration_ms", "complete", "strict", "server_log"),
+        *("success", "exit_code", "closing_sentence", "causes", "summary"),
     )
     PROGRAM = "verify"
     CONCISE = False
 
     lab: str
     runtime: str
+    nginx: str = ""
     findings: tuple[VerifyFinding, ...]
     complete: bool = True
     server_log: bool = False
@@ -324,54 +366,14 @@ class VerifyReport(Report):
     def with_texts(self, change: Change) -> Self:
         """The report with ``change`` made to all its texts: any of them may hold words of a server or of a file."""
         changed = super().with_texts(change)
-        return dataclasses.replace(changed, lab=change(self.lab), runtime=change(self.runtime))
+        return dataclasses.replace(
+            changed, lab=change(self.lab), runtime=change(self.runtime), nginx=change(self.nginx)
+        )
 
     @property
     def closing_sentence(self) -> str:
         """The one sentence that everything comes down to."""
-        lab, counts = f'lab "{self.lab}"', self.summary
-        failed, unknown = self.with_result(Result.FAIL), self.with_result(Result.INCONCLUSIVE)
-        if failed:
-            return self._failed_sentence()
-        if self.exit_code is ExitCode.CHECK_FAILED:
-            return f"{lab} does not pass --strict: {self._warned()} ({_names(self.with_result(Result.WARN))})."
-        if self.exit_code is ExitCode.INCONCLUSIVE:
-            without = f"{_checks(len(unknown))} without an answer{_untried(counts)}"
-            return f"{lab} could not be judged here: {without}{_in_brackets(unknown)}."
-        passed = f"{_checks(counts['pass'])} passed{self._warned(', ')}{_untried(counts)}."
-        if not self.complete:
-            return f"{lab}: {passed} That is a selection; whether it enforces mTLS takes all checks."
-        differs = any(finding.differs for finding in self.findings)
-        keyless = any(MISSING in finding.observed for finding in self.findings)
-        far = " as far as that can be tried without the private key of a CA" if keyless else ""
-        return f"{lab} enforces mTLS{far}{', but is stricter or other than rendered' if differs else ''}: {passed}"
-
-    def _failed_sentence(self) -> str:
-        """What has failed, told by what happened: the worst first."""
-        failed = [finding for finding in self.findings if finding.result is Result.FAIL]
-        let_in = [finding for finding in failed if finding.lets_in]
-        turned_away = [finding for finding in failed if finding.turns_away]
-        if let_in:
-            verdict = "lets unauthorised clients in" + (" and does not serve its own client" if turned_away else "")
-        elif turned_away:
-            verdict = "does not serve its own client"
-        elif all(finding.category == CONFIGURATION for finding in failed):
-            verdict = "is NOT configured as it should be"
-        else:
-            verdict = "is NOT as it should be"
-        told = sorted(failed, key=lambda one: (not one.lets_in, not one.turns_away))
-        many = f"{len(failed)} of {_checks(len(self.findings))}"
-        return f'lab "{self.lab}" {verdict}: {many} failed{_untried(self.summary)}{_in_brackets(told)}.'
-
-    def _warned(self, before: str = "") -> str:
-        """How many warnings there are, and how many of them stand for what nginx does by design."""
-        warnings = self.with_result(Result.WARN)
-        by_design = sum(finding.by_design for finding in warnings)
-        if not warnings:
-            return ""
-        what = "1 warning" if len(warnings) == 1 else f"{len(warnings)} warnings"
-        lessons = "" if not by_design else " (by design)" if by_design == len(warnings) else f" ({by_design} by design)"
-        return f"{before}{what}{lessons}"
+        return sentence_of(self)
 
 
 def _lacks_version(skipped: Finding, by_id: Mapping[str, VerifyFinding]) -> bool:
@@ -380,21 +382,3 @@ def _lacks_version(skipped: Finding, by_id: Mapping[str, VerifyFinding]) -> bool
     while control is not None and control.result is Result.SKIP:
         control = by_id.get(control.because)
     return control is not None and control.lacks_version
-
-
-def _checks(count: int) -> str:
-    return f"{count} check" if count == 1 else f"{count} checks"
-
-
-def _untried(counts: Mapping[str, int]) -> str:
-    return f", {counts['skip']} not tried" if counts["skip"] else ""
-
-
-def _in_brackets(findings: Sequence[Finding]) -> str:
-    return f" ({_names(findings)})" if findings else ""
-
-
-def _names(findings: Sequence[Finding]) -> str:
-    names = list(dict.fromkeys(finding.family for finding in findings))
-    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-    return ", ".join(names[:_NAMES_SHOWN]) + more

@@ -14,11 +14,12 @@ from pathlib import Path
 from mtlslab.errors import LabError, MissingKeyError
 from mtlslab.lifecycle.interrupts import worker_pool
 from mtlslab.plan.paths import HELLO, SERVER_CA
-from mtlslab.plan.services import MTLS_SERVICE, SERVICES, TLS_SERVICE
+from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE
 from mtlslab.plan.spec import LabSpec
 from mtlslab.probe.attempt import attempt
 from mtlslab.probe.model import MAX_BODY, Attempt
 from mtlslab.probe.policy import described
+from mtlslab.verify.advice import advice
 from mtlslab.verify.checks import (
     Check,
     Outcome,
@@ -33,20 +34,19 @@ from mtlslab.verify.checks import (
     with_controls,
 )
 from mtlslab.verify.checks.fitted import fitted
-from mtlslab.verify.checks.judge import leaks
-from mtlslab.verify.checks.model import CLIENT, MISSING, PROBE
+from mtlslab.verify.checks.judge import SERVED_STATUS, leaks
+from mtlslab.verify.checks.model import CLIENT, MISSING, PAGES, PROBE
 from mtlslab.verify.context import Probe, VerifyContext, credential_files
 from mtlslab.verify.doors.protected import Protected
 from mtlslab.verify.doors.survey import Survey
 from mtlslab.verify.procedures import PROCEDURES, ProcedureResult, command_of
 from mtlslab.verify.procedures.pages import other_page
-from mtlslab.verify.report import VerifyFinding, VerifyReport
+from mtlslab.verify.report import Cause, VerifyFinding, VerifyReport
 from mtlslab.verify.rules.load import Reading
 from mtlslab.verify.server_log import ReadLog, Unmarked, read_server_log
 from mtlslab.workspace.directory import Workspace
 from mtlslab.workspace.shape import shape_of
 
-_NOBODY_THERE = "Does it run, and on this port? mtlslab status, mtlslab logs {service}, and mtlslab up to start it."
 # The alerts of a server that finds nothing in a ClientHello that it could use (RFC 8446 section 6.2).
 _NOTHING_IN_COMMON = ("handshake_failure", "illegal_parameter", "insufficient_security", "protocol_version")
 WORKERS = 4  # measured on two cores: 50 ms for 32 checks; 1 takes 65 ms, 8 take 70
@@ -106,16 +106,36 @@ def run_checks(
     run = _Run(context, asked_for, probe, observer or _nobody, ready)
     run.probe_all(needed)
     logged = run.join(read_log) if read_log else False
+    findings, causes = _with_causes(context, needed, run.findings(needed))
     return VerifyReport(
         lab=context.lab,
         runtime=context.runtime,
+        nginx=_nginx(context, begun=bool(findings)),
         started=started,
-        findings=run.findings(needed),
+        findings=findings,
+        causes=causes,
         complete=len(chosen) == len(known),
         server_log=logged,
         strict=strict,
         duration_ms=(time.perf_counter() - begin) * 1000,
     )
+
+
+def _nginx(context: VerifyContext, *, begun: bool) -> str:
+    facts = context.configuration().facts if context.configuration and begun else None
+    return facts.nginx if facts else ""
+
+
+def _with_causes(
+    context: VerifyContext, checks: Sequence[Check], findings: tuple[VerifyFinding, ...]
+) -> tuple[tuple[VerifyFinding, ...], tuple[Cause, ...]]:
+    """The findings, and what failures have in common; asks for the configuration only where something has failed."""
+    if context.configuration is None or not any(one.result is Result.FAIL for one in findings):
+        return findings, ()
+    from mtlslab.verify.causes import find_causes, with_causes  # renders the files, to compare with them
+
+    causes = find_causes(context.configuration().facts, {check.id: check for check in checks}, findings)
+    return with_causes(findings, causes), causes
 
 
 def make_attempt(context: VerifyContext, check: Check) -> Attempt:
@@ -237,7 +257,15 @@ class _Run:
         if check.depends is None:
             return False
         control = self._decided[check.depends]
-        return control.result not in (Result.PASS, Result.WARN) or control.lacks_version
+        if control.result in (Result.PASS, Result.WARN):
+            return control.lacks_version
+        # A client that is let in, and finds no page, is none that was refused: the others may be compared with it.
+        return not (control.accepted and check.procedure == PROBE and check.expect.outcome in PAGES)
+
+    def _right_status(self, check: Check) -> int:
+        """What the authorised client was answered, with whom the client of a check is compared."""
+        status = self._decided[check.depends].observed.get("status") if check.depends in self._decided else None
+        return status if isinstance(status, int) else SERVED_STATUS
 
     def _shoot(self, check: Check) -> _Shot:
         what = make_attempt(self._context, check)
@@ -269,12 +297,12 @@ class _Run:
         if said:
             observed["server"] = said.to_mapping()
         command = result.command or command_of(check, self._context, result.attempt)
-        verdict = other_page(self._context, check, result) or _verdict(shot, said, known)
+        right = self._right_status(check)
+        verdict = other_page(self._context, check, result) or _verdict(shot, said, known, right)
         verdict = _not_the_servers_fault(verdict, observed)
         finding = self._finding(check, command, verdict, observed, seen.duration if seen else 0.0)
-        if observed.get("outcome") == Outcome.UNREACHABLE.value and check.service in SERVICES:
-            return dataclasses.replace(finding, hint=_NOBODY_THERE.format(service=check.service))
-        return finding
+        hint = advice(self._context, check, verdict, seen, said)
+        return dataclasses.replace(finding, hint=hint) if hint else finding
 
     def _skipped(self, check: Check) -> VerifyFinding:
         verdict, what = (
@@ -314,7 +342,9 @@ def _asks_once(check: Check) -> tuple[bool, bool]:
     return not check.shows, check.procedure == PROBE
 
 
-def _verdict(shot: _Shot, said: ServerSaid | None, known: Mapping[str, ServerSaid] | None) -> Verdict:
+def _verdict(
+    shot: _Shot, said: ServerSaid | None, known: Mapping[str, ServerSaid] | None, right_status: int
+) -> Verdict:
     result = shot.result
     if known and result.verdict_by_log:
         return result.verdict_by_log(known)
@@ -322,7 +352,7 @@ def _verdict(shot: _Shot, said: ServerSaid | None, known: Mapping[str, ServerSai
         return result.verdict
     if result.seen is None:
         raise ValueError(f"the procedure {shot.check.procedure!r} has neither seen anything nor given a verdict")
-    return judge(shot.check, result.seen, said, shot.page)
+    return judge(shot.check, result.seen, said, shot.page, right_status=right_status)
 
 
 def _unmarked(shot: _Shot) -> Unmarked | None:

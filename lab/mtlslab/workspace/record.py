@@ -24,6 +24,8 @@ class LabRecord:
         runtime: name of the runtime that the lab was last started with; empty when it was only rendered.
         image: container image that was last used; empty when unknown.
         files: path of each rendered file -> SHA-256 (hex) of its last rendering, and of the one before.
+        unreached: names of runtimes in which the lab was started, and that could not be reached when it had to be
+            stopped there: something of it may still be there.
         id: random, from the creation of the lab; empty in labs of earlier versions; see :mod:`.own_labs`.
     """
 
@@ -31,6 +33,7 @@ class LabRecord:
     runtime: str = ""
     image: str = ""
     files: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    unreached: tuple[str, ...] = ()
     id: str = ""
 
     def to_json(self) -> bytes:
@@ -61,6 +64,7 @@ def parse_record(content: bytes, path: Path) -> LabRecord:
             runtime=str(document["runtime"]),
             image=str(document["image"]),
             files={str(path): tuple(map(str, hashes)) for path, hashes in document["files"].items()},
+            unreached=tuple(map(str, document.get("unreached", ()))),
             id=str(document.get("id", "")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -14,7 +14,7 @@ from docker.errors import APIError, NotFound
 from mtlslab.errors import MachineError
 from mtlslab.plan.services import LABEL_FINGERPRINT, LABEL_SERVICE, SERVICES, LabPlan, Service
 from mtlslab.plan.shell import shell_line
-from mtlslab.runtime.base import ServiceStatus, State
+from mtlslab.runtime.base import ServiceStatus, State, meets
 from mtlslab.runtime.docker.config import LABEL_WORKING_DIR, container_config
 from mtlslab.runtime.docker.logs import count_lines_with
 from mtlslab.runtime.docker.ownership import Summary, is_own_container, label_filter, left_alone, name_of
@@ -54,6 +54,8 @@ def is_as_asked(plan: LabPlan, service: Service, container: Summary, image_id: s
         service: the service of the container.
         container: entry of the engine's list of containers.
         image_id: id that its image must have; None accepts any.
+
+    The ports come from the container itself: whoever edits docker-compose.yml changes no label.
     """
     labels = container["Labels"]
     return (
@@ -63,7 +65,14 @@ def is_as_asked(plan: LabPlan, service: Service, container: Summary, image_id: s
         and name_of(container) == plan.container_name(service)
         and plan.network in container["NetworkSettings"]["Networks"]
         and image_id in (None, container["ImageID"])
+        and meets(published(container), plan.listen, service.port)
     )
+
+
+def published(container: Summary) -> tuple[tuple[str, int], ...]:
+    """The addresses and ports of the machine at which a container is published, as the engine lists them."""
+    bindings = (one for one in container.get("Ports") or () if one.get("PublicPort"))
+    return tuple(sorted({(str(one.get("IP") or ""), int(one["PublicPort"])) for one in bindings}))
 
 
 def start(engine: Engine, plan: LabPlan, service: Service, created: list[str]) -> None:
@@ -116,6 +125,7 @@ def status(api: APIClient, container: Summary) -> ServiceStatus:
         fingerprint=labels.get(LABEL_FINGERPRINT, ""),
         exit_code=exit_code,
         detail=detail,
+        doors=published(container),
     )
 
 

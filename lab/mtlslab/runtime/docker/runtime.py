@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from mtlslab.errors import LabNotFoundError, MachineError
 from mtlslab.plan.services import CONTAINER_ROOT, LabPlan, Service, with_fingerprints
 from mtlslab.plan.shell import shell_line
-from mtlslab.runtime.base import Dump, LogLine, OpenSocket, ServiceStatus, Started, Surroundings
+from mtlslab.runtime.base import Dump, LogLine, OpenSocket, ServiceStatus, Started, Surroundings, split_version
 from mtlslab.runtime.docker import containers
 from mtlslab.runtime.docker.image import choose_image
 from mtlslab.runtime.docker.inspect import surroundings_of
@@ -194,13 +194,14 @@ class DockerRuntime:
                 code = api.exec_inspect(dump)["ExitCode"]
                 if output or code:
                     break
+            version, words = split_version((errors or b"").decode(errors="replace"))
             if code != 0:
                 raise MachineError(
-                    f"nginx -T does not show the configuration of {service.name}.",
-                    why=(errors or b"").decode(errors="replace").strip().splitlines(),
+                    f"nginx -T does not show the configuration of {service.name}.", why=words.strip().splitlines()
                 )
             since = containers.serving_since(self.engine, container)
-            return Dump((output or b"").decode(errors="replace"), CONTAINER_ROOT, contained=True, since=since)
+            text = (output or b"").decode(errors="replace")
+            return Dump(text, CONTAINER_ROOT, contained=True, since=since, nginx=version)
 
     def open_sockets(self, plan: LabPlan) -> tuple[OpenSocket, ...]:
         """The published ports of the containers, and their own addresses; see ``Runtime.open_sockets``."""

@@ -14,7 +14,7 @@ from typing import IO
 
 from mtlslab.errors import MachineError
 from mtlslab.plan.services import Service
-from mtlslab.runtime.base import Dump
+from mtlslab.runtime.base import Dump, split_version
 from mtlslab.runtime.embedded import processes
 from mtlslab.runtime.embedded.launch import LAST_LINES, PATIENCE, directives, log_path, words
 from mtlslab.runtime.embedded.logfile import LogReader
@@ -60,10 +60,11 @@ def dump_configuration(lab: str, service: Service, master: Master, place: Place)
         MachineError: nginx refuses it; ``why`` holds its own words.
     """
     answer = _ask(lab, service, master, place, service.dump_command(root_of(place.directory)))
+    version, errors = split_version(answer.errors)
     if answer.code != 0:
-        said = words(answer.errors.splitlines())[-LAST_LINES:]
+        said = words(errors.splitlines())[-LAST_LINES:]
         raise MachineError(f"nginx -T does not show the configuration of {service.name}.", why=said)
-    return Dump(answer.output, str(place.directory), since=processes.serving_since(master))
+    return Dump(answer.output, str(place.directory), since=processes.serving_since(master), nginx=version)
 
 
 def _other_user(master: Master) -> User | None:

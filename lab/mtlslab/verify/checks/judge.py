@@ -14,6 +14,7 @@ from mtlslab.verify.checks.model import (
     REFUSED_BY_SERVER,
     REFUSED_STATUS,
     TLS_VERSIONS,
+    VERIFY_HEADER,
     VERSION_ALERT,
     Check,
     Expectation,
@@ -22,12 +23,9 @@ from mtlslab.verify.checks.model import (
 
 _FAILED = "FAILED:"
 SERVED_STATUS = 200  # no other one brings the page: 204 has no content, 206 a part of it
-VERIFY_HEADER = "x-ssl-client-verify"
 SUBJECT_HEADER = "x-ssl-client-subject"
 SERIAL_HEADER = "x-ssl-client-serial"
 FINGERPRINT_HEADER = "x-ssl-client-fingerprint"
-# Of the authorised client: a refusal is not judged before that client has been served.
-_RIGHT_STATUS = 200
 # Only here is the certificate that the client has the one that the server saw: elsewhere it need not send any.
 _WITH_CERTIFICATE = (Outcome.SERVED, Outcome.REFUSED_CERTIFICATE)
 
@@ -68,7 +66,14 @@ class Verdict:
     reason: str
 
 
-def judge(check: Check, seen: Observation, said: ServerSaid | None = None, page: str = "") -> Verdict:
+def judge(
+    check: Check,
+    seen: Observation,
+    said: ServerSaid | None = None,
+    page: str = "",
+    *,
+    right_status: int = SERVED_STATUS,
+) -> Verdict:
     """Compare what must be seen with what was seen, and with what the server's log says about it, if anything.
 
     Args:
@@ -76,6 +81,7 @@ def judge(check: Check, seen: Observation, said: ServerSaid | None = None, page:
         seen: what was seen.
         said: what the server's log says about it; None without a log.
         page: text of the protected page, which no refusal may hold; empty if it is not known.
+        right_status: HTTP status that the authorised client got for the same page.
     """
     if lacks_old_version(check, seen):
         return Verdict(Result.WARN, f"The server does not speak TLS {check.tls_version}, as it was rendered to.")
@@ -83,9 +89,9 @@ def judge(check: Check, seen: Observation, said: ServerSaid | None = None, page:
         why = f"The server refused with {seen.status}, and gave the protected page all the same."
         verdict = Verdict(Result.FAIL, why)
     elif check.expect.by_design:
-        verdict = _judge_by_design(check.expect, seen, said)
+        verdict = _judge_by_design(check.expect, seen, said, right_status)
     else:
-        verdict = _compare(check.expect, seen, said)
+        verdict = _compare(check.expect, seen, said, right_status)
     if verdict.result is Result.FAIL and check.severity is Severity.ADVISORY:
         return dataclasses.replace(verdict, result=Result.WARN)
     return verdict
@@ -132,13 +138,13 @@ def _outcome_of_refusal(seen: Observation) -> Outcome:
     return Outcome.CLOSED if seen.heard else Outcome.UNREACHABLE
 
 
-def _compare(expect: Expectation, seen: Observation, said: ServerSaid | None) -> Verdict:
+def _compare(expect: Expectation, seen: Observation, said: ServerSaid | None, right_status: int) -> Verdict:
     outcome = outcome_of(seen)
     verdict = _judge_praise(expect, outcome, seen, said)
     if verdict:
         return verdict
     if outcome is not expect.outcome and outcome not in expect.also:
-        return _mismatch(expect, outcome, seen)
+        return _mismatch(expect, seen, said, right_status)
     if outcome in (expect.outcome, Outcome.SERVED):
         for verdict in (
             _judge_asked(expect, seen),
@@ -151,9 +157,9 @@ def _compare(expect: Expectation, seen: Observation, said: ServerSaid | None) ->
     return _judge_log(seen, said) or Verdict(Result.PASS, _sentence(outcome, seen, said))
 
 
-def _judge_by_design(expect: Expectation, seen: Observation, said: ServerSaid | None) -> Verdict:
+def _judge_by_design(expect: Expectation, seen: Observation, said: ServerSaid | None, right_status: int) -> Verdict:
     """What nginx does by design is a warning; a server that decides the other way is none the worse."""
-    verdict = _compare(expect, seen, said)
+    verdict = _compare(expect, seen, said, right_status)
     if verdict.result is Result.PASS:
         return Verdict(Result.WARN, f"{verdict.reason} That is by design.")
     outcome = outcome_of(seen)
@@ -175,18 +181,19 @@ def _judge_log(seen: Observation, said: ServerSaid | None) -> Verdict | None:
     return None
 
 
-def _mismatch(expect: Expectation, outcome: Outcome, seen: Observation) -> Verdict:
-    said = _sentence(outcome, seen)
+def _mismatch(expect: Expectation, seen: Observation, logged: ServerSaid | None, right_status: int) -> Verdict:
+    outcome = outcome_of(seen)
+    said = _sentence(outcome, seen, logged)
     if outcome in (Outcome.UNREACHABLE, Outcome.LOCAL):
         return Verdict(Result.INCONCLUSIVE, said)
     if expect.outcome in REFUSED_BY_SERVER:
-        return _judge_other_refusal(outcome, seen, said)
+        return _judge_other_refusal(outcome, seen, said, right_status)
     if expect.outcome is Outcome.CLIENT_REFUSES_SERVER and outcome in (Outcome.REFUSED_BY_ALERT, Outcome.CLOSED):
         return Verdict(Result.WARN, f"The server ended it before the client could: {said}")
     return Verdict(Result.FAIL, said)
 
 
-def _judge_other_refusal(outcome: Outcome, seen: Observation, said: str) -> Verdict:
+def _judge_other_refusal(outcome: Outcome, seen: Observation, said: str, right_status: int) -> Verdict:
     """A client that must be refused was answered otherwise than expected: what matters is whether it got in."""
     if outcome is Outcome.CLIENT_REFUSES_SERVER:
         # A client that gave up on the server never asked the question whether the server would have refused.
@@ -198,7 +205,7 @@ def _judge_other_refusal(outcome: Outcome, seen: Observation, said: str) -> Verd
     if outcome is Outcome.REFUSED_NO_CERTIFICATE and seen.presented is False:
         why = "the server's list of signature algorithms leaves no way to send it"
         return Verdict(Result.INCONCLUSIVE, f"The certificate was not sent: {why}.")
-    if outcome is Outcome.OTHER_STATUS and decision(seen, _RIGHT_STATUS) is not Decision.REFUSED:
+    if outcome is Outcome.OTHER_STATUS and decision(seen, right_status) is not Decision.REFUSED:
         return Verdict(Result.INCONCLUSIVE, f"{said} That is no decision about a client.")
     return Verdict(Result.WARN, f"Refused as it must be, but not with the page that was rendered: {said}")
 
@@ -260,9 +267,11 @@ def _asked(seen: Observation) -> str:
 def _why_served(seen: Observation) -> str:
     said = seen.headers.get(VERIFY_HEADER, "")
     if seen.certificate_requested is False:
-        return "it does not even ask for a certificate, as with ssl_verify_client off"
+        return "it does not even ask for a certificate"
+    if said == "NONE" and seen.resumed:  # where no server asks, whatever it is told to
+        return "it resumed the session of a client that had shown no certificate"
     if said == "NONE":
-        return "it asks for a certificate but does not insist on one, as with ssl_verify_client optional"
+        return "it asks for a certificate but does not insist on one"
     if said.startswith("FAILED"):
         return f"it found the certificate wrong ({said}) and let the client in all the same"
     return f"it says {said} about the certificate" if said else "it does not say why"
@@ -270,7 +279,7 @@ def _why_served(seen: Observation) -> str:
 
 def _sentence(outcome: Outcome, seen: Observation, said: ServerSaid | None = None) -> str:
     if seen.status is not None:
-        page = PAGES.get(outcome) or seen.title
+        page = PAGES.get(outcome) or seen.title.removeprefix(str(seen.status)).strip()
         return f"The server answered {seen.status}{f' {page!r}' if page else ''}{_words_of_server(seen, said)}."
     where = seen.phase.value
     return {
@@ -307,7 +316,8 @@ def short_answer(seen: Observation) -> str:
     if outcome is Outcome.NOT_TLS:
         return _first_line(seen.preface)
     if seen.status is not None:
-        return f"{seen.status} {seen.title}".strip() if outcome is Outcome.OTHER_STATUS else str(seen.status)
+        title = seen.title.removeprefix(str(seen.status)).strip()  # most servers repeat the status in it
+        return f"{seen.status} {title}".strip() if outcome is Outcome.OTHER_STATUS else str(seen.status)
     return seen.verify_error or seen.error
 
 

@@ -42,6 +42,8 @@ PAGES = {
     Outcome.REFUSED_CERTIFICATE: "The SSL certificate error",
 }
 REFUSED_STATUS = 400
+VERIFY_HEADER = "x-ssl-client-verify"
+"""The field of an answer in which a lab's server repeats ``$ssl_client_verify``."""
 VERSION_ALERT = "protocol_version"
 """The alert of a server that does not speak the TLS version of the client (RFC 8446 section 6.2)."""
 

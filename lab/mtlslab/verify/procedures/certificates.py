@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from mtlslab import pki
 from mtlslab.errors import LabError
 from mtlslab.pki.credential import key_id, pem_of
+from mtlslab.pki.faults import Outcome
 from mtlslab.pki.purposes import host_names, made_by_lab, other_purposes, signs_certificates
 from mtlslab.plan.paths import CLIENT_CA, CLIENT_CA_KEY, CLIENT_CERT, SERVER_CA, SERVER_CERT
 from mtlslab.plan.spec import make_spec
@@ -316,7 +317,8 @@ def shown(context: VerifyContext, check: Check, attempt: Attempt, probe: Probe) 
     silent = {context.tls_port, context.mtls_port} - heard
     if silent:
         why = f"Nobody answers on port {' and '.join(map(str, sorted(silent)))}."
-        return ProcedureResult(attempt, None, verdict=Verdict(Result.INCONCLUSIVE, why))
+        nobody = {"outcome": Outcome.UNREACHABLE.value}
+        return ProcedureResult(attempt, None, facts=nobody, verdict=Verdict(Result.INCONCLUSIVE, why))
     if not leaves:
         why = "No server showed a certificate to a client that speaks TLS 1.2 with RSA or ECDSA keys."
         return ProcedureResult(

@@ -31,6 +31,7 @@ class Facts:
         workspace: its files.
         read_at: when nginx of the mTLS service has read its files last, in seconds since 1970; None when nobody knows.
         surroundings: what really runs, as the runtime shows it; empty where it cannot be asked.
+        nginx: product and version of the mTLS service's nginx; empty where it does not tell.
         unheard: why nginx itself was not heard, so that this is what lies on the disk; empty when it was.
     """
 
@@ -41,6 +42,7 @@ class Facts:
     surroundings: tuple[Surroundings, ...] = ()
     unheard: str = ""
     read_at: float | None = None
+    nginx: str = ""
 
     @property
     def both(self) -> tuple[Configuration, Configuration]:

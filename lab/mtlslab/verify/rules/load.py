@@ -110,7 +110,7 @@ class Reading:
             raise LabError("No runtime is known that could be asked.")
         dumps = self._ask(plan)
         facts = self._facts(tuple(_parsed(service, dump) for service, dump in zip(plan.services, dumps, strict=True)))
-        return dataclasses.replace(facts, read_at=dumps[-1].since)
+        return dataclasses.replace(facts, read_at=dumps[-1].since, nginx=dumps[-1].nginx)
 
     def _on_disk(self, service: str) -> Configuration:
         return read_from_disk(self._workspace, service, contained=self._contained)
