@@ -98,7 +98,6 @@ def render_html(report: VerifyReport, pictures: Sequence[Picture] = ()) -> str:
             groups=groups_of(report.findings),
             troubles=troubles_of(report.findings),
             overview=[(category, _counts(families)) for category, families in groups_of(report.findings)],
-            printed_troubles=_PRINTED,
             pictures=[(picture, lay_out(picture.transcript)) for picture in pictures],
             client_x=CLIENT_X,
             server_x=SERVER_X,
@@ -173,4 +172,5 @@ def environment() -> Environment:
         "details": details,
         "wire": wire,
     }
+    environment.globals["printed_troubles"] = _PRINTED  # the style, which both pages share, asks for it
     return environment
