@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
@@ -76,7 +75,7 @@ def logs(
     lines: Iterable[LogLine] = use_case.logs(target, service, follow=follow, tail=tail)
     if mine or refused:
         lines = _wanted(target, lines, mine=mine, refused=refused, follow=follow)
-    if output == "text" or (output is None and sys.stdout.isatty()):
+    if output == "text" or (output is None and columns()):
         from mtlslab.output.requests import short_lines
 
         for text in short_lines(lines, _token(target)):

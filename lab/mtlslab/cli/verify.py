@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import itertools
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -144,7 +143,7 @@ def verify(
         listing = use_case.listed_doors(target, doors)
         put_text(looks.render(listing, looks.DOOR_FORMATS, output), fit=output == "text")
         return
-    if output == "html" and output_file is None and sys.stdout.isatty():
+    if output == "html" and output_file is None and columns():
         output_file = _new_file(target.name)
     with _progress() as observer:
         report = use_case.verify(target, only or (), strict=strict, observer=observer, doors=doors)

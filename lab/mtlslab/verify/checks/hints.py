@@ -9,6 +9,7 @@ import dataclasses
 import re
 from collections.abc import Iterator
 
+from mtlslab.plan.shell import shell_line
 from mtlslab.probe.model import Observation, Side
 from mtlslab.verify.checks.model import PAGES, VERIFY_HEADER
 
@@ -220,7 +221,8 @@ def hint_for(seen: Observation, logged: str = "", *, service: str = "") -> str:
 
 def nobody_there(service: str) -> str:
     """Where to look when nobody answers on the port of a service."""
-    return f"Does it run, and on this port? mtlslab status, mtlslab logs {service}, and mtlslab up to start it."
+    logs = shell_line(["mtlslab", "logs", service])
+    return f"Does it run, and on this port? mtlslab status, {logs}, and mtlslab up to start it."
 
 
 def words_of(seen: Observation, logged: str = "") -> str:
