@@ -19,7 +19,7 @@ MEANINGS = {
     ExitCode.USAGE: "wrong option, setting or file",
     ExitCode.ENVIRONMENT: "the machine does not give what is needed (engine, image, port, disk)",
     ExitCode.NOT_FOUND: "no such lab, or it does not run",
-    ExitCode.NOT_READY: "a service did not answer in time, or does not serve the lab's own client",
+    ExitCode.NOT_READY: "a service did not answer in time, or does not serve its own client",
     ExitCode.INCONCLUSIVE: "could not tell",
     ExitCode.INTERRUPTED: "interrupted",
 }
