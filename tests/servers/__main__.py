@@ -48,7 +48,7 @@ def main() -> int:
     cells = [cell for cell in cells if not absent[cell.name]]
     with tempfile.TemporaryDirectory(prefix="mtlslab-servers-") as name:
         rows = _run(cells, Path(name), modes=arguments.mode or list(Mode), tools=arguments.tools)
-    text = "\n".join([_counts(rows, cells), "", *_not_right(rows)])
+    text = "\n".join([_counts(rows, cells), "", *_faster(rows), *_not_right(rows)])
     sys.stdout.write(f"{text}\n")
     for cell, what in absent.items():
         if what:
@@ -124,6 +124,15 @@ def _counts(rows: list[Row], cells: list[Cell]) -> str:
             f"| {count[Score.UNDECIDED]} | x {ratio:.1f} | {slower if asked in TOOLS else ''} |"
         )
     return "\n".join(lines)
+
+
+def _faster(rows: Sequence[Row]) -> list[str]:
+    """The cells in which a scanner was faster than the audit with a good client."""
+    client = {row.cell.name: row.seconds for row in rows if row.asked == Mode.CLIENT}
+    ahead = [row for row in rows if row.asked == "sslyze" and row.seconds < client.get(row.cell.name, 0.0)]
+    return [
+        f"- {row.cell.name}: sslyze took {row.seconds:.1f} s, the audit {client[row.cell.name]:.1f} s" for row in ahead
+    ]
 
 
 def _not_right(rows: Iterable[Row]) -> list[str]:
