@@ -57,7 +57,19 @@ class BorderedGroup(TyperGroup):
                 _offer_name(error)
                 _make_visible(error)
                 raise
+            if type(error).__module__.startswith("cryptography."):
+                _blame_openssl()
             raise _bug(error, debug=_debug(ctx)) from error
+
+
+def _blame_openssl() -> None:
+    """End the program if this machine's OpenSSL lacks what everything needs; no file and no bug is to blame then."""
+    from mtlslab.pki.keys import require_digests
+
+    try:
+        require_digests()
+    except LabError as error:
+        raise _ended(error) from error
 
 
 def _tame_umask() -> None:

@@ -31,7 +31,7 @@ LAB_FILE = "lab.json"
 LOCK_FILE = ".lock"
 TWINS_DIRECTORY = "twins"
 RECIPES_DIRECTORY = "clients"  # here the recipes of `mtlslab clients` put what they write
-# All that a lab, or a recipe for a client, writes into its directory; `down --purge` removes these entries and no others.
+# All that a lab, or a recipe, writes into its directory; `down --purge` removes these entries and no others.
 ENTRIES = (
     "certs",
     CRL_DIRECTORY,
