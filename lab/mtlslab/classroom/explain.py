@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
-import inspect
 from pathlib import Path
 
 from mtlslab.classroom.page import Page
 from mtlslab.classroom.verdicts import VERDICT_PAGES
 from mtlslab.errors import LabError, SpecError
 from mtlslab.pki.faults import FAULTS, Severity
+from mtlslab.plan.docstrings import docstring_of
 from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE
 from mtlslab.plan.spec import DEFAULT_NAME, LabSpec, make_spec, reachable_address
 from mtlslab.verify.checks import Entry, Outcome, Trust, families
@@ -143,7 +143,7 @@ def _entry_of_fault(name: str, entries: dict[str, Entry]) -> Entry | None:
 
 def _tried(entry: Entry) -> str:
     if entry.procedure != PROBE:
-        procedure = (inspect.getdoc(PROCEDURES[entry.procedure]) or "").partition("\n\n")[0]
+        procedure = docstring_of(PROCEDURES[entry.procedure]).partition("\n\n")[0]
         return " ".join(procedure.split()) or f"Whether {entry.title}."
     versions = " and again ".join(f"on TLS {version}" for version in _versions(entry))
     return f"A client {_holding(entry)} asks {_SERVERS[entry.service]} for the page, {versions}. {_TRUSTS[entry.trust]}"

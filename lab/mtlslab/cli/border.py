@@ -27,6 +27,12 @@ class BorderedGroup(TyperGroup):
         """Parse the options before the command."""
         try:
             return super().make_context(*arguments, **settings)
+        except (RuntimeError, OSError) as error:
+            if type(error).__module__.startswith(("typer.", "click.")):
+                raise
+            # The options of the shell's completion are Typer's, which looks for a home directory to write to.
+            hint = "Set HOME; or print the script with --show-completion, and let your shell read it."
+            raise _ended(MachineError("Completion cannot be set up.", why=str(error), hint=hint)) from error
         except Exception as error:
             _make_visible(error)
             raise

@@ -15,13 +15,23 @@ from mtlslab.cli.find import find, require_choice
 from mtlslab.cli.options import epilog
 from mtlslab.cli.prove import run_proof
 from mtlslab.cli.reportfile import write_report
-from mtlslab.cli.terminal import clear_passing, put, put_text, show_passing, shows_colour, shows_passing, shows_unicode
+from mtlslab.cli.terminal import (
+    clear_passing,
+    put,
+    put_text,
+    say,
+    show_passing,
+    shows_colour,
+    shows_passing,
+    shows_unicode,
+)
 from mtlslab.errors import ExitCode
 from mtlslab.verify.doors.model import DEFAULT_DOORS
 
 if TYPE_CHECKING:
     from mtlslab.verify.report import Finding
     from mtlslab.verify.runner import Observer
+    from mtlslab.workspace.target import Target
 
 
 def register(app: typer.Typer) -> None:
@@ -127,6 +137,7 @@ def verify(
     if list_doors:
         put_text(looks.render(use_case.listed_doors(target, doors), looks.DOOR_FORMATS, output))
         return
+    _warn_of_detours(target)
     with _progress() as observer:
         report = use_case.verify(target, only or (), strict=strict, observer=observer, doors=doors)
     colour = shows_colour() and output_file is None
@@ -146,6 +157,15 @@ def verify(
             put(report.closing_sentence)
             put(f"Report: {output_file}")
     raise typer.Exit(report.exit_code)
+
+
+def _warn_of_detours(target: Target) -> None:
+    """Say why clients that a person starts may not meet the lab: the checks connect to its own address."""
+    from mtlslab.lifecycle.detours import detours
+    from mtlslab.plan.spec import make_spec
+
+    for sentence in detours(make_spec(target.record.spec)) if target.record else ():
+        say(f"WARNING: {sentence}")
 
 
 @contextlib.contextmanager

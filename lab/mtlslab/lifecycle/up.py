@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from mtlslab.errors import LabError, MachineError, SpecError
 from mtlslab.lifecycle.asked import UpOptions, asked_spec, last_image, save_record
 from mtlslab.lifecycle.control import why_not_served
+from mtlslab.lifecycle.detours import detours
 from mtlslab.lifecycle.files import write_certificates, write_files
 from mtlslab.lifecycle.interrupts import undisturbed
 from mtlslab.lifecycle.ready import wait_until_ready
@@ -76,6 +77,9 @@ def up(target: Target, options: UpOptions, say: Say, timings: Timings) -> UpResu
         for other in outlook.elsewhere:
             say(f"Stopping the lab in the runtime {other.name}: a lab runs in one runtime at a time.")
             other.stop(outlook.spec.name)
+        if outlook.runtime.publishes_here():
+            for sentence in detours(outlook.spec):
+                say(f"WARNING: {sentence}")
         try:
             return _bring_up(target, outlook, options, say, timings)
         except BaseException:
