@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import platform
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from mtlslab.lifecycle.detours import detours
 from mtlslab.plan import addresses
 from mtlslab.plan.spec import LabSpec
 from mtlslab.runtime import ports
+from mtlslab.runtime.embedded.nginx import _how_to_install
 
 from tests.support.brought import rendered, served
 from tests.support.cli import mtlslab
@@ -105,3 +109,42 @@ def test_completion_without_a_home_directory_is_no_crash(option: str) -> None:
     assert "Traceback" not in run.err
     assert run.code in (0, 3)
     assert run.out if run.code == 0 else "Completion cannot be set up" in run.err
+
+
+def test_on_a_machine_without_ipv4_hints_name_the_address_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Played: here a socket of that family cannot be made."""
+    real = socket.socket
+
+    def without_ipv4(family: int = socket.AF_INET, *more: int, **options: int) -> socket.socket:
+        if family == socket.AF_INET:
+            raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+        return real(family, *more, **options)
+
+    with holding("::1"):
+        pass
+    addresses.loopback_here.cache_clear()
+    monkeypatch.setattr(socket, "socket", without_ipv4)
+    with pytest.raises(MachineError) as caught:
+        ports.check_ports_free("127.0.0.1", [20001])
+    monkeypatch.undo()
+    addresses.loopback_here.cache_clear()
+    assert "--listen ::1" in caught.value.hint
+    assert addresses.loopback_here() == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "libc", "command"),
+    [
+        ("linux", "x86_64", "glibc", "pip install 'mtlslab[embedded]'"),
+        ("linux", "x86_64", "", "apk add nginx"),
+        ("darwin", "x86_64", "", "brew install nginx"),
+        ("darwin", "arm64", "", "pip install 'mtlslab[embedded]'"),
+    ],
+)
+def test_the_hint_names_what_installs_nginx_on_this_kind_of_machine(
+    monkeypatch: pytest.MonkeyPatch, system: str, machine: str, libc: str, command: str
+) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(platform, "libc_ver", lambda: (libc, ""))
+    assert _how_to_install() == command

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -44,6 +45,16 @@ def leads_to(address: str) -> bool:
     except OSError:
         return address == "127.0.0.1"  # curl and browsers know this name by heart
     return address in {str(one[4][0]) for one in found}
+
+
+@functools.cache
+def loopback_here() -> str:
+    """A loopback address that this machine has: ::1 on one without IPv4, 127.0.0.1 on every other."""
+    for family, address in zip((socket.AF_INET, socket.AF_INET6), _LOOPBACK, strict=True):
+        with contextlib.suppress(OSError), socket.socket(family) as tried:
+            tried.bind((address, 0))
+            return address
+    return _LOOPBACK[0]
 
 
 def proxy_in_the_way(host: str) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 import psutil
 
 from mtlslab.errors import MachineError
+from mtlslab.plan.addresses import loopback_here
 from mtlslab.plan.spec import LabSpec, reachable_address
 
 # An embedded nginx shows NAME=LAB with this name in its process title.
@@ -157,7 +158,7 @@ def _no_such_address(listen: str, error: OSError) -> MachineError:
     return MachineError(
         f"{listen} is not an address of this machine.",
         why=os.strerror(error.errno or 0),
-        hint="Listen on one that is: --listen 127.0.0.1 (see them all with: ip address)",
+        hint=f"Listen on one that is: --listen {loopback_here()} (see them all with: ip address)",
     )
 
 
