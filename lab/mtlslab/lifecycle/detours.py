@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mtlslab.plan.addresses import LOCALHOST, proxy_in_the_way, typed_host
+from mtlslab.plan.shell import shell_line
 from mtlslab.plan.spec import LabSpec
 from mtlslab.runtime.ports import other_loopback
 
@@ -20,7 +21,8 @@ def proxy_detour(spec: LabSpec) -> tuple[str, ...]:
         return ()
     names = "localhost,127.0.0.1,::1" if host == LOCALHOST else host
     what = f"{variable} is set, and NO_PROXY does not exempt {host} for every client: some ask the proxy for the lab."
-    return (f"{what} Commands printed here go past it. For your own: export NO_PROXY={names} no_proxy={names}",)
+    export = shell_line(["export", f"NO_PROXY={names}", f"no_proxy={names}"])
+    return (f"{what} Commands printed here go past it. For your own: {export}",)
 
 
 def _loopback(spec: LabSpec, port: int) -> tuple[str, ...]:
