@@ -16,7 +16,6 @@ import pytest
 from mtlslab.errors import ExitCode, MachineError, SpecError
 from mtlslab.output import render_report
 from mtlslab.plan.shell import shell_line
-from mtlslab.probe import curl
 from mtlslab.probe.curl import curl_command
 from mtlslab.probe.model import Attempt, KeyFiles, Observation, Phase
 from mtlslab.runtime.base import LogLine
@@ -401,7 +400,7 @@ def test_a_command_says_version_address_and_foreign_files(
     monkeypatch: pytest.MonkeyPatch, attempt: Attempt, ending: list[str]
 ) -> None:
     """The name localhost is enough where it leads to the address, which is up to the machine."""
-    monkeypatch.setattr(curl, "leads_to", lambda address: address in ("127.0.0.1", "::1"))
+    monkeypatch.setattr("mtlslab.probe.curl.leads_to", lambda address: address in ("127.0.0.1", "::1"))
     assert curl_command(attempt, Path("/labs/one"))[-len(ending) :] == ending
 
 
