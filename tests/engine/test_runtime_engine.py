@@ -158,7 +158,8 @@ def test_a_closed_tcp_port_is_nobody_there(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
-    "host", ["rubbish", "ftp://example.org", "ssh://user@example.org", "tcp://", "tcp://host", "tcp://host:x", "://"]
+    "host",
+    ["rubbish.invalid", "ftp://example.org", "ssh://user@example.org", "tcp://host.invalid", "tcp://host:x", "://"],
 )
 def test_an_address_that_is_none_is_said_to_be_none(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setenv("DOCKER_HOST", host)
@@ -204,6 +205,27 @@ def test_the_current_context_is_followed_and_docker_host_wins_over_it(
     assert find_endpoint() == Endpoint(docker_endpoint.DEFAULT_URL)
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:2")
     assert find_endpoint() == Endpoint("tcp://127.0.0.1:2", "DOCKER_HOST")
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("127.0.0.1:2377", "tcp://127.0.0.1:2377"),
+        ("tcp://127.0.0.1", "tcp://127.0.0.1:2375"),
+        ("tcp://", "tcp://localhost:2375"),
+        (":2377", "tcp://localhost:2377"),
+        ("engine", "tcp://engine:2375"),
+        ("tcp://[::1]", "tcp://[::1]:2375"),
+        ("tcp://engine/path", "tcp://engine:2375/path"),
+        ("unix://", ""),
+        ("unix:///run/x.sock", "unix:///run/x.sock"),
+    ],
+)
+def test_what_docker_host_leaves_out_is_completed_as_the_docker_command_does(
+    monkeypatch: pytest.MonkeyPatch, given: str, read: str
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", given)
+    assert find_endpoint().url == (read or docker_endpoint.DEFAULT_URL)
 
 
 def create_context(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, host: str) -> None:

@@ -370,6 +370,16 @@ def test_an_ordinary_user_stays_who_it_is(lab_name: str, tmp_path: Path, nginx_b
         assert own("down").out == "Removed: nginx-tls, nginx-mtls.\n"
 
 
+def _kill_the_master(identity: str) -> psutil.Process:
+    """The worker goes on alone, and listens."""
+    master = psutil.Process(int(identity.removeprefix("pid ")))
+    worker = master.children()[0]
+    master.kill()
+    eventually(lambda: not processes.is_alive(master))
+    assert processes.is_alive(worker)
+    return worker
+
+
 def test_where_there_are_no_memory_files_the_titles_of_the_own_user_do(
     lab_name: str, tmp_path: Path, nginx_binary: Path
 ) -> None:
@@ -384,6 +394,10 @@ def test_where_there_are_no_memory_files_the_titles_of_the_own_user_do(
         with shows_title(MALLORY, forged_title(lab_name, home / lab_name)):
             assert without("status").out.count(" running ") == 2
             assert without("reload").code == 0
+        worker = _kill_the_master(json.loads(without("status", "-o", "json").out)["services"][1]["identity"])
+        assert "Removed: nginx-tls, nginx-mtls." in without("down").out
+        assert not processes.is_alive(worker)
+        assert without(*UP).code == 0
     finally:
         assert without("down").out == "Removed: nginx-tls, nginx-mtls.\n"
     done = subprocess.run(

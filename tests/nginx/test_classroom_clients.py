@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import fcntl
-import functools
-import importlib.util
 import json
 import os
 import re
-import shutil
 import subprocess
-import sys
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
@@ -22,11 +17,13 @@ from pathlib import Path
 import psutil
 import pytest
 from mtlslab.classroom.clients import CLIENTS, find_client, make_recipe
+from mtlslab.plan import addresses
 from mtlslab.plan.spec import LabSpec
 from mtlslab.workspace.directory import Workspace
 from mtlslab.workspace.issue import issue_faults
 
-from tests.support.cli import ROOT, SOURCE, Run, environment, mtlslab
+from tests.support.cli import ROOT, mtlslab
+from tests.support.recipes import OPTIONAL, PROGRAMS, Lab, missing_for, stand_ins
 
 REQUIRE_CLIENTS = os.environ.get("MTLSLAB_REQUIRE_CLIENTS") == "1"
 
@@ -34,86 +31,21 @@ SERVED_PAGE = "Hello World over mutual TLS!"
 NO_CERTIFICATE = "No required SSL certificate was sent"
 CERTIFICATE_ERROR = "The SSL certificate error"
 
-# What each tested recipe needs on PATH, and as a Python module.
-PROGRAMS: dict[str, tuple[str, ...]] = {
-    "curl": ("curl",),
-    "openssl": ("openssl",),
-    "wget": ("wget",),
-    "gnutls": ("gnutls-cli",),
-    "python": (),
-    "requests": (),
-    "httpx": (),
-    "node": ("node",),
-    "java": ("java", "openssl"),
-    "chromium": ("chromium", "certutil", "pk12util", "openssl"),
-}
-MODULES = {"requests": "requests", "httpx": "httpx"}
 # Looks at the CA names in the server's CertificateRequest (RFC 8446 section 4.2.4) and sends nothing that does not fit.
-FILTERING = {"java"}
+FILTERING = {"java", "go"}
+
 
 # What is in a PKCS #12 file is decided where it is made; only good credentials are exported by the program itself.
-EXPORT = "mtlslab certs export client --password-file client.password"
+EXPORT = "mtlslab certs export client --password-file clients/client.password"
 EXPORT_OTHER_CA = (
     "openssl pkcs12 -export -in certs/faults/other-ca.crt -inkey certs/faults/other-ca.key -name client "
-    "-out certs/client.p12 -passout file:client.password"
+    "-out certs/client.p12 -passout file:clients/client.password"
 )
 
 POLICIES = Path("/etc/chromium/policies/managed")
 SECTIONS = ["Prepare", "Served", "Without the certificate", "Good to know", "Undo"]
 NAMES = [client.name for client in CLIENTS]
 SHELL_CLIENTS = [name for name in PROGRAMS if name != "chromium"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Lab:
-    """A running lab whose directory has a name that must be quoted, and where its recipes were printed."""
-
-    place: Path
-    directory: Path
-    programs: Path
-
-    def printed(self, name: str) -> Mapping[str, str]:
-        """The code of the recipe as the program prints it: heading -> code."""
-        return _printed(self.place, self.directory.name, name)
-
-    def paste(self, code: str, **more: str) -> Run:
-        """Type code into a shell that stands where the recipe was printed; both streams come together in ``out``."""
-        # A proxy of this machine would be asked for localhost, too.
-        usual = {key: value for key, value in environment().items() if not key.lower().endswith("_proxy")}
-        own = {
-            "PATH": os.pathsep.join([str(self.programs), str(Path(sys.executable).parent), os.environ["PATH"]]),
-            "HOME": str(self.place),
-            "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1",  # starts in half the time
-        }
-        done = subprocess.run(
-            ["sh", "-c", code],
-            cwd=self.place,
-            env={**usual, **own, **more},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=90,
-            check=False,
-        )
-        return Run(done.returncode, done.stdout, "")
-
-    def run(self, name: str, section: str, **more: str) -> Run:
-        """Follow a recipe up to the code of a section."""
-        recipe = self.printed(name)
-        return self.paste(recipe["start"] + recipe.get("Prepare", "") + recipe[section], **more)
-
-
-@functools.cache
-def _printed(place: Path, directory: str, name: str) -> Mapping[str, str]:
-    done = mtlslab("clients", name, "--dir", directory, cwd=place)
-    assert (done.code, done.err) == (0, "")
-    parts = re.split(r"^##? (.+)\n", done.out, flags=re.MULTILINE)[1:]
-    code = {
-        title: "".join(re.findall(r"^```sh\n(.*?)^```$", body, re.MULTILINE | re.DOTALL))
-        for title, body in zip(parts[::2], parts[1::2], strict=True)
-    }
-    title = next(iter(code))
-    return {"start": code.pop(title), **code}
 
 
 @pytest.fixture(scope="module")
@@ -126,40 +58,23 @@ def lab(nginx_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         up = mtlslab("up", *options, "--name", name, "--dir", directory, cwd=place)
         assert up.code == 0, up.err
         issue_faults(Workspace(directory), ["other-ca"])
-        yield Lab(place, directory, _stand_ins(place))
+        yield Lab(place, directory, stand_ins(place))
     finally:
         mtlslab("down", "--name", name, "--dir", directory, cwd=place)
-
-
-def _stand_ins(place: Path) -> Path:
-    """Programs that a machine for tests has in another form than a student's."""
-    directory = place / "bin"
-    directory.mkdir()
-    programs = {"mtlslab": f'PYTHONPATH="{SOURCE}" exec "{sys.executable}" -m mtlslab "$@"'}
-    if os.geteuid() == 0:
-        # Root needs no sudo, which bare machines lack, and root's Chromium does not start with its sandbox.
-        programs["sudo"] = 'exec "$@"'
-        programs["chromium"] = f'exec "{shutil.which("chromium")}" --no-sandbox --disable-dev-shm-usage "$@"'
-    for name, line in programs.items():
-        (directory / name).write_text(f"#!/bin/sh\n{line}\n")
-        (directory / name).chmod(0o755)
-    return directory
 
 
 @pytest.fixture
 def client(request: pytest.FixtureRequest) -> str:
     """The name of a client that this machine has; a named skip without it, a failure where clients are required."""
     name: str = request.param
-    missing = [program for program in PROGRAMS[name] if not shutil.which(program)]
-    if name in MODULES and importlib.util.find_spec(MODULES[name]) is None:
-        missing.append(f"the Python package {MODULES[name]}")
+    missing = missing_for(name)
     if missing:
-        _not_to_be_had(f"the client {name} needs {', '.join(missing)}")
+        _not_to_be_had(f"the client {name} needs {', '.join(missing)}", optional=name in OPTIONAL)
     return name
 
 
-def _not_to_be_had(problem: str) -> None:
-    if REQUIRE_CLIENTS:
+def _not_to_be_had(problem: str, *, optional: bool = False) -> None:
+    if REQUIRE_CLIENTS and not optional:
         pytest.fail(f"clients are required here: {problem}")
     pytest.skip(problem)
 
@@ -361,15 +276,22 @@ def test_the_shell_code_of_every_recipe_is_well_formed(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("listen", "origin"),
+    ("listen", "loopback", "origin"),
     [
-        ("127.0.0.1", "https://localhost:8889/"),
-        ("::", "https://localhost:8889/"),
-        ("192.0.2.7", "https://192.0.2.7:8889/"),
-        ("2001:db8::7", "https://[2001:db8::7]:8889/"),
+        ("127.0.0.1", ["127.0.0.1"], "https://localhost:8889/"),
+        ("0.0.0.0", ["::1", "127.0.0.1"], "https://localhost:8889/"),  # noqa: S104  printed, not bound
+        ("::", ["::1", "127.0.0.1"], "https://localhost:8889/"),
+        ("::", ["127.0.0.1"], "https://[::1]:8889/"),
+        ("127.0.0.1", ["::1"], "https://127.0.0.1:8889/"),
+        ("192.0.2.7", ["127.0.0.1"], "https://192.0.2.7:8889/"),
+        ("2001:db8::7", ["127.0.0.1"], "https://[2001:db8::7]:8889/"),
     ],
 )
-def test_a_recipe_leads_to_the_address_that_the_lab_listens_on(listen: str, origin: str) -> None:
+def test_a_recipe_leads_to_the_address_that_the_lab_listens_on(
+    monkeypatch: pytest.MonkeyPatch, listen: str, loopback: list[str], origin: str
+) -> None:
+    """As localhost only where that name leads there on this machine."""
+    monkeypatch.setattr(addresses, "leads_to", lambda address: address in loopback)
     assert origin in make_recipe(find_client("curl"), LabSpec(listen=listen), ".").text
 
 
@@ -448,7 +370,7 @@ def test_the_scan_knows_how_passwords_come_onto_command_lines() -> None:
         "openssl pkcs12 -in a.p12 -passin file:client.password",
         "curl https://localhost:8889/ --cert ./certs/client.crt --key ./certs/client.key",
         "pk12util -i a.p12 -w client.password",
-        "mtlslab certs export client --password-file client.password",
+        "mtlslab certs export client --password-file clients/client.password",
     ):
         assert not PASSWORD_ON_A_COMMAND_LINE.search(good), good
 
@@ -480,9 +402,9 @@ def test_nobody_sees_the_password_in_a_process_while_a_recipe_runs(lab: Lab, cli
                 with contextlib.suppress(psutil.Error):
                     seen.update(process.cmdline(), process.environ().values())
     assert SERVED_PAGE in running.result().out
-    password = (lab.directory / "client.password").read_text().strip()
+    password = (lab.directory / "clients/client.password").read_text().strip()
     assert len(password) >= 20
-    assert {"Client.java", "client.password"} <= seen
+    assert {"clients/Client.java", "clients/client.password"} <= seen
     assert not [words for words in seen if password in words]
 
 
@@ -493,7 +415,7 @@ def test_java_takes_the_password_from_a_file_of_options_and_shows_the_file_alone
 ) -> None:
     """What the recipe says about programs that cannot be changed."""
     lab.run("java", "Prepare")
-    password = (lab.directory / "client.password").read_text().strip()
+    password = (lab.directory / "clients/client.password").read_text().strip()
     (tmp_path / "options").write_text(
         f"-Djavax.net.ssl.keyStore=certs/client.p12\n-Djavax.net.ssl.keyStorePassword={password}\n"
     )
@@ -513,7 +435,7 @@ def test_java_takes_the_password_from_a_file_of_options_and_shows_the_file_alone
 def test_curl_takes_a_pkcs12_file_and_its_password_from_a_file(lab: Lab, client: str, tmp_path: Path) -> None:
     """What the recipe says about the curl of Windows; this curl takes PKCS #12 files, too."""
     lab.paste(lab.printed("java")["start"] + re.findall(r"(?m)^\(umask.*\n.*\n", lab.printed("java")["Prepare"])[0])
-    password = (lab.directory / "client.password").read_text().strip()
+    password = (lab.directory / "clients/client.password").read_text().strip()
     (tmp_path / "config").write_text(f'pass = "{password}"\n')
     recipe = lab.printed("curl")
     served = recipe["Served"].replace("--cert certs/client.crt --key certs/client.key", "--cert-type P12")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.brought import rendered, served, verified
+from tests.support.brought import PORTS, rendered, served, verified
 from tests.support.cli import mtlslab, python
 
 _HEAD = "openssl_conf = init\n[init]\nssl_conf = ssl\n[ssl]\nsystem_default = sys\n[sys]\n"
@@ -27,6 +27,9 @@ NARROW = {
     "nothing": ("MaxProtocol = TLSv1.1", "anything (no protocols available)"),
 }
 NO_ALGORITHMS = "openssl_conf = init\n[init]\nalg_section = algs\n[algs]\ndefault_properties = fips=yes\n"
+NO_PROVIDER = (
+    "openssl_conf = init\n[init]\nproviders = all\n[all]\nnone = one\n[one]\nmodule = /none.so\nactivate = 1\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +108,35 @@ def test_no_key_is_called_damaged_where_openssl_has_no_algorithms(
     assert done.code == code, done.err
     assert "This machine's OpenSSL cannot compute SHA-256" in done.err
     assert "damaged" not in done.err
+
+
+@pytest.mark.nginx
+@pytest.mark.parametrize(
+    ("code", "command"),
+    [
+        (3, ("up", "--dir", "other", "--runtime", "embedded", *PORTS)),
+        (3, ("audit", "https://localhost:1", "--cacert", "certs/server-ca.crt")),
+        (3, ("audit", "https://localhost:1", "--cert", "certs/client.crt", "--key", "certs/client.key")),
+        (6, ("verify",)),
+    ],
+    ids=["up", "audit-cacert", "audit-cert", "verify"],
+)
+def test_where_openssl_has_no_ciphers_no_file_is_blamed_and_nobody_waits(
+    lab: Path, tmp_path: Path, code: int, command: tuple[str, ...]
+) -> None:
+    """A provider that is named and missing takes the default ones along."""
+    done = mtlslab(*command, cwd=lab, OPENSSL_CONF=policy(tmp_path, "", NO_PROVIDER))
+    assert done.code == code, done.err
+    assert "This machine's OpenSSL cannot make a TLS client" in done.err
+    assert "cannot be used" not in done.err
+    assert not (lab / "other").exists()
+
+
+@pytest.mark.nginx
+def test_certificates_that_cannot_be_described_here_are_no_bug(lab: Path, tmp_path: Path) -> None:
+    done = mtlslab("certs", "list", cwd=lab, OPENSSL_CONF=policy(tmp_path, "", NO_ALGORITHMS))
+    assert done.code == 3
+    assert "This machine's OpenSSL cannot compute SHA-256" in done.err
 
 
 @pytest.mark.nginx

@@ -19,13 +19,14 @@ from mtlslab.pki.servers import SERVER_CREDENTIALS
 from mtlslab.plan.shell import shell_line
 from mtlslab.probe.attempt import attempt
 from mtlslab.probe.model import Attempt
-from mtlslab.verify.checks import Outcome, catalogue
+from mtlslab.verify.checks import catalogue
 from mtlslab.verify.checks.entries_procedures import ENTRIES
 from mtlslab.verify.procedures.server import SmallServer
 from mtlslab.verify.procedures.serving import issue_server, open_server, run_client
 from mtlslab.verify.runner import run_checks
 from mtlslab.workspace.directory import LabRecord, Workspace
 
+from tests.support.recipes import outcome
 from tests.support.verify_lab import RunningLab, serving_lab
 
 ROOT = Path(__file__).parents[2]
@@ -42,18 +43,6 @@ app.callback()(lambda: None)
 register(app)
 app()
 """
-# What a refusal looks like on a terminal, and what it is called in a report.
-REFUSALS = {
-    "No required SSL certificate was sent": Outcome.REFUSED_NO_CERTIFICATE,
-    "The SSL certificate error": Outcome.REFUSED_CERTIFICATE,
-    "The plain HTTP request was sent to HTTPS port": Outcome.OTHER_STATUS,
-    "alert protocol version": Outcome.REFUSED_BY_ALERT,
-    "alert handshake failure": Outcome.REFUSED_BY_ALERT,
-    "alert inappropriate fallback": Outcome.REFUSED_BY_ALERT,
-    "alert no application protocol": Outcome.REFUSED_BY_ALERT,
-    ":no renegotiation:": Outcome.REFUSED_BY_ALERT,
-    "Hello": Outcome.SERVED,
-}
 
 
 @pytest.fixture(scope="module")
@@ -102,14 +91,6 @@ def test_the_printed_command_comes_to_the_same(
     assert outcome(done) == finding.observed["outcome"], done.stdout + done.stderr
     if "resumed" in finding.observed:
         assert ("Reused, TLSv" in done.stdout) == finding.observed["resumed"]
-
-
-def outcome(done: subprocess.CompletedProcess[str]) -> str:
-    """What a person who types the command sees, in the words of the report."""
-    if done.returncode == 60:  # CURLE_PEER_FAILED_VERIFICATION
-        return Outcome.CLIENT_REFUSES_SERVER
-    said = done.stdout + done.stderr
-    return next((name for words, name in REFUSALS.items() if words in said), "nothing that we know")
 
 
 # --- mtlslab serve

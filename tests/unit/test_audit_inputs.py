@@ -101,11 +101,15 @@ BAD_FILES: dict[str, tuple[tuple[str, ...], str]] = {
     "no cacert": (("--cacert", "none.crt"), "no such file"),
     "a directory": (("--cacert", "."), "no regular file"),
     "a fifo": (("--cacert", "fifo"), "no regular file"),
-    "an empty cacert": (("--cacert", "empty"), "no certificate"),
+    "an empty cacert": (("--cacert", "empty"), "it is empty"),
     "cacert and insecure": (("--cacert", "server-ca.crt", "--insecure"), "contradict"),
     "key alone": (("--key", "client.key"), "needs the certificate"),
     "cert without its key": (("--cert", "client.crt"), "cannot be used"),
-    "another's key": (("--cert", "client.crt", "--key", "server.key"), "key values mismatch"),
+    "another's key": (("--cert", "client.crt", "--key", "server.key"), "--key server.key cannot be used"),
+    "a certificate as key": (("--cert", "client.crt", "--key", "client.crt"), "no private key in it"),
+    "half a key": (("--cert", "client.crt", "--key", "half.key"), "--key half.key cannot be used"),
+    "a key of OpenSSH": (("--cert", "client.crt", "--key", "ssh.key"), "another form of PEM: ssh-keygen"),
+    "a key as anchors": (("--cacert", "client.key"), "it is a private key in PEM"),
     "an encrypted key": (("--cert", "client.crt", "--key", "locked.key"), "a password is needed"),
     "CA key alone": (("--client-ca-key", "client-ca.key"), "needs the CA's certificate"),
     "a client as CA": (("--client-ca-cert", "client.crt"), "no certificate of a CA"),
@@ -129,6 +133,8 @@ def test_bad_input_is_refused_before_anything_is_sent(name: str, certs: Path) ->
     if not (certs / "fifo").exists():
         os.mkfifo(certs / "fifo")
         _lock(certs / "client.key", certs / "locked.key")
+        (certs / "half.key").write_bytes((certs / "client.key").read_bytes()[:60])
+        (certs / "ssh.key").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\n")
     done = mtlslab("audit", "https://localhost:1", *options, cwd=certs)
     assert (done.code, done.out) == (2, "")
     assert words in done.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import typer
 from mtlslab.cli.lazy import COMMANDS
 from mtlslab.cli.main import app
 
-from tests.support.cli import ROOT, python
+from tests.support.cli import ROOT, mtlslab, python
 
 LOADED = """\
 import atexit, json, sys
@@ -52,3 +53,12 @@ def test_the_commands_of_all_modules_are_those_of_the_table() -> None:
     for module in {module for module, _ in COMMANDS.values()}:
         importlib.import_module(f"mtlslab.cli.{module}").register(holder)
     assert set(typer.main.get_group(holder).commands) == COMMANDS.keys()
+
+
+@pytest.mark.parametrize("words", [("up", "--help"), ("certs", "issue", "--help"), ("serve",), ("explain", "expired")])
+def test_nothing_is_lost_where_python_drops_docstrings(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """``python -OO``, and PYTHONOPTIMIZE=2: docstrings are what people read here."""
+    usual, without = (mtlslab(*words, cwd=tmp_path, PYTHONOPTIMIZE=level) for level in ("", "2"))
+    assert usual.code == 0
+    assert len(usual.out) > 300
+    assert without == usual

@@ -10,8 +10,11 @@ from mtlslab.audit.opening import KeyRing, authorised_client, client_ca, trust
 from mtlslab.audit.request import AuditRequest
 from mtlslab.audit.target import parse_target, without_password
 from mtlslab.errors import SpecError
+from mtlslab.pki import unlock
+from mtlslab.pki.formats import CERTIFICATE, format_of
 from mtlslab.probe.context import ContextKey, client_context
-from mtlslab.probe.model import DEFAULT_TIMEOUT, MAX_TIMEOUT
+from mtlslab.probe.model import DEFAULT_TIMEOUT, MAX_TIMEOUT, KeyFiles
+from mtlslab.probe.policy import require_client
 
 
 def make_request(
@@ -61,10 +64,10 @@ def make_request(
     host, port = _place(connect_to)
     anchors = trust(cacert, ring) if cacert is not None else None
     if anchors is not None:
-        _check_loads("--cacert", cacert, ContextKey(anchors, False, True, None, None, None))
+        _check_anchors(cacert, anchors)
     client = authorised_client(cert, key, ring)
     if client is not None:
-        _check_loads("--cert", cert, ContextKey(None, True, False, client.certificate, client.key, None))
+        _check_pair(cert, key, client)
     return AuditRequest(
         target=target,
         cacert=anchors,
@@ -97,17 +100,29 @@ def _place(connect_to: str) -> tuple[str, int]:
     return parts.host, parts.port if asked else 0
 
 
-def _check_loads(option: str, file: Path | None, key: ContextKey) -> None:
+def _check_anchors(file: Path | None, anchors: Path) -> None:
     try:
-        client_context(key)
+        client_context(ContextKey(anchors, False, True, None, None, None))
     except (OSError, ValueError) as error:
-        raise SpecError(f"{option} {file} cannot be used.", why=_words(error), hint=_hint(option)) from error
+        require_client()
+        content = anchors.read_bytes()
+        kind = format_of(content)
+        why = _words(error) if kind is CERTIFICATE else f"it is {kind.words}"
+        hint = "It must hold at least one certificate, in PEM or DER."
+        raise SpecError(f"--cacert {file} cannot be used.", why=why, hint=hint) from error
 
 
-def _hint(option: str) -> str:
-    if option == "--cacert":
-        return "It must hold at least one certificate in PEM."
-    return "It must hold a certificate; --key its private key, if that is in another file."
+def _check_pair(cert: Path | None, key: Path | None, client: KeyFiles) -> None:
+    """Check that OpenSSL loads certificate and key; where it does not, name the file that is to blame."""
+    try:
+        client_context(ContextKey(None, True, False, client.certificate, client.key, None))
+    except (OSError, ValueError) as error:
+        require_client()
+        contents = [file.read_bytes() for file in (client.certificate, client.key)]
+        problem = unlock.key_problem(*contents)
+        option = f"--key {key}" if problem and key else f"--cert {cert}"
+        hint = "" if key else "It must hold a certificate and its private key; --key names a key in another file."
+        raise SpecError(f"{option} cannot be used.", why=problem or _words(error), hint=hint) from error
 
 
 def _words(error: Exception) -> str:

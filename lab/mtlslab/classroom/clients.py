@@ -11,12 +11,15 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from mtlslab.errors import SpecError
+from mtlslab.errors import LabError, SpecError
+from mtlslab.pki.bundle import read_bundle
+from mtlslab.plan.addresses import page_url, proxy_in_the_way, typed_authority, typed_host
+from mtlslab.plan.paths import CLIENT_CERT, SERVER_CA
 from mtlslab.plan.render import template
 from mtlslab.plan.shell import shell_line
-from mtlslab.plan.spec import LabSpec
+from mtlslab.plan.spec import LabSpec, is_ip_address
+from mtlslab.workspace.directory import Workspace
 
-_LOOPBACK_OR_ALL = ("127.0.0.1", "::1", "0.0.0.0", "::")  # noqa: S104  compared, not bound
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -39,6 +42,9 @@ CLIENTS = (
     Client("httpx", "Python httpx"),
     Client("node", "Node.js https"),
     Client("java", "Java (java.net.http)"),
+    Client("go", "Go (net/http)"),
+    Client("ruby", "Ruby (net/http)"),
+    Client("php", "PHP streams"),
     Client("chromium", "Chromium and Chrome on Linux"),
     Client("firefox", "Firefox", tested=False),
     Client("macos", "Safari and Chrome on macOS", tested=False),
@@ -102,39 +108,55 @@ def find_client(name: str) -> Client:
     raise SpecError(f"There is no recipe for the client {name!r}.", hint=f"Use one of: {known}")
 
 
-def make_recipe(client: Client, spec: LabSpec, place: str) -> Recipe:
-    """Render the recipe of a client for a lab.
+@dataclasses.dataclass(frozen=True)
+class Brought:
+    """What of a lab's certificates a client must be told. The defaults hold for those that mtlslab issues.
+
+    Attributes:
+        chain: the client's file holds more than its own certificate, which must be sent along.
+        partial: the server's CA is no root, and its issuer is not in the file of trusted certificates.
+    """
+
+    chain: bool = False
+    partial: bool = False
+
+
+def brought(workspace: Workspace) -> Brought:
+    """Read it off the files of a lab; where they are missing or damaged, the usual."""
+    try:
+        client, anchors = (read_bundle(workspace.read(path) or b"") for path in (CLIENT_CERT, SERVER_CA))
+        roots = [one for one in anchors.certificates if one.issuer == one.subject]
+    except (LabError, OSError, ValueError):
+        return Brought()
+    return Brought(chain=client.count > 1, partial=bool(anchors.certificates) and not roots)
+
+
+def make_recipe(client: Client, spec: LabSpec, place: str, files: Brought = Brought()) -> Recipe:
+    """Render the recipe of a client for a lab and for this environment, which may name a proxy.
 
     Args:
         client: one of ``CLIENTS``.
         spec: settings of the lab.
         place: path of the workspace, as the reader would type it.
+        files: what the lab's certificates ask for.
     """
-    host = _host(spec)
-    authority = f"{reached_as(spec)}:{spec.mtls_port}"
+    host, authority = typed_host(spec.listen), typed_authority(spec.listen, spec.mtls_port)
+    proxy = proxy_in_the_way(host)
     text = template(f"clients/{client.name}.md.j2").render(
         title=client.title,
         lab=spec.name,
         place=shell_line([place]),
         host=host,
-        host_is_address=host == spec.listen,
+        host_is_address=is_ip_address(host),
         port=spec.mtls_port,
         authority=authority,
         origin=f"https://{authority}",
-        url=f"https://{authority}/hello-world.txt",
+        url=page_url(spec, spec.mtls_port),
+        proxy=proxy,
+        no_proxy=" --noproxy '*'" if proxy else "",
+        **dataclasses.asdict(files),
     )
     return Recipe(client, text)
-
-
-def reached_as(spec: LabSpec) -> str:
-    """The name or address of a lab as it stands in a URL."""
-    host = _host(spec)
-    return f"[{host}]" if ":" in host else host
-
-
-def _host(spec: LabSpec) -> str:
-    # A lab that listens on another address only cannot be reached as localhost. The certificate contains both names.
-    return "localhost" if spec.listen in _LOOPBACK_OR_ALL else spec.listen
 
 
 def _blocks(body: str) -> Iterator[Block]:

@@ -8,15 +8,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
-import inspect
 from pathlib import Path
 
-from mtlslab.classroom.clients import reached_as
 from mtlslab.classroom.page import Page
 from mtlslab.classroom.terms import TermPage, find_term, term_page, terms
 from mtlslab.classroom.verdicts import VERDICT_PAGES
 from mtlslab.errors import LabError, SpecError
 from mtlslab.pki.faults import FAULTS, Severity
+from mtlslab.plan.addresses import url_host
+from mtlslab.plan.docstrings import docstring_of
 from mtlslab.plan.services import MTLS_SERVICE, TLS_SERVICE
 from mtlslab.plan.shell import shell_line
 from mtlslab.plan.spec import DEFAULT_NAME, LabSpec, make_spec, reachable_address
@@ -116,7 +116,7 @@ def explain(name: str, target: Target | None = None) -> Page | TermPage:
         return verdict
     term = find_term(name)
     if term is not None:
-        return term_page(term, reached_as(spec), spec.tls_port, spec.mtls_port)
+        return term_page(term, url_host(spec.listen), spec.tls_port, spec.mtls_port)
     verdicts = [one.removeprefix("verdict-") for one in VERDICT_PAGES]
     near = [shell_line([one]) for one in _near(name, [*entries, *FAULTS, DOORS_PAGE.id, *verdicts])]
     meant = f"Did you mean {' or '.join(near)}? " if near else ""
@@ -168,7 +168,7 @@ def _entry_of_fault(name: str, entries: dict[str, Entry]) -> Entry | None:
 
 def _tried(entry: Entry) -> str:
     if entry.procedure != PROBE:
-        procedure = (inspect.getdoc(PROCEDURES[entry.procedure]) or "").partition("\n\n")[0]
+        procedure = docstring_of(PROCEDURES[entry.procedure]).partition("\n\n")[0]
         return " ".join(procedure.split()) or f"Whether {entry.title}."
     versions = " and again ".join(f"on TLS {version}" for version in _versions(entry))
     return f"A client {_holding(entry)} asks {_SERVERS[entry.service]} for the page, {versions}. {_TRUSTS[entry.trust]}"

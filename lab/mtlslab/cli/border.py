@@ -31,6 +31,8 @@ class BorderedGroup(TyperGroup):
             # Only --install-completion and --show-completion end with 1: they do not know the shell.
             raise typer.Exit(ExitCode.USAGE if error.exit_code == 1 else error.exit_code) from error
         except (OSError, RuntimeError) as error:
+            if type(error).__module__.startswith(("typer.", "click.")):
+                raise
             # Before a command is known, only --install-completion reads and writes files.
             raise _ended(
                 MachineError(
@@ -69,7 +71,19 @@ class BorderedGroup(TyperGroup):
                 _offer_name(error)
                 _make_visible(error)
                 raise
+            if type(error).__module__.startswith("cryptography."):
+                _blame_openssl()
             raise _bug(error, debug=_debug(ctx)) from error
+
+
+def _blame_openssl() -> None:
+    """End the program if this machine's OpenSSL lacks what everything needs; no file and no bug is to blame then."""
+    from mtlslab.pki.keys import require_digests
+
+    try:
+        require_digests()
+    except LabError as error:
+        raise _ended(error) from error
 
 
 def _tame_umask() -> None:

@@ -215,35 +215,36 @@ def _seconds(text: str) -> float:
     raise SpecError(f"--wait {text!r} is no length of time.", hint="Examples: --wait 90s, --wait 2m")
 
 
-def _url(port: int) -> str:
-    return f"https://localhost:{port}/hello-world.txt"
-
-
 def _url_of(target: Target, item: ServiceStatus) -> str:
     """Where a service answers: as an engine publishes it, else as lab.json says."""
     from mtlslab.lifecycle.status import planned
+    from mtlslab.plan.addresses import page_url
+    from mtlslab.plan.spec import make_spec
 
     if target.record is None:
         return ""
     port = planned(target, item.service).port
     if item.doors and port not in [number for _, number in item.doors]:
         port = item.doors[0][1]
-    return _url(port)
+    return page_url(make_spec(target.record.spec), port)
 
 
 def _print_up(target: Target, result: UpResult) -> None:
+    from mtlslab.plan.addresses import page_url
+    from mtlslab.plan.paths import CLIENT_CERT, CLIENT_KEY
+    from mtlslab.workspace.issue import try_command
+
     spec, place = result.spec, shown(target.workspace.directory)
     done = f"started {', '.join(result.started)}" if result.started else "it already ran as asked"
     put(f"The lab {target.name!r} is up in {place} ({result.runtime}; {done}).")
-    put(f"  TLS   {_url(spec.tls_port)}")
-    put(f"  mTLS  {_url(spec.mtls_port)}")
+    put(f"  TLS   {page_url(spec, spec.tls_port)}")
+    put(f"  mTLS  {page_url(spec, spec.mtls_port)}")
     put()
     put(f"Try it: {shell_line(['cd', place])}")
-    mutual = f"curl {_url(spec.mtls_port)} --cacert ./certs/server-ca.crt"
-    put(f"  {mutual} --cert ./certs/client.crt --key ./certs/client.key")
+    put(f"  {shell_line(try_command(target.workspace, spec, (CLIENT_CERT, CLIENT_KEY)))}")
     served = "is served: the certificate comes from the client CA"
     put(f"      {f'is NOT served: {result.refusal}' if result.refusal else served}")
-    put(f"  {mutual}")
+    put(f"  {shell_line(try_command(target.workspace, spec, ()))}")
     put("      is refused with HTTP 400: no certificate")
     put("Then: mtlslab verify")
     if result.refusal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from typing import Any
 
@@ -164,4 +165,17 @@ def _load(module: str) -> dict[str, Any]:
     holder = typer.Typer(rich_markup_mode=None)
     holder.callback()(lambda: None)  # without a callback, Typer makes no group of a single command
     importlib.import_module(f"mtlslab.cli.{module}").register(holder)
+    _give_help(holder)
     return dict(typer.main.get_group(holder).commands)
+
+
+def _give_help(holder: Any) -> None:
+    """Give commands their help where Python has dropped the docstrings from which Typer takes it (``python -OO``)."""
+    if sys.flags.optimize < 2:
+        return
+    from mtlslab.plan.docstrings import docstring_of
+
+    for entry in holder.registered_commands:
+        entry.help = entry.help or docstring_of(entry.callback)
+    for group in holder.registered_groups:
+        _give_help(group.typer_instance)

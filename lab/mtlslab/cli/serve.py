@@ -54,15 +54,15 @@ def serve(
     """
     if credential is None:
         return _list()
-    from mtlslab.verify.procedures.serving import anchor_of, open_server, run_client
+    from mtlslab.verify.procedures.serving import open_server, run_client, server_command
 
     workspace = find(name, directory).workspace
     with open_server(workspace, credential, port) as server:
         if command:
             raise typer.Exit(run_client(command))
         say(f"Serving {credential} on https://localhost:{server.port}/ (Ctrl-C ends it).")
-        anchor = f"{shown(workspace.directory)}/{anchor_of(credential)}"
-        say("Try it: " + shell_line(["curl", f"https://localhost:{server.port}/", "--cacert", anchor]))
+        say(f"Try it: {shell_line(['cd', shown(workspace.directory)])}")
+        say(f"  {shell_line(server_command(workspace, credential, server.port))}")
         threading.Event().wait()
     return None
 

@@ -35,6 +35,7 @@ from mtlslab.verify.doors.model import DEFAULT_DOORS
 if TYPE_CHECKING:
     from mtlslab.verify.report import Finding, VerifyReport
     from mtlslab.verify.runner import Observer
+    from mtlslab.workspace.target import Target
 
 
 def register(app: typer.Typer) -> None:
@@ -145,6 +146,7 @@ def verify(
         return
     if output == "html" and output_file is None and columns():
         output_file = _new_file(target.name)
+    _warn_of_detours(target)
     with _progress() as observer:
         report = use_case.verify(target, only or (), strict=strict, observer=observer, doors=doors)
     colour = shows_colour() and output_file is None
@@ -193,6 +195,15 @@ def _say_next(report: VerifyReport) -> None:
     width = max(map(len, steps))
     for number, (command, what) in enumerate(steps.items()):
         say(f"{'      ' if number else 'Next: '}{command:<{width}}  {what}")
+
+
+def _warn_of_detours(target: Target) -> None:
+    """Say why clients that a person starts may not meet the lab: the checks connect to its own address."""
+    from mtlslab.lifecycle.detours import detours
+    from mtlslab.plan.spec import make_spec
+
+    for sentence in detours(make_spec(target.record.spec)) if target.record else ():
+        say(f"WARNING: {sentence}")
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from mtlslab.errors import MachineError
+from mtlslab.lifecycle.detours import detours, proxy_detour
 from mtlslab.plan.spec import LabSpec
 from mtlslab.runtime.choose import Runtimes
 from mtlslab.runtime.ports import check_ports_free
@@ -44,6 +45,7 @@ def examine(directory: Path, spec: LabSpec) -> tuple[Sign, ...]:
         Sign("Python", True, sys.version.split()[0]),
         *_runtimes(directory),
         *(_port(spec, port) for port in (spec.tls_port, spec.mtls_port)),
+        *_detours(spec),
         *(_client(name) for name in CLIENTS),
     )
 
@@ -72,6 +74,15 @@ def _port(spec: LabSpec, port: int) -> Sign:
     except MachineError as error:
         return Sign(f"port {port}", False, error.what, error.hint)
     return Sign(f"port {port}", True, f"free on {spec.listen}")
+
+
+def _detours(spec: LabSpec) -> tuple[Sign, ...]:
+    proxy = proxy_detour(spec)
+    others = tuple(one for one in detours(spec) if one not in proxy)
+    return (
+        *(Sign("proxy", False, *one.split(". ", 1)) for one in proxy),
+        *(Sign("localhost", False, *one.split(". ", 1)) for one in others),
+    )
 
 
 def _client(name: str) -> Sign:

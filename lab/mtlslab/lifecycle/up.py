@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from mtlslab.errors import LabError, MachineError, SpecError
 from mtlslab.lifecycle.asked import UpOptions, asked_spec, last_image, save_record
 from mtlslab.lifecycle.control import why_not_served
+from mtlslab.lifecycle.detours import detours
 from mtlslab.lifecycle.files import write_certificates, write_files
 from mtlslab.lifecycle.interrupts import undisturbed
 from mtlslab.lifecycle.ready import wait_until_ready
@@ -19,6 +20,7 @@ from mtlslab.plan.render import load_templates
 from mtlslab.plan.services import LabPlan
 from mtlslab.plan.shell import shell_line
 from mtlslab.plan.spec import LabSpec, make_spec
+from mtlslab.probe.policy import require_client
 from mtlslab.runtime.base import Runtime, ServiceStatus, State
 from mtlslab.runtime.choose import Runtimes
 from mtlslab.runtime.ports import check_ports_free, pick_ports
@@ -58,9 +60,10 @@ def up(target: Target, options: UpOptions, say: Say, timings: Timings) -> UpResu
 
     Raises:
         SpecError: an option or a file of the lab is invalid, or the lab came from elsewhere and is not trusted.
-        MachineError: no runtime, image or port can be used, or a service cannot be started.
+        MachineError: no runtime, image or port can be used, a service cannot be started, or OpenSSL makes no client.
         NotReadyError: a service did not answer in time. What this call started is removed, unless ``retain``.
     """
+    require_client()
     workspace = target.workspace
     # Before a new lab is created, check that it could run: an error then leaves no files.
     outlook = None if workspace.exists() else _look(target, options, say, timings)
@@ -74,6 +77,9 @@ def up(target: Target, options: UpOptions, say: Say, timings: Timings) -> UpResu
         for other in outlook.elsewhere:
             say(f"Stopping the lab in the runtime {other.name}: a lab runs in one runtime at a time.")
             other.stop(outlook.spec.name)
+        if outlook.runtime.publishes_here():
+            for sentence in detours(outlook.spec):
+                say(f"WARNING: {sentence}")
         try:
             return _bring_up(target, outlook, options, say, timings)
         except BaseException:

@@ -111,7 +111,10 @@ def to_pem(file: str, content: bytes) -> str:
     """The command that makes PEM of a file in another format; empty where the format is not to blame."""
     names = {"IN": file, "OUT": f"{Path(file).stem}.pem"}
     words = [Path(names[word]) if word in names else word for word in format_of(content).command]
-    return f"PEM is needed: {shell_line(words)}" if words else ""
+    if not words:
+        return ""
+    wanted = "PEM is needed" if b"-----BEGIN " not in content else "TLS libraries need another form of PEM"
+    return f"{wanted}: {shell_line(words)}"
 
 
 def is_protected(content: bytes) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import inspect
 from collections.abc import Callable, Iterator
 from types import MappingProxyType
 
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mtlslab import pki
+from mtlslab.plan.docstrings import docstring_of
 
 HOST = "localhost"
 OTHER_HOST = "elsewhere.test"  # RFC 6761 section 6.2: a name that never exists
@@ -136,7 +136,7 @@ def _entries() -> Iterator[ServerCredential]:
         *(good, other_ca, self_signed, wrong_host, expired, not_yet_valid),
         *(client_auth_only, common_name_only, chain, chain_incomplete),
     ):
-        yield ServerCredential(build.__name__.replace("_", "-"), (inspect.getdoc(build) or "").rstrip("."), build)
+        yield ServerCredential(build.__name__.replace("_", "-"), docstring_of(build).rstrip("."), build)
 
 
 SERVER_CREDENTIALS = MappingProxyType({entry.name: entry for entry in _entries()})

@@ -98,6 +98,18 @@ def credential_pem(certificate: bytes, key: bytes, password: str | None) -> byte
     return b"".join(map(pem_of, _chain(leaf, certificates))) + _plain(private)
 
 
+def key_problem(certificate: bytes, key: bytes) -> str:
+    """What is wrong with the private key of a certificate, both in PEM, in words; empty if it is not to blame."""
+    try:
+        private = _key(key, None)
+        readable = read_bundle(certificate).certificates[:1]
+        if readable:
+            _require_own(readable, private)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def _require_own(certificates: Sequence[x509.Certificate], key: Any) -> x509.Certificate:
     """The certificate of the key.
 

@@ -122,6 +122,8 @@ def new_context(key: ContextKey) -> ssl.SSLContext:
     context.check_hostname = key.check_hostname and not key.insecure
     context.verify_mode = ssl.CERT_NONE if key.insecure else ssl.CERT_REQUIRED
     context.hostname_checks_common_name = not key.strict_names
+    # As curl does, and from Python 3.13 on the standard library: a CA that is trusted need not be a root.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     # Before the certificate: it is judged when it is loaded.
     if _is_weak(key):
         context.set_ciphers(f"{key.ciphers or 'DEFAULT'}:@SECLEVEL=0")

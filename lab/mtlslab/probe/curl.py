@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import ipaddress
 import re
 from pathlib import Path
 
+from mtlslab.plan.addresses import LOCALHOST, leads_to, proxy_in_the_way
 from mtlslab.plan.paths import WEAK_CLIENT
 from mtlslab.plan.shell import path_word
 from mtlslab.probe.model import Attempt
 
-_LOOPBACK_NAME = "localhost"
 _VERSION_OPTIONS = {"1.2": ("--tlsv1.2", "--tls-max", "1.2"), "1.3": ("--tlsv1.3",)}
 
 
@@ -29,6 +27,7 @@ def curl_command(attempt: Attempt, workspace: Path) -> list[str]:
         *_credential(attempt, workspace),
         *_VERSION_OPTIONS.get(attempt.tls_version or "", ()),
         *_request(attempt),
+        *_no_proxy(attempt),
         *_address(attempt),
     ]
 
@@ -88,16 +87,12 @@ def _address(attempt: Attempt) -> list[str]:
 
 
 def _leads_there(host: str, address: str) -> bool:
-    return address in ("", host) or (host == _LOOPBACK_NAME and _is_usual_loopback(address))
+    return address in ("", host) or (host == LOCALHOST and leads_to(address))
 
 
-@functools.cache
-def _is_usual_loopback(address: str) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return parsed in (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
+def _no_proxy(attempt: Attempt) -> list[str]:
+    """The attempt goes straight to the server; so must curl, whatever the environment says."""
+    return ["--noproxy", "*"] if proxy_in_the_way(attempt.host) else []
 
 
 def file_word(file: Path, workspace: Path) -> str:

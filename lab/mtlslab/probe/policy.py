@@ -10,12 +10,15 @@ import os
 import socket
 import ssl
 
+from mtlslab.errors import MachineError
+from mtlslab.pki.keys import require_digests
 from mtlslab.probe.connection import Connection, Deadline, Wire
 from mtlslab.probe.context import ContextKey, new_context
 from mtlslab.probe.reader import Reader, read_extensions
 from mtlslab.probe.records import HANDSHAKE
 
 _RECORD_HEADER, _MESSAGE_HEADER = 5, 4
+_USUAL = ContextKey(None, True, False, None, None, version=None)
 _SECONDS = 5.0  # nobody is waited for
 _GROUPS, _SIGNATURES, _VERSIONS = 10, 13, 43  # RFC 8446 section 4.2
 # What an OpenSSL without a policy offers, and a usual server asks for: any of a line will do.
@@ -62,20 +65,37 @@ def described() -> str:
     return f"this machine's OpenSSL policy ({source}) keeps its clients from offering {', '.join(lacking)}"
 
 
+def require_client() -> None:
+    """Check that a TLS client can be made here at all: with a damaged configuration, OpenSSL has no cipher.
+
+    Raises:
+        MachineError: it cannot; no file and no server is to blame.
+    """
+    try:
+        new_context(_USUAL)
+    except OSError as error:
+        require_digests()
+        reason = (getattr(error, "reason", None) or str(error)).replace("_", " ").lower()
+        raise MachineError(
+            "This machine's OpenSSL cannot make a TLS client.",
+            why=f"{reason}; no certificate, key or server is to blame",
+            hint="Look at OPENSSL_CONF, and at: openssl list -providers",
+        ) from error
+
+
 def _client_hello() -> bytes:
     """What a client with the usual settings says first, to a server of our own that has hung up already.
 
     Raises:
         OSError: it says nothing.
     """
-    key = ContextKey(None, True, False, None, None, version=None)
-    context = new_context(key)
+    context = new_context(_USUAL)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.shutdown(socket.SHUT_WR)
         wire = Wire(ours, Deadline(_SECONDS), keep=True)
         try:
-            Connection(wire, context, key, "localhost").handshake()
+            Connection(wire, context, _USUAL, "localhost").handshake()
         except OSError:
             said = b"".join(data for _, data in wire.chunks)
             if said[:1] == bytes([HANDSHAKE]):

@@ -16,8 +16,9 @@ from collections.abc import Iterable, Iterator
 import psutil
 
 from mtlslab.errors import MachineError
+from mtlslab.plan.addresses import loopback_here
 from mtlslab.plan.shell import shell_line
-from mtlslab.plan.spec import LabSpec
+from mtlslab.plan.spec import LabSpec, reachable_address
 
 # An embedded nginx shows NAME=LAB with this name in its process title.
 PROCESS_LABEL = "MTLSLAB_LAB"
@@ -26,6 +27,7 @@ PROCESS_LABEL = "MTLSLAB_LAB"
 _FREE_PORTS = range(20000, 32000)
 _TRIES = 50
 _OF_LAB = re.compile(r"nginx of the lab '([a-z0-9_-]+)'")  # as _describe says it
+_PATIENCE = 0.5  # seconds for somebody on this machine to take a connection
 _LAB = re.compile(rf"\b{PROCESS_LABEL}=([a-z0-9_-]+);")
 
 
@@ -86,6 +88,17 @@ def check_ports_free(listen: str, ports: Iterable[int], *, mtls_port: int | None
         )
 
 
+def other_loopback(listen: str, port: int) -> str:
+    """Whoever answers on the loopback address of the other family, in words; empty if nobody does.
+
+    ``localhost`` is both 127.0.0.1 and ::1 on most machines, and clients begin with ::1: they meet him, not the lab.
+    """
+    other = {"127.0.0.1": "::1", "::1": "127.0.0.1"}.get(reachable_address(listen), "")
+    if not other or not _is_answered(other, port):
+        return ""
+    return port_holder(other, port) or "a process that cannot be seen"
+
+
 def port_holder(listen: str, port: int) -> str | None:
     """The process that listens on a TCP port of an address, in words; None when none is found."""
     pids = [pid for pid, address, number in _listeners() if number == port and _meets(address, listen)]
@@ -131,15 +144,25 @@ def listening(listen: str, port: int) -> Iterator[socket.socket]:
 @contextlib.contextmanager
 def _bound(listen: str, port: int) -> Iterator[int]:
     """Listen on a port for the length of the ``with`` statement; yields its number. See :func:`listening`."""
+    # With SO_REUSEADDR, BSD and macOS let us have an address whose port somebody else holds on all addresses.
+    if port and _is_answered(reachable_address(listen), port):
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
     with listening(listen, port) as probe:
         yield probe.getsockname()[1]
+
+
+def _is_answered(address: str, port: int) -> bool:
+    """Whether somebody takes connections there."""
+    with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=_PATIENCE) as made:
+        return bool(made.getsockname() != made.getpeername())  # the kernel may connect a socket to itself
+    return False
 
 
 def _no_such_address(listen: str, error: OSError) -> MachineError:
     return MachineError(
         f"{listen} is not an address of this machine.",
         why=os.strerror(error.errno or 0),
-        hint="Listen on one that is: --listen 127.0.0.1 (see them all with: ip address)",
+        hint=f"Listen on one that is: --listen {loopback_here()} (see them all with: ip address)",
     )
 
 
@@ -179,17 +202,27 @@ def _listeners() -> Iterator[tuple[int | None, str, int]]:
 
 
 def _describe(process: psutil.Process) -> str:
-    for relative in (process, *process.parents()):
-        lab = _LAB.search(" ".join(relative.cmdline()))
-        if lab:  # for a worker, the label is in the title of its master
-            return f"nginx of the lab {lab[1]!r} ({_identity(relative)})"
+    for relative in _lineage(process):
+        with contextlib.suppress(psutil.Error):
+            lab = _LAB.search(" ".join(relative.cmdline()))
+            if lab:  # for a worker, the label is in the title of its master
+                return f"nginx of the lab {lab[1]!r} ({_identity(relative)})"
     name = process.name()
     container = ", for a Docker container" if name == "docker-proxy" else ""
     return f"{name} ({_identity(process)}){container}"
 
 
+def _lineage(process: psutil.Process) -> Iterator[psutil.Process]:
+    """A process and its ancestors, as far as they may be looked at: macOS hides those of root."""
+    yield process
+    with contextlib.suppress(psutil.Error):
+        yield from process.parents()
+
+
 def _identity(process: psutil.Process) -> str:
-    return f"pid {process.pid}, user {process.username()}"
+    with contextlib.suppress(psutil.Error):
+        return f"pid {process.pid}, user {process.username()}"
+    return f"pid {process.pid}"
 
 
 def _docker_proxy(port: int) -> str | None:

@@ -12,6 +12,7 @@ from mtlslab.pki.keys import require_digests
 from mtlslab.plan.paths import CLIENT_CERT, CLIENT_KEY, SERVER_CA
 from mtlslab.plan.services import LabPlan, make_plan
 from mtlslab.plan.spec import LabSpec, make_spec, reachable_address
+from mtlslab.probe.policy import require_client
 from mtlslab.runtime.base import Dump, LogLine, OpenSocket, Runtime, Surroundings
 from mtlslab.runtime.choose import Runtimes
 from mtlslab.verify.checks import Check, Outcome, catalogue, select
@@ -113,6 +114,7 @@ def with_survey(context: VerifyContext, target: Target, spec: LabSpec, find: Fin
 def _require_crypto() -> None:
     try:
         require_digests()
+        require_client()
     except MachineError as error:
         raise CannotJudgeError(f"Nothing could be judged here. {error.what}", why=error.why, hint=error.hint) from error
 

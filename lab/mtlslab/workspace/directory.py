@@ -30,13 +30,15 @@ __all__ = ["LabRecord", "Workspace"]
 LAB_FILE = "lab.json"
 LOCK_FILE = ".lock"
 TWINS_DIRECTORY = "twins"
-# Everything that a lab writes into its directory; `down --purge` removes these entries and no others.
+RECIPES_DIRECTORY = "clients"  # here the recipes of `mtlslab clients` put what they write
+# All that a lab, or a recipe, writes into its directory; `down --purge` removes these entries and no others.
 ENTRIES = (
     "certs",
     CRL_DIRECTORY,
     RUN_DIRECTORY,
     LOG_DIRECTORY,
     TWINS_DIRECTORY,
+    RECIPES_DIRECTORY,
     *SERVICES,
     COMPOSE_FILE,
     ".gitignore",

@@ -12,6 +12,7 @@ from cryptography import x509
 from mtlslab import pki
 from mtlslab.errors import LabError, MachineError, MissingKeyError, SpecError
 from mtlslab.pki.faults import FAULTS, Fault, FaultFiles, build
+from mtlslab.plan.addresses import typed_host
 from mtlslab.plan.paths import CLIENT_CA_KEY, CLIENT_CERT, CRL, CRL_NOTE, FAULTS_DIRECTORY, SERVER_CA, WEAK_CLIENT
 from mtlslab.plan.spec import LabSpec, make_spec, reachable_address
 from mtlslab.probe.curl import curl_command
@@ -247,6 +248,7 @@ def try_command(workspace: Workspace, spec: LabSpec, files: Sequence[str], *, we
     """
     credential = KeyFiles(*(workspace.directory / Path(path) for path in files)) if files else None
     attempt = Attempt(
+        host=typed_host(spec.listen),
         port=spec.mtls_port,
         address=reachable_address(spec.listen),
         cacert=workspace.directory / SERVER_CA,

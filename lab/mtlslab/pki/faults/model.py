@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import functools
-import inspect
 from collections.abc import Callable
 from types import ModuleType
 
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 
 from mtlslab import pki
 from mtlslab.pki.faults.outcome import Outcome, Severity
+from mtlslab.plan.docstrings import docstring_of
 from mtlslab.plan.spec import KEY_TYPES
 
 DAY = datetime.timedelta(days=1)
@@ -310,7 +310,7 @@ def fault(
 
     def enter(build: Builder) -> Builder:
         name = build.__name__.replace("_", "-")
-        wrong, _, lesson = (inspect.getdoc(build) or "").partition("\n\n")
+        wrong, _, lesson = docstring_of(build).partition("\n\n")
         entry = Fault(
             name=name,
             title=title,

@@ -73,7 +73,7 @@ class DockerRuntime:
         return True
 
     def copies_files(self) -> bool:
-        """Yes for an engine reached over TCP, and for a rootless one; see ``Runtime.copies_files``."""
+        """Yes for an engine reached over TCP, for a rootless one and under SELinux; see ``Runtime.copies_files``."""
         return self.engine.needs_copies
 
     def publishes_here(self) -> bool:
@@ -222,6 +222,8 @@ class DockerRuntime:
         endpoint, machine = engine.endpoint, engine.endpoint.other_machine
         if engine.needs_copies:
             reason = "it is rootless" if engine.rootless else "it may not see this disk"
+            if engine.confined and not engine.rootless:
+                reason = "SELinux keeps its containers from files here"
             self._say(f"Files: copied into volumes of the engine at {endpoint.url}, because {reason}.")
         if machine and not endpoint.tls:
             self._say(

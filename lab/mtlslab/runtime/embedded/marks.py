@@ -22,14 +22,16 @@ from pathlib import Path
 
 import psutil
 
+from mtlslab.plan.services import SERVICES
 from mtlslab.runtime.embedded.place import Identity, Place
+from mtlslab.runtime.embedded.record import read_record
 from mtlslab.runtime.ports import PROCESS_LABEL
 
 MASTER_TITLE = "nginx: master process "
 WORKER_TITLE = "nginx: worker process"
 _NAME = "mtlslab"
 _MAX_BYTES = 64 * 1024
-# On other systems the process title is the mark, and only for processes of the current user. It is the command line
+# On other systems the process title is the mark of a master, and only of the current user's. It is the command line
 # from `launch`; "nginx: master process" in front appears a moment after exec.
 _TITLE = re.compile(
     rf"(?:{MASTER_TITLE})?(?P<nginx>/.+?) -p (?P<directory>/.*)/ -c (?P=directory)/(?P<service>[^/]+)/nginx\.conf"
@@ -73,7 +75,7 @@ def can_mark() -> bool:
 @contextlib.contextmanager
 def marked(mark: Mark) -> Iterator[tuple[int, ...]]:
     """Create the memory file of a mark; yields the descriptors that the process must inherit."""
-    if not can_mark():  # there, workers of a killed master are not found; the port check reports them
+    if not can_mark():  # there, masters are found by their title, and workers by where they run
         yield ()
         return
     descriptor = os.memfd_create(_NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
@@ -174,14 +176,29 @@ def _is_in_our_namespace(process: psutil.Process) -> bool:
 
 def _mark_by_title(process: psutil.Process, title: str) -> Mark | None:
     match, own = _TITLE.fullmatch(title), os.geteuid()
-    if match is None or own == 0 or set(process.uids()) != {own}:
+    if own == 0 or set(process.uids()) != {own}:
         return None
+    if match is None:
+        return _mark_by_place(process) if title.startswith(WORKER_TITLE) else None
     directory, nginx = Path(match["directory"]), Path(match["nginx"])
     # Another program may show this title, for example if its argument is a file name that another user chose. So the
     # running binary must be the one that the title names.
     if not os.path.samefile(process.exe(), nginx):
         return None
     return Mark(match["lab"], match["service"], directory, nginx, own, os.getegid())
+
+
+def _mark_by_place(process: psutil.Process) -> Mark | None:
+    """The mark of a worker, whose title says nothing: its working directory is the workspace, its session the master's.
+
+    The kernel gives the number of a session that lives to no new process. So a record of that number is the worker's.
+    """
+    directory, session = Path(process.cwd()), os.getsid(process.pid)
+    for service in SERVICES:
+        record = read_record(directory, service)
+        if record and record.pid == session:
+            return Mark(record.lab, service, directory, Path(process.exe()), os.geteuid(), os.getegid())
+    return None
 
 
 @contextlib.contextmanager

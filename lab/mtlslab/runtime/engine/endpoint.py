@@ -114,7 +114,23 @@ def _from_environment() -> Endpoint:
         tls = kwargs_from_env().get("tls")  # DOCKER_TLS_VERIFY and DOCKER_CERT_PATH
     except DockerException as error:
         raise _bad_setting(source, str(error), "Check DOCKER_TLS_VERIFY and DOCKER_CERT_PATH") from error
-    return Endpoint(os.environ["DOCKER_HOST"].strip(), source, tls)
+    return Endpoint(_as_docker_reads(os.environ["DOCKER_HOST"].strip(), secure=bool(tls)), source, tls)
+
+
+def _as_docker_reads(address: str, *, secure: bool) -> str:
+    """An address as the docker command completes it: with TCP, localhost, and port 2375, or 2376 for TLS."""
+    if "://" not in address:
+        address = f"tcp://{address}"
+    scheme, _, place = address.partition("://")
+    if scheme == "unix" and not place:
+        return DEFAULT_URL
+    if scheme != "tcp":
+        return address
+    authority, slash, path = place.partition("/")
+    if authority.startswith(":"):
+        authority = f"localhost{authority}"
+    has_port = ":" in authority.rpartition("]")[2]
+    return f"tcp://{authority or 'localhost'}{'' if has_port else f':{2376 if secure else 2375}'}{slash}{path}"
 
 
 def _from_context() -> Endpoint:

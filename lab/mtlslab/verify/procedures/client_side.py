@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mtlslab.pki.servers import HOST, OTHER_HOST, SERVER_CREDENTIALS
+from mtlslab.plan.addresses import loopback_here
 from mtlslab.plan.paths import CLIENT_CA, FAULTS_DIRECTORY
 from mtlslab.probe.curl import curl_command
 from mtlslab.probe.model import Attempt
@@ -17,7 +18,7 @@ from mtlslab.verify.checks.judge import Verdict
 from mtlslab.verify.checks.model import Check, Result
 from mtlslab.verify.context import Probe, VerifyContext
 from mtlslab.verify.procedures.model import Command, Procedure, ProcedureResult
-from mtlslab.verify.procedures.server import ADDRESS, DEFAULT_PORT, SmallServer
+from mtlslab.verify.procedures.server import DEFAULT_PORT, SmallServer
 from mtlslab.verify.procedures.server_files import build_files, paths_below
 from mtlslab.workspace.directory import Workspace
 
@@ -92,7 +93,7 @@ def running(context: VerifyContext, name: str) -> Iterator[tuple[int, Path | Non
 def _aimed(attempt: Attempt, port: int, anchor: Path | None) -> Attempt:
     """The attempt, made at a small server instead of at one of the lab's."""
     trust = anchor if anchor and attempt.cacert else attempt.cacert
-    return dataclasses.replace(attempt, host=HOST, address=ADDRESS, port=port, cacert=trust, credential=None)
+    return dataclasses.replace(attempt, host=HOST, address=loopback_here(), port=port, cacert=trust, credential=None)
 
 
 def _with_client_ca(context: VerifyContext, attempt: Attempt) -> Attempt:

@@ -6,6 +6,7 @@ import dataclasses
 import re
 from pathlib import Path
 
+from mtlslab.pki.bundle import read_bundle
 from mtlslab.plan.shell import shell_line
 from mtlslab.probe.curl import curl_command, file_word
 from mtlslab.probe.model import Attempt
@@ -40,4 +41,14 @@ def _credential(attempt: Attempt, workspace: Path) -> list[str]:
     if attempt.credential is None:
         return []
     certificate, key = attempt.credential.certificate, attempt.credential.key
-    return ["-cert", file_word(certificate, workspace), "-key", file_word(key, workspace)]
+    file = file_word(certificate, workspace)
+    # Of the file after -cert, s_client sends the first certificate alone.
+    chain = ["-cert_chain", file] if _brings_chain(certificate) else []
+    return ["-cert", file, *chain, "-key", file_word(key, workspace)]
+
+
+def _brings_chain(certificate: Path) -> bool:
+    try:
+        return read_bundle(certificate.read_bytes()).count > 1
+    except OSError:
+        return False  # of a credential that is not there any more, the command is told all the same

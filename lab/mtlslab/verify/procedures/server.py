@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Self
 
 from mtlslab.errors import MachineError
+from mtlslab.plan.addresses import loopback_here
 
-ADDRESS = "127.0.0.1"
 DEFAULT_PORT = 8890  # next to the two of a lab
 _PATIENCE = 2.0  # seconds that a client may take for its handshake, and again for its request
 _AT_ONCE = 8  # a browser opens several connections ahead
@@ -34,7 +34,9 @@ class SmallServer:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(certificate, key, password="")
         try:
-            self._listener = socket.create_server((ADDRESS, port))
+            address = loopback_here()
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            self._listener = socket.create_server((address, port), family=family)
         except OSError as error:
             raise MachineError(
                 f"Cannot listen on port {port}.", why=error.strerror or str(error), hint="Choose another one: --port"

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mtlslab.errors import SpecError
-from mtlslab.pki.servers import SERVER_CREDENTIALS
+from mtlslab.pki.servers import HOST, SERVER_CREDENTIALS
+from mtlslab.plan.addresses import loopback_here
 from mtlslab.plan.paths import FAULTS_DIRECTORY, SERVER_CA
+from mtlslab.probe.curl import curl_command
+from mtlslab.probe.model import Attempt
 from mtlslab.verify.procedures.server import SmallServer
 from mtlslab.verify.procedures.server_files import ServerPaths, build_files, paths_below
 from mtlslab.workspace.directory import Workspace
@@ -45,10 +48,11 @@ def open_server(workspace: Workspace, name: str, port: int) -> SmallServer:
     return SmallServer(workspace.directory / paths.certificate, workspace.directory / paths.key, port)
 
 
-def anchor_of(name: str) -> str:
-    """Path in the workspace of the CA certificate that a client needs for this server."""
-    anchor = paths_below(Path(FAULTS_DIRECTORY), name).anchor
-    return anchor.as_posix() if anchor else SERVER_CA
+def server_command(workspace: Workspace, name: str, port: int) -> list[str]:
+    """The curl command, as arguments, that trusts the CA of this server and asks it; to be run in the workspace."""
+    anchor = paths_below(Path(FAULTS_DIRECTORY), name).anchor or Path(SERVER_CA)
+    attempt = Attempt(host=HOST, address=loopback_here(), port=port, path="/", cacert=workspace.directory / anchor)
+    return curl_command(attempt, workspace.directory)
 
 
 def run_client(command: Sequence[str]) -> int:

@@ -7,9 +7,9 @@ check that is missing.
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Callable
 
+from mtlslab.plan.docstrings import docstring_of
 from mtlslab.plan.services import MTLS_SERVICE
 from mtlslab.runtime.base import Runtime
 from mtlslab.verify.proof.twins import Twin
@@ -100,7 +100,7 @@ def _entering(
 ) -> Callable[[Sabotage], Sabotage]:
     def enter(sabotage: Sabotage) -> Sabotage:
         name = sabotage.__name__.replace("_", "-")
-        entries[name] = Mutant(name, inspect.getdoc(sabotage) or "", crl, sabotage, only, in_containers, in_processes)
+        entries[name] = Mutant(name, docstring_of(sabotage), crl, sabotage, only, in_containers, in_processes)
         return sabotage
 
     return enter
