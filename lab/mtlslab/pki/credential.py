@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Sequence
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
 from mtlslab.pki.bundle import read_bundle
@@ -115,6 +115,11 @@ def organization_of(certificate: x509.Certificate) -> str:
     """The O of a certificate's subject; empty when there is none."""
     found = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
     return str(found[0].value) if found else ""
+
+
+def fingerprint(certificate: x509.Certificate) -> str:
+    """SHA-256 (hex) of the whole certificate."""
+    return certificate.fingerprint(hashes.SHA256()).hex()
 
 
 def key_id(certificate: x509.Certificate) -> str:

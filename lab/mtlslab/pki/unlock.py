@@ -97,6 +97,27 @@ def credential_pem(certificate: bytes, key: bytes, password: str | None) -> byte
     return b"".join(map(pem_of, _chain(leaf, certificates))) + _plain(private)
 
 
+def certificates_in(content: bytes, password: str | None) -> list[x509.Certificate]:
+    """The certificates of a file in any format, in its order.
+
+    Raises:
+        PasswordError: the password is missing or wrong.
+        ValueError: what else is wrong; of several in PEM, one that cannot be read is named by its position.
+    """
+    return _certificates(content, password)
+
+
+def chain_in(certificate: bytes, key: bytes, password: str | None) -> tuple[list[x509.Certificate], bytes]:
+    """The certificate of a key and its chain, whatever their order in the file, and the key as PEM.
+
+    Raises:
+        PasswordError: the password is missing or wrong.
+        ValueError: what else is wrong: a format, damage, a key of another certificate, two certificates of one key.
+    """
+    private, certificates = _key(key, password), _certificates(certificate, password)
+    return _chain(_require_own(certificates, private), certificates), _plain(private)
+
+
 def _require_own(certificates: Sequence[x509.Certificate], key: Any) -> x509.Certificate:
     """The certificate of the key.
 
@@ -116,7 +137,7 @@ def _chain(leaf: x509.Certificate, others: Sequence[x509.Certificate]) -> list[x
     chain = [leaf]
     while len(chain) < _LONGEST_CHAIN:
         issuer = next((one for one in others if one not in chain and issued_by(chain[-1], one)), None)
-        if issuer is None or issuer.subject == issuer.issuer:
+        if issuer is None or issued_by(issuer, issuer):
             break
         chain.append(issuer)
     return chain
