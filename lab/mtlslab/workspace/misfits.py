@@ -78,7 +78,7 @@ def _of_leaf(brought: Brought, now: datetime.datetime) -> Iterator[Misfit]:
     yield from _path(who, brought)
     if leaf.subject == brought.ca.subject:
         text = "its subject is that of its CA: OpenSSL may take it for one that signed itself"
-        yield Misfit(f"{who}: {text}. A subject of its own helps: openssl req -subj /CN={brought.side} ...")
+        yield Misfit(f"{who}: {text}. A subject of its own helps (openssl req -subj)")
     if leaf.version is not x509.Version.v3:
         yield Misfit(f"{who}: X.509 version 1, without extensions: nothing says what it is for")
     if pki.is_ca(leaf):
