@@ -55,13 +55,13 @@ def child(lab: Path, words: Path) -> None:
     os.dup2(output, 2)
     for name in ("link", "replace", "rename", "unlink", "mkdir", "rmdir"):
         setattr(os, name, counted(getattr(os, name)))
-    folder.exchange = counted(folder.exchange)  # type: ignore[attr-defined]
-    bring.find_nginx = no_nginx  # type: ignore[assignment]
+    vars(folder)["exchange"] = counted(vars(folder)["exchange"])
+    vars(bring)["find_nginx"] = no_nginx
     sys.argv = ["mtlslab", "certs", "import", "--dir", str(lab), *arguments]
     main()
 
 
-for number in range(1, 200, {"kill": 2, "full": 3, "interrupt": 9}[how]):
+for number in range(1, 200, {"kill": 2, "full": 4, "interrupt": 9}[how]):
     lab, words = place / str(number), place / f"{number}.txt"
     shutil.copytree(model, lab)
     steps_left = number
