@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -320,6 +321,52 @@ def test_an_import_that_breaks_leaves_the_old_or_the_new(tmp_path: Path, mine: P
     middle = place / str(runs[len(runs) // 2][0])
     assert invoke("certs", "import", *options(mine, "client"), "--dir", middle).code == 0
     assert [path for path in middle.iterdir() if path.name.startswith(".tmp-")] == []
+
+
+def test_a_further_client_that_somebody_brought_is_kept_when_it_is_replaced(tmp_path: Path, mine: Path) -> None:
+    """Also where the lab issues under a CA that was brought; what it issued there, ``--purge`` removes."""
+    lab = tmp_path / "lab"
+    assert invoke("certs", "import", *options(mine, "client", keys=True), "--dir", lab).code == 0
+    assert invoke("certs", "issue", "own", "--dir", lab).code == 0
+    for end in (".crt", ".key"):
+        shutil.copy(mine / f"client{end}", lab / "certs" / f"alice{end}")
+    before = snapshot(lab / "certs")
+    done = invoke("certs", "issue", "alice", "--overwrite", "--dir", lab)
+    assert done.code == 0, done.err
+    assert invoke("certs", "issue", "own", "--overwrite", "--dir", lab).code == 0
+    after = snapshot(lab / "certs")
+    kept = {path.partition(".old-")[0]: after[path] for path in after if ".old-" in path}
+    assert kept == {name: before[name] for name in ("alice.crt", "alice.key")}
+    assert invoke("down", "--purge", "--dir", lab).code == 0
+    assert {path.partition(".old-")[0] for path in snapshot(lab)} == {"certs/alice.crt", "certs/alice.key"}
+
+
+@pytest.mark.parametrize("below", ["certs", "pki/a/b", "."])
+def test_up_in_a_directory_with_certificates_offers_the_import(tmp_path: Path, mine: Path, below: str) -> None:
+    """As the tutorial leaves them, or elsewhere: the command is whole, and what it makes is a lab."""
+    place = tmp_path / "the tutorial's"
+    (place / "nginx-mtls").mkdir(parents=True)
+    shutil.copytree(mine, place / below, dirs_exist_ok=True)
+    (place / "docker-compose.yml").write_text("services: {}\n")
+    before = snapshot(place)
+    done = invoke("render", "--dir", place)
+    assert done.code == 2
+    command = shlex.split(done.err.split("Its certificates make a lab: ")[1].splitlines()[0])
+    assert command[:3] == ["mtlslab", "certs", "import"]
+    assert {word for word in command if word.startswith("--")} == {"--dir", *options(mine, keys=True)[::2]}
+    assert invoke(*command[1:]).code == 0
+    assert invoke("render", "--dir", place / "mtls-lab").code == 0
+    assert {path: content for path, content in snapshot(place).items() if path in before} == before
+
+
+def test_up_in_a_directory_without_a_whole_side_offers_nothing(tmp_path: Path, mine: Path) -> None:
+    """A server without its CA, a client without its key, links that lead round, damage: none of it is a lab."""
+    (mine / "server-ca.crt").write_bytes(ODD["version 5"])
+    (mine / "client.key").write_bytes(b"-----BEGIN PRIVATE KEY-----\n")
+    (mine / "round").symlink_to(mine)
+    done = invoke("render", "--dir", mine)
+    assert done.code == 2
+    assert "Choose another directory" in done.err
 
 
 # --- docs/own-certificates.md

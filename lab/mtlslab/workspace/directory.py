@@ -181,10 +181,15 @@ class Workspace:
         others = [name for name in folder.names() if name not in (LOCK_FILE, ".gitignore") and not is_litter(name)]
         # exists() again: another program may have created its lab here in the meantime.
         if others and not self.exists() and not all(name.startswith(TEMPORARY) for name in others):
+            from mtlslab.workspace.found import import_command
+
+            offered = import_command(self.directory)
             raise SpecError(
                 f"{self.directory} is not empty and holds no lab.",
                 why=f"it holds {', '.join(others[:3])}{' and more' if len(others) > 3 else ''}",
-                hint="Choose another directory: mtlslab up --dir DIRECTORY",
+                hint=f"Its certificates make a lab: {offered}"
+                if offered
+                else "Choose another directory: mtlslab up --dir DIRECTORY",
             )
 
     @contextlib.contextmanager

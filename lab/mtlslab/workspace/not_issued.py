@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import hashlib
 from collections.abc import Collection, Iterable
@@ -58,6 +59,17 @@ def _is_copy(workspace: Workspace, path: str, file: str, sha256: str, copy_sha25
         contents = (read("", Path(file)), workspace.read(path) or b"")
         return [hashlib.sha256(content).hexdigest() for content in contents] == [sha256, copy_sha256]
     return False
+
+
+def note_issued(workspace: Workspace, ca: x509.Certificate, certificates: Iterable[x509.Certificate]) -> None:
+    """Note in lab.json what the lab issues under a CA that somebody brought; what its own CA issued is known by that.
+
+    A lab of an earlier version goes on without notes until the next `up`.
+    """
+    record = workspace.require()
+    if record.issued is not None and fingerprint(ca) not in record.issued:
+        new = record.issued.union(map(fingerprint, certificates))
+        workspace.save(dataclasses.replace(record, issued=new))
 
 
 def move_aside(workspace: Workspace, paths: Iterable[str], now: datetime.datetime) -> tuple[str, ...]:
