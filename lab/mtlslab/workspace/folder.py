@@ -123,13 +123,24 @@ class Folder:
             os.replace(temporary, name, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
 
     def take(self, other: Folder, name: str, new_name: str = "") -> None:
-        """Give a file of another directory a second name here: it keeps content, mode and owner.
+        """Give a file of another directory a second name here, or copy it; it keeps content, mode and owner.
 
         Raises:
             OSError: there is no such file, or the system refuses it.
         """
         directories = {"src_dir_fd": other._descriptor, "dst_dir_fd": self._descriptor}
-        os.link(name, new_name or name, **directories, follow_symlinks=False)
+        try:
+            os.link(name, new_name or name, **directories, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):  # the disk knows no second names
+                raise
+            self._copy(other, name, new_name or name)
+
+    def _copy(self, other: Folder, name: str, new_name: str) -> None:
+        with other.reading(name) as descriptor, open(descriptor, "rb", closefd=False) as file:
+            info = os.fstat(descriptor)
+            mode = PUBLIC if info.st_mode & _OF_OTHERS else PRIVATE
+            self.write(new_name, file.read(), mode=mode, owner=info.st_uid)
 
     def move_directories(self, target: Folder) -> None:
         """Move all directories in this one to another one; what stands there under that name stays."""

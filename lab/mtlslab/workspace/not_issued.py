@@ -16,7 +16,7 @@ from mtlslab.errors import LabError
 from mtlslab.pki.bundle import read_bundle
 from mtlslab.pki.credential import fingerprint
 from mtlslab.workspace.directory import CERTIFICATES, LabRecord, Workspace, is_litter
-from mtlslab.workspace.renewal import has_name_of_lab
+from mtlslab.workspace.renewal import IMPORT_HINT, PKI_FILES, ROTATE_HINT, has_name_of_lab
 from mtlslab.workspace.user_files import read
 
 _ASIDE = ".old-"
@@ -59,6 +59,17 @@ def _is_copy(workspace: Workspace, path: str, file: str, sha256: str, copy_sha25
         contents = (read("", Path(file)), workspace.read(path) or b"")
         return [hashlib.sha256(content).hexdigest() for content in contents] == [sha256, copy_sha256]
     return False
+
+
+def mend_hint(workspace: Workspace) -> str:
+    """What to do about certificates that cannot be used: what somebody brought is not offered for destruction.
+
+    Raises:
+        LabError: lab.json cannot be read.
+    """
+    record = workspace.record()
+    brought = brought_files(workspace, record.issued if record else None)
+    return IMPORT_HINT if {*brought} & {*PKI_FILES} else ROTATE_HINT
 
 
 def note_issued(workspace: Workspace, ca: x509.Certificate, certificates: Iterable[x509.Certificate]) -> None:

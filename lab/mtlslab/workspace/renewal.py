@@ -41,7 +41,7 @@ from mtlslab.workspace.shape import issuer_among
 
 RENEW_BEFORE = datetime.timedelta(hours=24)
 CLIENT_NAME = "client"
-IMPORT_HINT = "This lab did not issue it. Bring the right files: mtlslab certs import --help"
+IMPORT_HINT = "This lab did not issue all of it. Bring the right files: mtlslab certs import --help"
 ROTATE_HINT = "Put the right file there, or issue everything anew: mtlslab up --rotate-certs"
 
 
