@@ -19,7 +19,7 @@ ENTRIES = (
         why="Mutual TLS proves who holds a key. A key that everybody on the machine may read proves nothing: with the "
         "server's they play the server, with the client CA's they make clients. Keys are found by what a file holds: "
         "copies have other names.",
-        hint="chmod 600 the file that is named. If others may have read it: mtlslab up --rotate-certs, or, for what you "
+        hint="chmod 600 the file that is named. If others may have read it: mtlslab up --rotate-certs; for what you "
         "brought, mtlslab certs import.",
         rfc="RFC 5280 section 8",
         directive="ssl_certificate_key",
