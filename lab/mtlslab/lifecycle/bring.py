@@ -205,8 +205,12 @@ def _commit(target: Target, spec: LabSpec, plan: _Plan, say: Say, now: datetime.
     record = workspace.require()
     copied = {**record.copied, **plan.copied}
     workspace.save(dataclasses.replace(record, issued=plan.issued, copied=copied))
-    aside: list[str] = []
-    replace_directory(workspace, CERTIFICATES, lambda new, old: _fill(workspace, plan, new, old, aside, now))
+    moved: dict[str, str] = {}
+    replace_directory(workspace, CERTIFICATES, lambda new, old: _fill(workspace, plan, new, old, moved, now))
+    # What was a copy of the user's file is one under its new name, too.
+    copied |= {new: record.copied[old] for old, new in moved.items() if old in record.copied}
+    workspace.save(dataclasses.replace(workspace.require(), copied=copied))
+    aside = list(moved.values())
     if plan.new_client_ca:
         # Until this is done, nginx refuses all clients, and `up` says why. The other way round, it would let in those
         # who were revoked.
@@ -217,9 +221,9 @@ def _commit(target: Target, spec: LabSpec, plan: _Plan, say: Say, now: datetime.
 
 
 def _fill(
-    workspace: Workspace, plan: _Plan, new: Folder, old: Folder | None, aside: list[str], now: datetime.datetime
+    workspace: Workspace, plan: _Plan, new: Folder, old: Folder | None, moved: dict[str, str], now: datetime.datetime
 ) -> None:
-    """Write the new directory: what is brought, and what else was in the old one."""
+    """Write the new directory: what is brought, and what else was in the old one; ``moved`` gets old path -> new."""
     names = {Path(path).name: path for path in (*plan.new, *plan.gone)}
     for name in old.names() if old else ():
         if old is None or old.is_directory(name):
@@ -227,7 +231,7 @@ def _fill(
         if name in names:
             kept = name_aside(name, old.names(), now)
             new.take(old, name, kept)
-            aside.append(f"{CERTIFICATES}/{kept}")
+            moved[names[name]] = f"{CERTIFICATES}/{kept}"
         else:
             new.take(old, name)
     for path in plan.new:
