@@ -152,12 +152,20 @@ def _certificates(content: bytes, password: str | None) -> list[x509.Certificate
     if kind is PKCS12:
         found = _open_p12(content, password)
         entries = [found.cert, *found.additional_certs]
-        return [one.certificate for one in entries if one is not None]
+        return [_whole(one.certificate) for one in entries if one is not None]
     if kind in (PKCS7_PEM, PKCS7_DER):
         load = pkcs7.load_pem_pkcs7_certificates if kind is PKCS7_PEM else pkcs7.load_der_pkcs7_certificates
         with reading("the PKCS #7 file cannot be read"):
-            return list(load(content))
+            loaded: list[x509.Certificate] = list(load(content))
+        return [_whole(one) for one in loaded]
     raise ValueError(f"it is {kind.words}")
+
+
+def _whole(certificate: x509.Certificate) -> x509.Certificate:
+    """The same certificate, of which all parts can be read: the library looks at some only when they are asked for."""
+    with reading("it is odd or damaged"):
+        der = certificate.public_bytes(serialization.Encoding.DER)
+    return read_der(der)
 
 
 def _key(content: bytes, password: str | None) -> Any:
