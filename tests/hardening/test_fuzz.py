@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import ipaddress
 import itertools
 import json
@@ -19,14 +20,16 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mtlslab.errors import SpecError
+from mtlslab.errors import MachineError, SpecError
 from mtlslab.lifecycle.files import plan_of
 from mtlslab.pki import load_credential, new_key
 from mtlslab.plan.services import MTLS_SERVICE, SERVICES, TLS_SERVICE
@@ -36,9 +39,11 @@ from mtlslab.workspace.directory import Workspace
 from mtlslab.workspace.renewal import PKI_FILES
 from mtlslab.workspace.target import locate
 
+from tests.support.brought import usual
 from tests.support.cli import Run
 from tests.support.in_process import invoke
 from tests.support.nginx_words import Refused, dump
+from tests.support.odd_certificates import ODD
 
 CORPUS = Path(__file__).parents[1] / "fuzz_corpus"
 VALUES: list[str] = json.loads((CORPUS / "values.json").read_text())
@@ -53,6 +58,7 @@ INPUTS = {
     "options and variables": 250,
     "lab.json": 250,
     "PEM files": 250,
+    "imported files": 60,
     "names of the directory": 60,
     "names of credentials": 150,
     "password files": 60,
@@ -384,7 +390,11 @@ def test_lab_json_of_the_corpus(place: Path, model: Path, meant: Any, nginx_bina
     shutil.copytree(model, lab)
     (lab / "lab.json").write_bytes(file.read_bytes())
     assert invoke("down", "--purge", "--dir", lab).code == 0  # the way out that the error names
-    assert not lab.exists()
+    # With notes that name none of them, all certificates are somebody else's, and stay.
+    left = {path.parent.name for path in lab.rglob("*") if path.is_file()}
+    assert left == ({"certs"} if file.stem in ("issued-nothing", "copied-outside") else set())
+    assert lab.exists() == bool(left)
+    shutil.rmtree(lab, ignore_errors=True)
 
 
 @budget("lab.json")
@@ -395,6 +405,10 @@ def test_lab_json(
     tally("lab.json")
     content = change(json.loads((model / "lab.json").read_text()))
     try_lab_json(place / f"json-{next(count)}", model, content, words, meant, nginx_binary)
+
+
+def ca_in_der() -> bytes:
+    return usual("A CA").certificate.public_bytes(Encoding.DER)
 
 
 OTHERS: dict[str, Callable[[], bytes]] = {
@@ -409,6 +423,12 @@ OTHERS: dict[str, Callable[[], bytes]] = {
     "another key": lambda: new_key("ec-p256").private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ),
+    "in DER": ca_in_der,
+    "in PKCS #7": lambda: pkcs7.serialize_certificates([x509.load_der_x509_certificate(ca_in_der())], Encoding.PEM),
+    "in UTF-16": lambda: "-----BEGIN CERTIFICATE-----\r\n".encode("utf-16"),
+    "a web page": lambda: b"<html>404</html>",
+    "of OpenSSH": lambda: b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n",
+    **{f"odd: {kind}": functools.partial(bytes, pem) for kind, pem in ODD.items()},
     "too large": lambda: b"# \n" * 1_500_000,
 }
 PEM_COMMANDS = (
@@ -475,6 +495,36 @@ def test_pem_files(
         with contextlib.suppress(Refused):  # OpenSSL may refuse a file that pyca/cryptography takes, and `up` says so
             assert dump(nginx_binary, lab, TLS_SERVICE) == meant[TLS_SERVICE]
     shutil.rmtree(lab)
+
+
+@budget("imported files")
+@given(path=st.sampled_from(PKI_FILES), change=changes_to_pem(), new=st.booleans(), keys=st.booleans())
+def test_imported_files(place: Path, model: Path, path: str, change: Any, new: bool, keys: bool) -> None:
+    """All or nothing: a lab that renders, or the one that was there. The user's own files are as they were."""
+    tally("imported files")
+    base = place / f"import-{next(count)}"
+    mine, lab = base / "mine", base / "lab"
+    shutil.copytree(model / "certs", mine)
+    if not new:
+        shutil.copytree(model, lab)
+    files = [(model / one).read_bytes() for one in PKI_FILES]
+    (mine / Path(path).name).write_bytes(change((model / path).read_bytes(), files))
+    ends = {"cert": ".crt", "key": ".key", "ca": "-ca.crt", **({"ca-key": "-ca.key"} if keys else {})}
+    words = [f"--{side}-{part}={mine / side}{end}" for side in ("server", "client") for part, end in ends.items()]
+    before, mine_before = contents(lab), contents(mine)
+    with only_below(base), mock.patch("mtlslab.lifecycle.bring.find_nginx", side_effect=MachineError("not here")):
+        run = invoke("certs", "import", *words, "--dir", lab)
+    assert contents(mine) == mine_before
+    if run.code:
+        assert contents(lab) == before
+    else:
+        assert all(file.stat().st_mode & 0o777 == 0o600 for file in (lab / "certs").glob("*.key"))
+        assert invoke("render", "--dir", lab, *EC).code == 0
+    shutil.rmtree(base)
+
+
+def contents(directory: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file() and path.name != ".lock"}
 
 
 file_names = st.one_of(

@@ -2,7 +2,7 @@
 
 from mtlslab.audit.inputs import make_request
 from mtlslab.audit.many import AuditReports, audit_all
-from mtlslab.audit.opening import PASSWORD_VARIABLE, KeyRing
+from mtlslab.audit.opening import KeyRing
 from mtlslab.audit.report import CLIENT_AUTH_WORDS, AuditFinding, AuditReport, ClientAuth, Offer, ServerFacts
 from mtlslab.audit.request import AuditRequest
 from mtlslab.audit.run import audit
@@ -13,7 +13,6 @@ from mtlslab.pki.mint import ClientCa
 
 __all__ = [
     "CLIENT_AUTH_WORDS",
-    "PASSWORD_VARIABLE",
     "AuditFinding",
     "AuditReport",
     "AuditReports",

@@ -8,23 +8,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from mtlslab import pki
 from mtlslab.errors import SpecError
 from mtlslab.pki import unlock
-from mtlslab.pki.formats import CERTIFICATE, DER_CERTIFICATE, DER_KEY, PKCS12, format_of, is_protected, to_pem
+from mtlslab.pki.formats import CERTIFICATE, DER_CERTIFICATE, DER_KEY, PKCS12, format_of, is_protected
 from mtlslab.pki.mint import ClientCa
-from mtlslab.plan.shell import path_word, shell_line
+from mtlslab.plan.shell import path_word
 from mtlslab.probe.curl import certificate_word
 from mtlslab.probe.model import KeyFiles
 from mtlslab.probe.secret_files import Keep
-
-PASSWORD_VARIABLE = "MTLSLAB_KEY_PASSWORD"  # noqa: S105  its name
-HOW_TO_GIVE = f"Give it with --password-file FILE (its first line) or in the environment: {PASSWORD_VARIABLE}"
-_MAX_SIZE = 4 << 20  # bytes; the Web's public CAs are a quarter of a megabyte
-
-Read = TypeVar("Read")
+from mtlslab.workspace.user_files import opened, read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +50,7 @@ def trust(cacert: Path, ring: KeyRing | None) -> Path:
     content = read("--cacert", cacert)
     if ring is None or format_of(content) not in unlock.READABLE or format_of(content) in (CERTIFICATE, PKCS12):
         return cacert
-    return ring.file_with(_opened("--cacert", cacert, content, lambda: unlock.certificates_pem(content)))
+    return ring.file_with(opened("--cacert", cacert, content, lambda: unlock.certificates_pem(content)))
 
 
 def authorised_client(cert: Path | None, key: Path | None, ring: KeyRing | None) -> KeyFiles | None:
@@ -78,7 +72,7 @@ def authorised_client(cert: Path | None, key: Path | None, ring: KeyRing | None)
     which = key if key and (protected == key or format_of(content) is CERTIFICATE) else cert
     option = "--key" if which == key else "--cert"
     make = lambda: unlock.credential_pem(content, key_content, password)  # noqa: E731  one line says it
-    pem = ring.file_with(_opened(option, which, key_content if which == key else content, make))
+    pem = ring.file_with(opened(option, which, key_content if which == key else content, make))
     return KeyFiles(pem, pem, curl=_curl_options(cert, content, key, key_content))
 
 
@@ -94,7 +88,7 @@ def client_ca(certificate: Path | None, key: Path | None, ring: KeyRing | None) 
         return ClientCa()
     content = read("--client-ca-cert", certificate)
     password = ring.password(certificate) if ring is not None and format_of(content) is PKCS12 else None
-    pem = _opened("--client-ca-cert", certificate, content, lambda: unlock.certificates_pem(content, password))
+    pem = opened("--client-ca-cert", certificate, content, lambda: unlock.certificates_pem(content, password))
     key_pem = _ca_key(key, ring) if key is not None else None
     try:
         anchors = pki.load_anchors(pem)
@@ -112,47 +106,11 @@ def client_ca(certificate: Path | None, key: Path | None, ring: KeyRing | None) 
 def _ca_key(key: Path, ring: KeyRing | None) -> bytes:
     content = read("--client-ca-key", key)
     password = ring.password(key) if ring is not None and _locked(content) else None
-    return _opened("--client-ca-key", key, content, lambda: unlock.key_pem_of(content, password))
-
-
-def read(option: str, file: Path) -> bytes:
-    """Content of a regular file.
-
-    Raises:
-        SpecError: it is none, is too large, or cannot be read.
-    """
-    # A FIFO or a device would make us wait, or never end.
-    if not file.is_file():
-        why = "it is no regular file" if file.exists() else "no such file"
-        raise SpecError(f"{option} {file} cannot be read.", why=why)
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(_MAX_SIZE + 1)
-    except OSError as error:
-        raise SpecError(f"{option} {file} cannot be read.", why=error.strerror or "") from error
-    if len(content) > _MAX_SIZE:
-        raise SpecError(f"{option} {file} cannot be read.", why=f"it is larger than {_MAX_SIZE >> 20} MiB")
-    return content
+    return opened("--client-ca-key", key, content, lambda: unlock.key_pem_of(content, password))
 
 
 def _locked(content: bytes) -> bool:
     return unlock.needs_password(content)
-
-
-def _opened(option: str, file: Path, content: bytes, make: Callable[[], Read]) -> Read:
-    try:
-        return make()
-    except unlock.PasswordError as error:
-        raise SpecError(f"{option} {file} does not open.", why=str(error), hint=_how_to_open(file, content)) from error
-    except ValueError as error:
-        known = format_of(content) in unlock.READABLE
-        hint = "A private key in another file is named by --key." if known else to_pem(str(file), content)
-        raise SpecError(f"{option} {file} cannot be used.", why=str(error), hint=hint) from error
-
-
-def _how_to_open(file: Path, content: bytes) -> str:
-    tool = "pkcs12" if format_of(content) is PKCS12 else "pkey"
-    return f"{HOW_TO_GIVE}. To try it: {shell_line(['openssl', tool, '-in', file, '-noout'])}"
 
 
 def _curl_options(cert: Path, content: bytes, key: Path | None, key_content: bytes) -> tuple[str, ...] | None:

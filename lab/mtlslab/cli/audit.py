@@ -206,8 +206,9 @@ def _many(targets: Path | None, options: dict[str, Any], password_file: Path | N
 @contextlib.contextmanager
 def _rings() -> Iterator[Callable[[Path | None], KeyRing]]:
     """Yield what opens protected keys, for each password's file the same; what it makes is gone after the block."""
-    from mtlslab.audit import PASSWORD_VARIABLE, KeyRing
+    from mtlslab.audit import KeyRing
     from mtlslab.probe.secret_files import secret_files
+    from mtlslab.workspace.user_files import PASSWORD_VARIABLE
 
     with secret_files() as keep:
         rings: dict[Path | None, KeyRing] = {}

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mtlslab.cli import complete, issue, options, revocation
+from mtlslab.cli import bring, complete, issue, options, revocation
 from mtlslab.cli.find import find, require_choice, shown
 from mtlslab.cli.lazy import WholeGroup
 from mtlslab.cli.options import epilog
@@ -19,7 +19,7 @@ from mtlslab.plan.shell import shell_line
 
 app = typer.Typer(
     cls=WholeGroup,
-    help="List, show, issue, revoke and export certificates.",
+    help="List, show, issue, import, revoke and export certificates.",
     epilog=epilog(
         {
             "mtlslab certs list": "all certificates of the lab",
@@ -131,6 +131,7 @@ def show(
 
 
 issue.register(app)
+bring.register(app)
 revocation.register(app)
 
 

@@ -142,6 +142,8 @@ def _issue_client(target: Target, credential: str, key_type: str | None, days: i
     with workspace.lock():
         made = issue_client(workspace, credential, now=now, key_type=key_type, days=days, overwrite=overwrite)
     put(f"Issued {made.certificate} and {made.key}, valid until {made.not_after:%Y-%m-%d}.")
+    if made.aside:
+        say(f"This lab did not issue what was there: kept as {', '.join(made.aside)}.")
     _print_try(target, [made.certificate, made.key])
     if made.replaced is not None:
         say("The certificate that was there before stays valid for whoever has a copy of it and of its key.")

@@ -24,7 +24,7 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "logs": ("logs", "Print what the services wrote; one short line per request."),
         "reload": ("labs", "Apply an edited nginx.conf to the running services."),
         "render": ("labs", "Write the lab's files; start nothing, ask no engine."),
-        "certs": ("certs", "List, show, issue, revoke and export certificates."),
+        "certs": ("certs", "List, show, issue, import, revoke and export certificates."),
         "doctor": ("doctor", "Tell whether this machine can run a lab, and what is missing."),
     },
     "Prove it": {

@@ -89,7 +89,7 @@ Directory = Annotated[
 RotateCerts = Annotated[
     bool,
     typer.Option(
-        "--rotate-certs", envvar="MTLSLAB_ROTATE_CERTS", help="Throw all certificates away and issue new ones."
+        "--rotate-certs", envvar="MTLSLAB_ROTATE_CERTS", help="Throw the lab's certificates away and issue new ones."
     ),
 ]
 Overwrite = Annotated[

@@ -11,6 +11,7 @@ from mtlslab.lifecycle.where import Say, may_remain, recorded_runtime, refuse_fo
 from mtlslab.plan.shell import shell_line
 from mtlslab.runtime.table import RUNTIMES
 from mtlslab.workspace.directory import Workspace
+from mtlslab.workspace.not_issued import only_here
 from mtlslab.workspace.refusals import at_work
 from mtlslab.workspace.target import Target
 from mtlslab.workspace.trust import forget
@@ -52,8 +53,11 @@ def down(target: Target, *, purge: bool, say: Say) -> tuple[str, ...]:
         if purge:
             if target.record:
                 forget(workspace, target.record)
-            stayed = workspace.purge()
+            brought = only_here(workspace, target.record)
+            stayed = workspace.purge(brought)
             say(f"Removed {workspace.directory}." if not stayed else f"Kept {workspace.directory}: {', '.join(stayed)}")
+            if brought:
+                say(f"Somebody brought these, and nobody else may have them: {', '.join(brought)}.")
         else:
             _forget_runtime(workspace)
         return removed

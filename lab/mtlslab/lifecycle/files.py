@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import os
 
@@ -13,10 +14,12 @@ from mtlslab.plan.render import render, render_compose
 from mtlslab.plan.services import LabPlan, make_plan, with_fingerprints
 from mtlslab.plan.spec import LabSpec
 from mtlslab.runtime.sudo import UNPRIVILEGED_ID
-from mtlslab.workspace.directory import Workspace
+from mtlslab.workspace.directory import CERTIFICATES, Workspace
 from mtlslab.workspace.issue import keep_revoked_fault, retire
+from mtlslab.workspace.not_issued import brought_files, move_aside
 from mtlslab.workspace.renewal import PKI_FILES, renew_pki
 from mtlslab.workspace.revocation import keep_crl
+from mtlslab.workspace.swap import sweep
 
 
 def write_certificates(
@@ -34,9 +37,21 @@ def write_certificates(
     Raises:
         SpecError: a CA is damaged or not the lab's, or other users may read a private key.
     """
-    existing = {} if rotate else _existing(workspace)
-    update = renew_pki(spec, existing, datetime.datetime.now(datetime.UTC), keys)
+    sweep(workspace, CERTIFICATES)
+    existing, record, now = (
+        {} if rotate else existing_pki(workspace),
+        workspace.record(),
+        datetime.datetime.now(datetime.UTC),
+    )
+    issued = record.issued if record else None
+    update = renew_pki(spec, existing, now, keys, issued=issued)
+    # Noted before it is there: a note too many does no harm.
+    if record and record.issued != update.issued:
+        workspace.save(dataclasses.replace(record, issued=update.issued))
     if rotate:
+        brought = [path for path in brought_files(workspace, issued) if path in PKI_FILES]
+        for path, kept in zip(brought, move_aside(workspace, brought, now), strict=True):
+            say(f"{path} was not issued by this lab: kept as {kept}.")
         # Only now that the new ones are made. Leaves before CAs: if the program is killed in between, there is still a
         # CA for every leaf.
         workspace.remove(sorted(PKI_FILES, key=lambda path: "-ca." in path))
@@ -53,7 +68,12 @@ def write_certificates(
         _write_crl(workspace, say)
 
 
-def _existing(workspace: Workspace) -> dict[str, bytes]:
+def existing_pki(workspace: Workspace) -> dict[str, bytes]:
+    """Path -> PEM of those certificates and keys of a lab that are there.
+
+    Raises:
+        LabError: one of them cannot be read, or others may read a private key.
+    """
     found = {path: workspace.read_key(path) if path.endswith(".key") else workspace.read(path) for path in PKI_FILES}
     return {path: content for path, content in found.items() if content is not None}
 

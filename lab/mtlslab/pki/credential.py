@@ -7,7 +7,8 @@ import hashlib
 from collections.abc import Sequence
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import NameOID
 
 from mtlslab.pki.bundle import read_bundle
@@ -117,9 +118,17 @@ def organization_of(certificate: x509.Certificate) -> str:
     return str(found[0].value) if found else ""
 
 
+def fingerprint(certificate: x509.Certificate) -> str:
+    """SHA-256 (hex) of the whole certificate."""
+    return certificate.fingerprint(hashes.SHA256()).hex()
+
+
 def key_id(certificate: x509.Certificate) -> str:
     """SHA-256 (hex) of its public key (SubjectPublicKeyInfo): the same for every certificate of one key."""
-    encoded = certificate.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    return public_key_id(certificate.public_key())
+
+
+def public_key_id(key: CertificatePublicKeyTypes) -> str:
+    """SHA-256 (hex) of a public key, as :func:`key_id` of a certificate with it."""
+    encoded = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(encoded).hexdigest()

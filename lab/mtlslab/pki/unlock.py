@@ -110,6 +110,27 @@ def key_problem(certificate: bytes, key: bytes) -> str:
     return ""
 
 
+def certificates_in(content: bytes, password: str | None) -> list[x509.Certificate]:
+    """The certificates of a file in any format, in its order.
+
+    Raises:
+        PasswordError: the password is missing or wrong.
+        ValueError: what else is wrong; of several in PEM, one that cannot be read is named by its position.
+    """
+    return _certificates(content, password)
+
+
+def chain_in(certificate: bytes, key: bytes, password: str | None) -> tuple[list[x509.Certificate], bytes]:
+    """The certificate of a key and its chain, whatever their order in the file, and the key as PEM.
+
+    Raises:
+        PasswordError: the password is missing or wrong.
+        ValueError: what else is wrong: a format, damage, a key of another certificate, two certificates of one key.
+    """
+    private, certificates = _key(key, password), _certificates(certificate, password)
+    return _chain(_require_own(certificates, private), certificates), _plain(private)
+
+
 def _require_own(certificates: Sequence[x509.Certificate], key: Any) -> x509.Certificate:
     """The certificate of the key.
 
@@ -129,7 +150,7 @@ def _chain(leaf: x509.Certificate, others: Sequence[x509.Certificate]) -> list[x
     chain = [leaf]
     while len(chain) < _LONGEST_CHAIN:
         issuer = next((one for one in others if one not in chain and issued_by(chain[-1], one)), None)
-        if issuer is None or issuer.subject == issuer.issuer:
+        if issuer is None or issued_by(issuer, issuer):
             break
         chain.append(issuer)
     return chain
@@ -144,12 +165,20 @@ def _certificates(content: bytes, password: str | None) -> list[x509.Certificate
     if kind is PKCS12:
         found = _open_p12(content, password)
         entries = [found.cert, *found.additional_certs]
-        return [one.certificate for one in entries if one is not None]
+        return [_whole(one.certificate) for one in entries if one is not None]
     if kind in (PKCS7_PEM, PKCS7_DER):
         load = pkcs7.load_pem_pkcs7_certificates if kind is PKCS7_PEM else pkcs7.load_der_pkcs7_certificates
         with reading("the PKCS #7 file cannot be read"):
-            return list(load(content))
+            loaded: list[x509.Certificate] = list(load(content))
+        return [_whole(one) for one in loaded]
     raise ValueError(f"it is {kind.words}")
+
+
+def _whole(certificate: x509.Certificate) -> x509.Certificate:
+    """The same certificate, of which all parts can be read: the library looks at some only when they are asked for."""
+    with reading("it is odd or damaged"):
+        der = certificate.public_bytes(serialization.Encoding.DER)
+    return read_der(der)
 
 
 def _key(content: bytes, password: str | None) -> Any:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+
+from cryptography import x509
 
 from mtlslab import pki
 from mtlslab.errors import SpecError
@@ -18,6 +20,7 @@ from mtlslab.workspace.credentials import DIRECTORY, client_names, files_of, loa
 from mtlslab.workspace.directory import Workspace
 from mtlslab.workspace.folder import PRIVATE
 from mtlslab.workspace.issue import check_new_client
+from mtlslab.workspace.not_issued import brought_files, move_aside, note_issued
 
 MAX_COUNT = 9999  # always four digits: the names stay the same when the count grows
 
@@ -68,19 +71,34 @@ def issue_clients(
         raise SpecError(f"--count {count} is not possible.", hint=f"Take 1 to {MAX_COUNT}.")
     names = tuple(f"{prefix}-{number:04}" for number in range(1, count + 1))
     check_new_client(workspace, names)
-    spec = make_spec(workspace.require().spec, {"key_type": key_type, "days": days})
+    record = workspace.require()
+    spec = make_spec(record.spec, {"key_type": key_type, "days": days})
     ca = load_client_ca(workspace)
     good = frozenset[str]() if overwrite else _good(workspace, names, ca, now)
     missing = tuple(name for name in names if name not in good)
+    replaced = {path for name in missing for path in files_of(name) if overwrite and workspace.read(path) is not None}
+    if replaced:
+        move_aside(workspace, [path for path in brought_files(workspace, record.issued) if path in replaced], now)
     # Closing the stream stops the generation of keys when the loop ends early.
     keys = contextlib.closing(pki.key_stream(spec.key_type, len(missing)))
-    with keys as stream, workspace.folder(DIRECTORY) as folder:
+    with keys as stream, workspace.folder(DIRECTORY) as folder, _noting(workspace, ca.certificate) as made:
         for done, (name, key) in enumerate(zip(missing, stream, strict=True), start=1):
             leaf = pki.issue_client_leaf(ca, key, name, now=now, days=spec.days)
+            made.append(leaf.certificate)
             folder.write(f"{name}.key", leaf.key_pem(), mode=PRIVATE)
             folder.write(f"{name}.crt", leaf.certificate_pem())
             progress(done, len(missing))
     return IssuedClients(names, missing)
+
+
+@contextlib.contextmanager
+def _noting(workspace: Workspace, ca: x509.Certificate) -> Iterator[list[x509.Certificate]]:
+    """Note all certificates that the block puts into the list, however it ends: at once, because there may be many."""
+    made: list[x509.Certificate] = []
+    try:
+        yield made
+    finally:
+        note_issued(workspace, ca, made)
 
 
 def _good(workspace: Workspace, names: Sequence[str], ca: pki.Credential, now: datetime.datetime) -> frozenset[str]:

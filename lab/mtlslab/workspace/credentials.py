@@ -13,6 +13,7 @@ from mtlslab import pki
 from mtlslab.errors import MissingKeyError, SpecError
 from mtlslab.plan.paths import CLIENT_CA, CLIENT_CA_KEY, CLIENT_CERT, SERVER_CERT, SERVER_KEY
 from mtlslab.workspace.directory import Workspace
+from mtlslab.workspace.not_issued import mend_hint
 from mtlslab.workspace.shape import client_ca_of
 
 DIRECTORY = "certs"
@@ -170,5 +171,5 @@ def _unusable(workspace: Workspace, paths: str, error: ValueError) -> SpecError:
     return SpecError(
         f"{paths} in {workspace.directory} cannot be used.",
         why=str(error),
-        hint="Put the right file there, or issue everything anew: mtlslab up --rotate-certs",
+        hint=mend_hint(workspace),
     )

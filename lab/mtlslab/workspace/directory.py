@@ -12,7 +12,7 @@ import dataclasses
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from mtlslab.errors import LabNotFoundError, SpecError
@@ -31,9 +31,10 @@ LAB_FILE = "lab.json"
 LOCK_FILE = ".lock"
 TWINS_DIRECTORY = "twins"
 RECIPES_DIRECTORY = "clients"  # here the recipes of `mtlslab clients` put what they write
+CERTIFICATES = "certs"
 # All that a lab, or a recipe, writes into its directory; `down --purge` removes these entries and no others.
 ENTRIES = (
-    "certs",
+    CERTIFICATES,
     CRL_DIRECTORY,
     RUN_DIRECTORY,
     LOG_DIRECTORY,
@@ -182,10 +183,15 @@ class Workspace:
         others = [name for name in folder.names() if name not in (LOCK_FILE, ".gitignore") and not is_litter(name)]
         # exists() again: another program may have created its lab here in the meantime.
         if others and not self.exists() and not all(name.startswith(TEMPORARY) for name in others):
+            from mtlslab.workspace.found import import_command
+
+            offered = import_command(self.directory)
             raise SpecError(
                 f"{self.directory} is not empty and holds no lab.",
                 why=f"it holds {', '.join(others[:3])}{' and more' if len(others) > 3 else ''}",
-                hint="Choose another directory: mtlslab up --dir DIRECTORY",
+                hint=f"Its certificates make a lab: {offered}"
+                if offered
+                else "Choose another directory: mtlslab up --dir DIRECTORY",
             )
 
     @contextlib.contextmanager
@@ -291,10 +297,26 @@ class Workspace:
             except OSError as error:
                 raise refused("remove", self.directory / path, error) from error
 
-    def purge(self) -> tuple[str, ...]:
-        """Remove everything that the lab wrote, and then the directory if it is empty; returns the names that stay."""
+    def rename(self, path: str, name: str) -> None:
+        """Give a file another name in its directory; nothing happens if it is missing."""
+        *above, old = parts_of(path)
+        try:
+            with contextlib.suppress(FileNotFoundError), open_inside(self.directory, above) as folder:
+                folder.rename(old, name)
+        except OSError as error:
+            raise refused("rename", self.directory / path, error) from error
+
+    def purge(self, keep: Collection[str] = ()) -> tuple[str, ...]:
+        """Remove everything that the lab wrote, and then the directory if it is empty; returns the names that stay.
+
+        Args:
+            keep: files of ``certs/`` that stay.
+        """
         # The lock file last: until then it keeps other programs out.
-        self.remove(entry for entry in ENTRIES if entry != LOCK_FILE)
+        self.remove(entry for entry in ENTRIES if entry != LOCK_FILE and not (keep and entry == CERTIFICATES))
+        self.remove(
+            f"{CERTIFICATES}/{name}" for name in self.names(CERTIFICATES) if f"{CERTIFICATES}/{name}" not in keep
+        )
         self.remove(name for name in os.listdir(self.directory) if name.startswith(TEMPORARY))
         self.remove([LOCK_FILE])
         others = tuple(sorted(os.listdir(self.directory)))

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mtlslab.runtime.sudo import group_of
 from mtlslab.workspace.birth import moment_of_birth
+from mtlslab.workspace.exchange import exchange
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -120,6 +121,52 @@ class Folder:
         with self._temporary() as temporary:
             self._create(temporary, content, mode, owner)
             os.replace(temporary, name, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+
+    def take(self, other: Folder, name: str, new_name: str = "") -> None:
+        """Give a file of another directory a second name here, or copy it; it keeps content, mode and owner.
+
+        Raises:
+            OSError: there is no such file, or the system refuses it.
+        """
+        directories = {"src_dir_fd": other._descriptor, "dst_dir_fd": self._descriptor}
+        try:
+            os.link(name, new_name or name, **directories, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):  # the disk knows no second names
+                raise
+            self._copy(other, name, new_name or name)
+
+    def _copy(self, other: Folder, name: str, new_name: str) -> None:
+        with other.reading(name) as descriptor, open(descriptor, "rb", closefd=False) as file:
+            info = os.fstat(descriptor)
+            mode = PUBLIC if info.st_mode & _OF_OTHERS else PRIVATE
+            self.write(new_name, file.read(), mode=mode, owner=info.st_uid)
+
+    def move_directories(self, target: Folder) -> None:
+        """Move all directories in this one to another one; what stands there under that name stays."""
+        for name in self.names():
+            if self.is_directory(name) and name not in target.names():
+                os.rename(name, name, src_dir_fd=self._descriptor, dst_dir_fd=target._descriptor)
+
+    def is_directory(self, name: str) -> bool:
+        """Whether an entry is a directory; a link to one is not."""
+        return stat.S_ISDIR(self.info_of(name).st_mode)
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Rename an entry; a file of the new name is replaced.
+
+        Raises:
+            OSError: there is no such entry, or the system refuses it.
+        """
+        os.rename(name, new_name, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+
+    def exchange(self, one: str, other: str) -> None:
+        """Let two entries change their names.
+
+        Raises:
+            OSError: the system refuses it; both have their old names.
+        """
+        exchange(self._descriptor, one, other)
 
     def check_modes(self) -> None:
         """Check with an empty temporary file that the file system supports file modes.

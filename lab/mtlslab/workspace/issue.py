@@ -28,6 +28,7 @@ from mtlslab.workspace.credentials import (
     unknown,
 )
 from mtlslab.workspace.directory import Workspace
+from mtlslab.workspace.not_issued import brought_files, move_aside, note_issued
 from mtlslab.workspace.renewal import RENEW_BEFORE
 from mtlslab.workspace.revocation import REVOKED_FAULT, is_revoked, revoke
 
@@ -57,12 +58,14 @@ class IssuedClient:
         key: path of its private key, mode 0600.
         not_after: last moment of its validity (aware UTC).
         replaced: serial number of the certificate that was replaced; None if there was none, or it cannot be read.
+        aside: where that certificate and its key are kept, if the lab did not issue it.
     """
 
     certificate: str
     key: str
     not_after: datetime.datetime
     replaced: int | None
+    aside: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +110,8 @@ def issue_client(
     """
     check_new_client(workspace, [name])
     settings = {"key_type": key_type, "days": days}
-    spec = make_spec(workspace.require().spec, settings)
+    record = workspace.require()
+    spec, issued = make_spec(record.spec, settings), record.issued
     certificate, key_path = files_of(name)
     there = [path for path in (certificate, key_path) if workspace.read(path) is not None]
     if there and not overwrite:
@@ -119,9 +123,11 @@ def issue_client(
     ca = load_client_ca(workspace)
     key = pki.new_key(spec.key_type)
     leaf = pki.issue_client_leaf(ca, key, name, now=now, days=spec.days)
+    aside = move_aside(workspace, [path for path in brought_files(workspace, issued) if path in there], now)
+    note_issued(workspace, ca.certificate, [leaf.certificate])
     workspace.write_key(key_path, leaf.key_pem())
     workspace.write(certificate, leaf.certificate_pem())
-    return IssuedClient(certificate, key_path, leaf.certificate.not_valid_after_utc, replaced)
+    return IssuedClient(certificate, key_path, leaf.certificate.not_valid_after_utc, replaced, aside)
 
 
 def check_new_client(workspace: Workspace, names: Sequence[str]) -> None:

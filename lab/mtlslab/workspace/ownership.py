@@ -62,7 +62,7 @@ def check_key(info: os.stat_result, path: Path, *, also: Collection[int] = ()) -
         raise SpecError(
             f"The private key {path} is open to others.",
             why=f"its mode is {mode:04o}, it must be 0600",
-            hint=f"Close it: {close} (or issue new ones: mtlslab up --rotate-certs)",
+            hint=f"Close it: {close} (or new ones: mtlslab up --rotate-certs; of your own: mtlslab certs import)",
         )
 
 

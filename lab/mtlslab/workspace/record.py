@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from mtlslab.errors import SpecError
 from mtlslab.plan.spec import is_image_name
 
 LAB_SCHEMA = "mtlslab.lab/1"
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +28,10 @@ class LabRecord:
         files: path of each rendered file -> SHA-256 (hex) of its last rendering, and of the one before.
         unreached: names of runtimes in which the lab was started, and that could not be reached when it had to be
             stopped there: something of it may still be there.
+        issued: SHA-256 (hex) of each certificate that the lab itself issued; None in labs of earlier versions, whose
+            own certificates are known by their subjects.
+        copied: path of each file that was imported -> the user's file that it was made from, and the SHA-256 of both:
+            first the user's.
         id: random, from the creation of the lab; empty in labs of earlier versions; see :mod:`.own_labs`.
     """
 
@@ -34,11 +40,14 @@ class LabRecord:
     image: str = ""
     files: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     unreached: tuple[str, ...] = ()
+    issued: frozenset[str] | None = None
+    copied: Mapping[str, tuple[str, str, str]] = dataclasses.field(default_factory=dict)
     id: str = ""
 
     def to_json(self) -> bytes:
         """The content of ``lab.json``."""
         document = {"schema": LAB_SCHEMA, **dataclasses.asdict(self)}
+        document["issued"] = None if self.issued is None else sorted(self.issued)
         return (json.dumps(document, indent=2, default=list) + "\n").encode()
 
 
@@ -65,6 +74,8 @@ def parse_record(content: bytes, path: Path) -> LabRecord:
             image=str(document["image"]),
             files={str(path): tuple(map(str, hashes)) for path, hashes in document["files"].items()},
             unreached=tuple(map(str, document.get("unreached", ()))),
+            issued=_issued(document.get("issued")),
+            copied={str(path): _three_texts(values) for path, values in document.get("copied", {}).items()},
             id=str(document.get("id", "")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -73,3 +84,16 @@ def parse_record(content: bytes, path: Path) -> LabRecord:
             why=f"{type(error).__name__}: {error}",
             hint="Mend it, or take the lab away with: mtlslab down --purge",
         ) from error
+
+
+def _three_texts(values: Any) -> tuple[str, str, str]:
+    first, second, third = values
+    return str(first), str(second), str(third)
+
+
+def _issued(value: Any) -> frozenset[str] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(one, str) and _FINGERPRINT.fullmatch(one) for one in value):
+        raise ValueError("issued: not a list of fingerprints (SHA-256, hexadecimal)")
+    return frozenset(value)

@@ -24,6 +24,8 @@ from cryptography import x509
 
 from mtlslab import pki
 from mtlslab.errors import SpecError
+from mtlslab.pki.bundle import read_bundle
+from mtlslab.pki.credential import fingerprint
 from mtlslab.plan.paths import (
     CLIENT_CA,
     CLIENT_CA_KEY,
@@ -39,6 +41,7 @@ from mtlslab.workspace.shape import issuer_among
 
 RENEW_BEFORE = datetime.timedelta(hours=24)
 CLIENT_NAME = "client"
+IMPORT_HINT = "This lab did not issue all of it. Bring the right files: mtlslab certs import --help"
 ROTATE_HINT = "Put the right file there, or issue everything anew: mtlslab up --rotate-certs"
 
 
@@ -49,10 +52,12 @@ class PkiUpdate:
     Attributes:
         files: path in the workspace -> PEM, in the order of writing; only new or changed files.
         messages: what was issued and why, one sentence each, for the user.
+        issued: fingerprints of the certificates that the lab issued, these and earlier ones.
     """
 
     files: Mapping[str, bytes]
     messages: tuple[str, ...] = ()
+    issued: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,11 +95,17 @@ _SIDES = (
     _Side("server", SERVER_CA, SERVER_CA_KEY, SERVER_CERT, SERVER_KEY),
     _Side("client", CLIENT_CA, CLIENT_CA_KEY, CLIENT_CERT, CLIENT_KEY),
 )
+_ROLES = tuple(side.role for side in _SIDES)
 PKI_FILES = tuple(path for side in _SIDES for path in (side.ca_key, side.ca, side.leaf_key, side.leaf))
 
 
 def renew_pki(
-    spec: LabSpec, existing: Mapping[str, bytes], now: datetime.datetime, keys: pki.KeyPool | None = None
+    spec: LabSpec,
+    existing: Mapping[str, bytes],
+    now: datetime.datetime,
+    keys: pki.KeyPool | None = None,
+    *,
+    issued: frozenset[str] | None = None,
 ) -> PkiUpdate:
     """Bring the certificates of a lab up to date.
 
@@ -103,14 +114,28 @@ def renew_pki(
         existing: path -> content (PEM) of those ``PKI_FILES`` that exist; with none, everything is issued.
         now: current time (aware UTC).
         keys: source of new keys, see :func:`begin_keys`; None generates them when needed.
+        issued: fingerprints of what the lab issued, from lab.json; None if it notes none: then subjects decide.
 
     Raises:
         SpecError: a CA or a private key is damaged or expired, or a leaf is of another CA; the user must decide.
     """
-    renewal = _Renewal(spec, existing, now, keys or pki.KeyPool(spec.key_type))
+    renewal = _Renewal(spec, existing, now, keys or pki.KeyPool(spec.key_type), issued)
     for side in _SIDES:
         renewal.settle_leaf(side, renewal.settle_ca(side))
-    return PkiUpdate(renewal.files, tuple(renewal.messages))
+    return PkiUpdate(renewal.files, tuple(renewal.messages), frozenset(renewal.noted))
+
+
+def issued_before(existing: Mapping[str, bytes]) -> frozenset[str]:
+    """Fingerprints of those ``PKI_FILES`` that a lab of an earlier version issued, by the names of their issuers."""
+    certificates = [one for path in PKI_FILES for one in read_bundle(existing.get(path, b"")).certificates]
+    return frozenset(fingerprint(one) for one in certificates if has_name_of_lab(one))
+
+
+def has_name_of_lab(one: x509.Certificate) -> bool:
+    """Whether its issuer has the name of a CA that mtlslab issues for its labs."""
+    found = one.issuer.get_attributes_for_oid(x509.NameOID.ORGANIZATION_NAME)
+    organization = str(found[0].value) if found else ""
+    return any(one.issuer == pki.lab_ca_name(role, organization) for role in _ROLES)
 
 
 def begin_keys(spec: LabSpec) -> pki.KeyPool:
@@ -121,12 +146,21 @@ def begin_keys(spec: LabSpec) -> pki.KeyPool:
 class _Renewal:
     """The state of one renewal: files to write, messages, and keys that were generated in advance."""
 
-    def __init__(self, spec: LabSpec, existing: Mapping[str, bytes], now: datetime.datetime, keys: pki.KeyPool) -> None:
+    def __init__(
+        self,
+        spec: LabSpec,
+        existing: Mapping[str, bytes],
+        now: datetime.datetime,
+        keys: pki.KeyPool,
+        issued: frozenset[str] | None,
+    ) -> None:
         self.spec = spec
         self.existing = existing
         self.now = now
         self.files: dict[str, bytes] = {}
         self.messages: list[str] = []
+        self.issued = issued
+        self.noted = set(issued or ())
         pairs = [pair for side in _SIDES for pair in ((side.ca_key, side.ca), (side.leaf_key, side.leaf))]
         self.spare_keys = keys.take(sum(not {*pair} & {*existing} for pair in pairs))
 
@@ -139,7 +173,7 @@ class _Renewal:
         try:
             certificates = pki.load_anchors(self.existing[side.ca])
         except ValueError as error:
-            raise SpecError(f"{side.ca} cannot be used.", why=str(error), hint=ROTATE_HINT) from error
+            raise SpecError(f"{side.ca} cannot be used.", why=str(error), hint=self._hint(side)) from error
         key = self._existing_key(side.ca_key)
         ca = self._ca_among(side, certificates, key)
         self._refuse_unusable_ca(side, ca)
@@ -156,35 +190,40 @@ class _Renewal:
         try:
             return pki.load_authority(anchors, key).certificate
         except ValueError as error:
-            raise SpecError(f"{side.ca_key} is not the private key of {side.ca}.", hint=ROTATE_HINT) from error
+            raise SpecError(f"{side.ca_key} is not the private key of {side.ca}.", hint=self._hint(side)) from error
 
     def _issue_ca(self, side: _Side) -> _Authority:
         if side.leaf in self.existing:
             raise SpecError(
                 f"{side.ca} is missing, but {side.leaf} is there.",
                 why="no other CA can take the place of the one that issued it",
-                hint=ROTATE_HINT,
+                hint=self._hint(side),
             )
         key = self._existing_key(side.ca_key)
         if key:
             self.messages.append(f"Issued a new {side.ca}: {side.ca_key} was there without it.")
         key = key or self._new_key(side.ca_key)
         ca = pki.issue_lab_ca(side.role, self.spec, key, now=self.now)
+        self.noted.add(fingerprint(ca.certificate))
         self.files[side.ca] = ca.certificate_pem()
         return _Authority(ca.certificate, (ca.certificate,), key)
 
     def _refuse_unusable_ca(self, side: _Side, ca: x509.Certificate) -> None:
+        hint = self._hint(side)
+        if self._is_our_ca(side, ca):
+            self.noted.add(fingerprint(ca))
         if not pki.is_ca(ca):
-            raise SpecError(f"{side.ca} is no CA certificate.", why="it does not say CA:TRUE", hint=ROTATE_HINT)
+            raise SpecError(f"{side.ca} is no CA certificate.", why="it does not say CA:TRUE", hint=hint)
         if ca.not_valid_after_utc <= self.now:
             why = f"it was valid until {_time(ca.not_valid_after_utc)}"
-            raise SpecError(f"{side.ca} has expired.", why=why, hint=ROTATE_HINT)
+            raise SpecError(f"{side.ca} has expired.", why=why, hint=hint)
         if ca.not_valid_before_utc > self.now:
             why = f"it is valid from {_time(ca.not_valid_before_utc)}, the clock says {_time(self.now)}"
-            raise SpecError(f"{side.ca} is not valid yet.", why=why, hint=f"Set the clock. {ROTATE_HINT}")
+            raise SpecError(f"{side.ca} is not valid yet.", why=why, hint=f"Set the clock. {hint}")
         if ca.not_valid_after_utc - self.now < RENEW_BEFORE:
             self.messages.append(
-                f"{side.ca} expires at {_time(ca.not_valid_after_utc)}. Everything anew: mtlslab up --rotate-certs"
+                f"{side.ca} expires at {_time(ca.not_valid_after_utc)}. "
+                + ("Everything anew: mtlslab up --rotate-certs" if self._is_our_ca(side, ca) else hint)
             )
 
     # --- the leaf
@@ -197,12 +236,14 @@ class _Renewal:
             return
         if ca.key is None:
             raise SpecError(
-                f"{side.leaf} must be issued, but {side.ca_key} is missing.", why=reissue.reason, hint=ROTATE_HINT
+                f"{side.leaf} must be issued, but {side.ca_key} is missing.", why=reissue.reason, hint=self._hint(side)
             )
         if key is None or reissue.new_key:
             key = self._new_key(side.leaf_key)
         self._keep_brought(side, ca)
-        self.files[side.leaf] = self._issue_leaf(side, pki.Credential(ca.certificate, ca.key), key).certificate_pem()
+        leaf = self._issue_leaf(side, pki.Credential(ca.certificate, ca.key), key)
+        self.noted.add(fingerprint(leaf.certificate))
+        self.files[side.leaf] = leaf.certificate_pem()
         if reissue.reason:
             self.messages.append(f"Issued a new {side.leaf}: {reissue.reason}.")
 
@@ -231,13 +272,14 @@ class _Renewal:
         except ValueError as error:
             return _Reissue(f"the old one was damaged ({error})")
         if not _leads_to(leaf, chain, ca.anchors):
-            raise SpecError(f"{side.leaf} was not issued by the CA in {side.ca}.", hint=ROTATE_HINT)
+            raise SpecError(f"{side.leaf} was not issued by the CA in {side.ca}.", hint=self._hint(side))
         if key is None or key.public_key() != leaf.public_key():
             return _Reissue(f"{side.leaf_key} {'did not belong to the old one' if key else 'was missing'}")
         reason = self._validity_problem((leaf, *chain), ca.certificate)
         if not self._is_ours(side, leaf, ca.certificate):
             self._tell_of_brought(side, leaf, reason)
             return None
+        self.noted.add(fingerprint(leaf))
         return self._judge_ours(side, leaf, key, reason)
 
     def _judge_ours(self, side: _Side, leaf: x509.Certificate, key: pki.PrivateKey, reason: str) -> _Reissue | None:
@@ -249,12 +291,26 @@ class _Renewal:
         return _Reissue(reason) if reason else None
 
     def _is_ours(self, side: _Side, leaf: x509.Certificate, ca: x509.Certificate) -> bool:
-        """Whether the lab issued both the CA and the leaf, according to their subjects."""
-        lab = pki.organization_of(ca)
+        """Whether the lab issued a leaf, for the purpose that it has here: a further client is none of them."""
         common_name = CLIENT_NAME if side.role == "client" else self.spec.server_names[0]
-        return ca.subject == pki.lab_ca_name(side.role, lab) and leaf.subject == pki.distinguished_name(
-            common_name, lab
-        )
+        if leaf.subject != pki.distinguished_name(common_name, pki.organization_of(ca)):
+            return False
+        return self._is_our_ca(side, ca) if self.issued is None else fingerprint(leaf) in self.issued
+
+    def _is_our_ca(self, side: _Side, ca: x509.Certificate) -> bool:
+        if self.issued is not None:
+            return fingerprint(ca) in self.issued
+        return ca.subject == pki.lab_ca_name(side.role, pki.organization_of(ca))
+
+    def _hint(self, side: _Side) -> str:
+        """What to do about a side that cannot be used: what somebody brought is not offered for destruction."""
+        contents = (self.existing.get(path, b"") for path in (side.ca, side.leaf))
+        there = [one for content in contents for one in read_bundle(content).certificates]
+        if self.issued is None:
+            ours = all(map(has_name_of_lab, there))
+        else:
+            ours = all(fingerprint(one) in self.issued for one in there)
+        return ROTATE_HINT if ours else IMPORT_HINT
 
     def _validity_problem(self, certificates: Sequence[x509.Certificate], ca: x509.Certificate) -> str:
         first = min(certificates, key=lambda one: one.not_valid_after_utc)
@@ -289,7 +345,8 @@ class _Renewal:
         try:
             return pki.load_key(self.existing[path])
         except ValueError as error:
-            raise SpecError(f"{path} cannot be used.", why=str(error), hint=ROTATE_HINT) from error
+            side = next(one for one in _SIDES if path in (one.ca_key, one.leaf_key))
+            raise SpecError(f"{path} cannot be used.", why=str(error), hint=self._hint(side)) from error
 
     def _new_key(self, path: str) -> pki.PrivateKey:
         key = self.spare_keys.pop() if self.spare_keys else pki.new_key(self.spec.key_type)

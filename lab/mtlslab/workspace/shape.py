@@ -15,7 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mtlslab import pki
 from mtlslab.errors import LabError
-from mtlslab.pki.credential import issued_by, key_id
+from mtlslab.pki.credential import fingerprint, issued_by, key_id
 from mtlslab.plan.paths import CLIENT_CA, CLIENT_CA_KEY, CLIENT_CERT, SERVER_CA, SERVER_CERT
 from mtlslab.workspace.directory import Workspace
 
@@ -49,7 +49,7 @@ def shape_of(workspace: Workspace) -> Shape:
     except (LabError, OSError, ValueError):
         return Shape()
     ca = client_ca_of(anchors, client, key)
-    brought = are_brought(anchors)
+    brought = are_brought(workspace, anchors)
     # In a file of mtlslab's own there is nothing beside the CA that could be meant.
     trusted = {key_id(one) for one in (anchors if brought else [ca])}
     return Shape(
@@ -85,8 +85,15 @@ def issuer_among(anchors: Sequence[x509.Certificate], chain: Sequence[x509.Certi
     return next((one for one in anchors if any(issued_by(below, one) for below in chain)), anchors[0])
 
 
-def are_brought(anchors: Sequence[x509.Certificate]) -> bool:
-    """Whether none of the client CAs is one that mtlslab issues for its labs, by their subjects."""
+def are_brought(workspace: Workspace, anchors: Sequence[x509.Certificate]) -> bool:
+    """Whether the lab issued none of these client CAs, by its notes; in labs of earlier versions by their subjects.
+
+    Raises:
+        LabError: lab.json cannot be read.
+    """
+    record = workspace.record()
+    if record is not None and record.issued is not None:
+        return not any(fingerprint(one) in record.issued for one in anchors)
     return all(one.subject != pki.lab_ca_name("client", pki.organization_of(one)) for one in anchors)
 
 

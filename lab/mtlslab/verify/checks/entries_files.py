@@ -7,7 +7,7 @@ from mtlslab.plan.services import MTLS_SERVICE
 from mtlslab.verify.checks.model import FILES, Entry, Expectation
 
 _NOTHING_ASKED = Expectation(Outcome.SERVED)
-_ANEW = "Issue everything anew: mtlslab up --rotate-certs."
+_ANEW = "Issue everything anew: mtlslab up --rotate-certs. What you brought: mtlslab certs import."
 
 ENTRIES = (
     Entry(
@@ -19,7 +19,8 @@ ENTRIES = (
         why="Mutual TLS proves who holds a key. A key that everybody on the machine may read proves nothing: with the "
         "server's they play the server, with the client CA's they make clients. Keys are found by what a file holds: "
         "copies have other names.",
-        hint="chmod 600 the file that is named. If others may have read it: mtlslab up --rotate-certs.",
+        hint="chmod 600 the file that is named. If others may have read it: mtlslab up --rotate-certs; for what you "
+        "brought, mtlslab certs import.",
         rfc="RFC 5280 section 8",
         directive="ssl_certificate_key",
         sabotage="cp certs/server.key nginx-mtls/notes.txt; chmod 644 nginx-mtls/notes.txt",

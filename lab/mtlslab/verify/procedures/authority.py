@@ -8,6 +8,7 @@ from mtlslab import pki
 from mtlslab.errors import MissingKeyError, SpecError
 from mtlslab.plan.paths import SERVER_CA, SERVER_CA_KEY
 from mtlslab.workspace.directory import Workspace
+from mtlslab.workspace.not_issued import mend_hint
 
 
 def load_server_ca(workspace: Workspace) -> pki.Credential:
@@ -26,7 +27,7 @@ def load_server_ca(workspace: Workspace) -> pki.Credential:
         raise SpecError(
             f"{SERVER_CA} and {SERVER_CA_KEY} cannot sign a certificate.",
             why=str(error),
-            hint="Put the right files there, or issue everything anew: mtlslab up --rotate-certs",
+            hint=mend_hint(workspace),
         ) from error
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from mtlslab import pki
 from mtlslab.errors import LabError
-from mtlslab.pki.credential import key_id, pem_of
+from mtlslab.pki.credential import fingerprint, key_id, pem_of
 from mtlslab.pki.faults import Outcome
 from mtlslab.pki.purposes import host_names, made_by_lab, other_purposes, signs_certificates
 from mtlslab.plan.paths import CLIENT_CA, CLIENT_CA_KEY, CLIENT_CERT, SERVER_CA, SERVER_CERT
@@ -238,10 +238,15 @@ def purposes(context: VerifyContext, check: Check, attempt: Attempt, _probe: Pro
 def _lab_made(context: VerifyContext) -> Mapping[str, bool]:
     """For each side, whether the lab made its CA."""
     workspace = Workspace(context.directory)
+    record = workspace.record()
+    issued = record.issued if record else None
     cas = {"server": SERVER_CA, "client": CLIENT_CA}
     found = {side: _read(workspace, path) or b"" for side, path in cas.items()}
     return {
-        side: _is_certificate(pem) and made_by_lab(pki.load_certificates(pem)[0], side) for side, pem in found.items()
+        side: _is_certificate(pem)
+        and made_by_lab(ca := pki.load_certificates(pem)[0], side)
+        and (issued is None or fingerprint(ca) in issued)
+        for side, pem in found.items()
     }
 
 

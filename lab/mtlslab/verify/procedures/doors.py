@@ -93,7 +93,7 @@ def announced_authorities(context: VerifyContext, check: Check, attempt: Attempt
 def _to_announce(workspace: Workspace) -> tuple[pki.Name, ...]:
     """The subject of the lab's client CA; of a file that the user brought, those of all trust anchors in it."""
     anchors = load_anchors(workspace, CLIENT_CA)
-    meant = anchors if are_brought(anchors) else [load_client_ca_certificate(workspace)]
+    meant = anchors if are_brought(workspace, anchors) else [load_client_ca_certificate(workspace)]
     return tuple(dict.fromkeys(one.subject for one in meant))
 
 

@@ -91,11 +91,11 @@ def make_twin(lab: Workspace, spec: LabSpec, name: str, *, crl: bool, now: datet
     """
     own = dataclasses.replace(spec, name=twin_name(lab, name), listen=LOOPBACK, tls_port=0, mtls_port=0, crl=crl)
     own = pick_ports(own)
-    lab.require()  # somebody may have removed it meanwhile: nothing is made in its place
+    record = lab.require()  # somebody may have removed it meanwhile: nothing is made in its place
     workspace = Workspace(lab.directory / TWINS_DIRECTORY / name)
     lab.remove([f"{TWINS_DIRECTORY}/{name}"])
     workspace.create()
-    workspace.save(LabRecord(spec=own.to_mapping()))
+    workspace.save(LabRecord(spec=own.to_mapping(), issued=record.issued))
     for path in _CERTIFICATES:
         workspace.write(path, _content(lab, path))
     workspace.write_key(SERVER_KEY, _content(lab, SERVER_KEY), owner=workspace.key_owner())

@@ -182,7 +182,8 @@ RULES = (
         id="config-serves-no-key",
         title="no private key lies in a directory that is served",
         why="nginx serves whatever lies there, whatever its name is. Keys are found by what they hold.",
-        hint="Remove the file, and issue what it was a copy of anew: mtlslab up --rotate-certs.",
+        hint="Remove the file, and issue what it was a copy of anew: mtlslab up --rotate-certs, or, for what you "
+        "brought, mtlslab certs import.",
         directive="root",
         source="CWE-552; RFC 5280 section 9",
         sabotage="cp certs/server.key nginx-mtls/",

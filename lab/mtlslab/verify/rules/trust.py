@@ -85,7 +85,7 @@ def _trusted(facts: Facts, directive: Directive) -> Iterator[Objection]:
 def _brought(facts: Facts) -> frozenset[str]:
     """The keys of all CAs in the file of client CAs, where the user brought it; mtlslab writes one CA."""
     anchors = load_anchors(facts.client_ca)
-    return frozenset(map(key_id, anchors)) if are_brought(anchors) else frozenset()
+    return frozenset(map(key_id, anchors)) if are_brought(facts.workspace, anchors) else frozenset()
 
 
 def _trusts(name: str, facts: Facts) -> Iterator[Objection]:
