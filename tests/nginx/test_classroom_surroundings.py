@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mtlslab.classroom.clients import CLIENTS, brought, find_client, make_recipe
+from mtlslab.classroom.clients import CLIENTS, find_client, make_recipe, needs_of
 from mtlslab.plan.addresses import proxy_in_the_way
 from mtlslab.plan.shell import shell_line
 from mtlslab.plan.spec import make_spec
@@ -78,7 +78,7 @@ def test_a_recipe_works_behind_a_proxy_with_a_chain_and_a_ca_that_is_no_root(
         pytest.skip(f"no {', '.join(missing)}")
     workspace = Workspace(lab.directory)
     spec = make_spec(workspace.require().spec)
-    recipe = make_recipe(find_client(name), spec, lab.directory.name, brought(workspace))
+    recipe = make_recipe(find_client(name), spec, lab.directory.name, needs_of(workspace))
     code = "".join(part.code for part in recipe.sections if part.title not in ("Without the certificate", "Undo"))
     run = lab.paste(code, **dead_proxy)
     if name in ROOTS_ONLY:

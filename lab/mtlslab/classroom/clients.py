@@ -109,7 +109,7 @@ def find_client(name: str) -> Client:
 
 
 @dataclasses.dataclass(frozen=True)
-class Brought:
+class CertificateNeeds:
     """What of a lab's certificates a client must be told. The defaults hold for those that mtlslab issues.
 
     Attributes:
@@ -121,17 +121,17 @@ class Brought:
     partial: bool = False
 
 
-def brought(workspace: Workspace) -> Brought:
+def needs_of(workspace: Workspace) -> CertificateNeeds:
     """Read it off the files of a lab; where they are missing or damaged, the usual."""
     try:
         client, anchors = (read_bundle(workspace.read(path) or b"") for path in (CLIENT_CERT, SERVER_CA))
         roots = [one for one in anchors.certificates if one.issuer == one.subject]
     except (LabError, OSError, ValueError):
-        return Brought()
-    return Brought(chain=client.count > 1, partial=bool(anchors.certificates) and not roots)
+        return CertificateNeeds()
+    return CertificateNeeds(chain=client.count > 1, partial=bool(anchors.certificates) and not roots)
 
 
-def make_recipe(client: Client, spec: LabSpec, place: str, files: Brought = Brought()) -> Recipe:
+def make_recipe(client: Client, spec: LabSpec, place: str, files: CertificateNeeds = CertificateNeeds()) -> Recipe:
     """Render the recipe of a client for a lab and for this environment, which may name a proxy.
 
     Args:

@@ -74,12 +74,12 @@ def _print_list(output: str) -> None:
 
 
 def _print_recipe(name: str, target: Target, output: str) -> None:
-    from mtlslab.classroom.clients import brought, find_client, make_recipe
+    from mtlslab.classroom.clients import find_client, make_recipe, needs_of
     from mtlslab.plan.spec import make_spec
 
     client = find_client(name)
     spec = make_spec(target.record.spec if target.record else {"name": target.name})
-    recipe = make_recipe(client, spec, shown(target.workspace.directory), brought(target.workspace))
+    recipe = make_recipe(client, spec, shown(target.workspace.directory), needs_of(target.workspace))
     running = target.record is not None and _answers(spec)
     _say_what_differs(target, spec, running=running)
     if output == "json":
