@@ -55,3 +55,14 @@ def test_behind_a_proxy_lines_of_that_time_decide_if_they_agree() -> None:
 
 def test_where_ports_are_seen_another_port_is_somebody_else() -> None:
     assert verify_of([line(), line(port="40009")], a=asked(), b=asked(40001)) == {"a": "NONE"}
+
+
+def test_a_port_of_the_proxy_that_is_ours_by_chance_says_nothing() -> None:
+    expired = "FAILED:certificate has expired"
+    lines = [
+        line(port="40001"),
+        line(port="50001", client_verify="SUCCESS", client_fingerprint="AB12"),
+        line(port="50002", client_verify=expired, client_fingerprint="CD34"),
+    ]
+    found = verify_of(lines, a=asked(), b=asked(40001, fingerprint="ab12"), c=asked(40002, fingerprint="cd34"))
+    assert found == {"a": "NONE", "b": "SUCCESS", "c": expired}

@@ -110,8 +110,8 @@ def parse_log(lines: Iterable[str], token: str, nonces: Collection[str]) -> dict
 def match_unmarked(lines: Iterable[str], token: str, unmarked: Mapping[str, Unmarked]) -> dict[str, ServerSaid | None]:
     """What the log says of attempts without a nonce; None where its lines disagree; those without a line are left out.
 
-    The port decides. Where none of them has one that the log knows, something like Docker's proxy has changed them all:
-    then the lines of that time and that certificate decide.
+    The port decides. Where the log knows less than half of the ports, something like Docker's proxy has changed them
+    all, and those that it does know are its own by chance: then the lines of that time and that certificate decide.
     """
     # Most lines have a nonce: they need not be read for this.
     entries = [entry for line in lines if _NO_NONCE in line and (entry := access_entry(line, token))]
@@ -120,7 +120,7 @@ def match_unmarked(lines: Iterable[str], token: str, unmarked: Mapping[str, Unma
         name: [entry for entry in of_port[one.service, one.status, str(one.port)] if one.may_be(entry)]
         for name, one in unmarked.items()
     }
-    if not any(found.values()):
+    if 2 * sum(map(bool, found.values())) < len(unmarked):
         alike = _sorted(entries, "service", "status")
         found = {
             name: [entry for entry in _by(one.fingerprint, alike[one.service, one.status]) if one.may_be(entry)]
