@@ -108,7 +108,7 @@ def test_completion_without_a_home_directory_is_no_crash(option: str) -> None:
     run = mtlslab_as(12345, option, "bash", cwd="/", script=WITHOUT_HOME)
     assert "Traceback" not in run.err
     assert run.code in (0, 3)
-    assert run.out if run.code == 0 else "Completion cannot be set up" in run.err
+    assert run.out if run.code == 0 else "The completion could not be installed" in run.err
 
 
 def test_on_a_machine_without_ipv4_hints_name_the_address_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,7 +89,7 @@ def printed(text: str, begin: str) -> str:
 def test_an_open_key_is_closed_by_the_command_of_the_hint(lab: Lab) -> None:
     key = lab.directory / "certs/client-ca.key"
     key.chmod(0o644)
-    lab.type(hinted(lab.run("certs", "issue", "alice"), "Close it: ", r" \(or issue"))
+    lab.type(hinted(lab.run("certs", "issue", "alice"), "Close it: ", r" \(or new ones"))
     assert key.stat().st_mode & 0o777 == 0o600
     assert lab.run("certs", "issue", "alice").code == 0
 

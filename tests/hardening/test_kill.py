@@ -13,6 +13,7 @@ import pytest
 from mtlslab.pki import load_credential
 from mtlslab.plan.paths import CLIENT_CA, CLIENT_CERT, SERVER_CA, SERVER_CERT
 
+from tests.support.cases import some
 from tests.support.cli import ROOT, environment, mtlslab
 
 DRIVER = ROOT / "tests/support/kill_up.py"
@@ -61,7 +62,7 @@ def go_through(name: str, place: Path, kind: str, arguments: tuple[str, ...], ha
     return rows
 
 
-@pytest.mark.parametrize("hand", range(HANDS))
+@pytest.mark.parametrize("hand", some(range(HANDS), 2))
 def test_a_killed_up_is_mended_by_the_next_one(
     hand: int, tmp_path: Path, lab_name: str, nginx_binary: Path, record_property: Callable[[str, object], None]
 ) -> None:
@@ -72,7 +73,7 @@ def test_a_killed_up_is_mended_by_the_next_one(
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("hand", range(HANDS))
+@pytest.mark.parametrize("hand", some(range(HANDS), 2))
 def test_a_killed_up_in_docker_is_mended_by_the_next_one(
     hand: int, tmp_path: Path, lab_name: str, engine: Any, record_property: Callable[[str, object], None]
 ) -> None:

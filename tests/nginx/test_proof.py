@@ -18,6 +18,7 @@ from mtlslab.verify.proof.twins import make_twin
 from mtlslab.workspace.directory import Workspace
 from mtlslab.workspace.target import Target, locate
 
+from tests.support.cases import ALL_CASES, some
 from tests.support.cli import mtlslab
 
 RENDER = ("render", "--key-type", "ec-p256", "--tls-port", "0", "--mtls-port", "0")
@@ -33,12 +34,17 @@ def outcome(name: str, *caught_by: str, control: bool = False) -> TwinResult:
     return TwinResult(name, f"{name}.", control, caught_by, 60)
 
 
-def test_every_mutant_is_caught_and_the_faithful_twins_are_green(target: Target, nginx_binary: Path) -> None:
+def test_every_mutant_is_caught_and_the_faithful_twins_are_green(
+    target: Target, nginx_binary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All faithful twins; of the mutants, as many as a usual run has time for."""
+    assert len(MUTANTS) >= 90
+    monkeypatch.setattr("mtlslab.verify.proof.prove.MUTANTS", {name: MUTANTS[name] for name in some(MUTANTS, 3)})
     runtime = Runtimes(target.workspace.directory, nginx=nginx_binary).named("embedded")
     proof = prove(target, runtime)
     assert [twin.name for twin in proof.twins if twin.control and not twin.good] == []
     assert [twin.name for twin in proof.survivors] == []
-    assert len(proof.mutants) >= 90
+    assert len(proof.mutants) >= (90 if ALL_CASES else 50)
     assert len([twin for twin in proof.twins if twin.control]) >= 16
     assert proof.score == 1
     assert proof.exit_code is ExitCode.OK

@@ -56,7 +56,8 @@ def opened(option: str, file: Path, content: bytes, make: Callable[[], Read]) ->
         raise SpecError(f"{option} {file} does not open.", why=str(error), hint=_how_to_open(file, content)) from error
     except ValueError as error:
         known = format_of(content) in unlock.READABLE
-        hint = "A private key in another file is named by its own option." if known else to_pem(str(file), content)
+        of_key = option.replace("-cert", "-key")
+        hint = f"A private key in another file has its own option: {of_key}" if known else to_pem(str(file), content)
         raise SpecError(f"{option} {file} cannot be used.", why=str(error), hint=hint) from error
 
 
