@@ -36,6 +36,7 @@ from mtlslab.verify.report import VerifyReport
 
 from tests.support.cli import SOURCE, command, environment, mtlslab
 from tests.support.report_values import GOOD, other
+from tests.support.terminal import everything_from
 from tests.support.verify_lab import tcp_server
 
 # A name in a certificate may be longer than RFC 5280 allows.
@@ -398,10 +399,7 @@ def on_a_terminal(*words: str, cwd: Path) -> str:
     env = {name: value for name, value in environment(LANG="C.UTF-8").items() if name != "NO_COLOR"}
     with subprocess.Popen(command(*words), cwd=cwd, env=env, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
-        data = b""
-        with contextlib.suppress(OSError):  # Linux: the other end is closed
-            while more := os.read(ours, 65536):
-                data += more
+        data = everything_from(ours)
         process.wait(60)
     os.close(ours)
     assert data, sys.platform

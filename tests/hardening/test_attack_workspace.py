@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import json
@@ -29,6 +28,7 @@ from tests.support.cli import Run, command, environment, mtlslab
 from tests.support.embedded_lab import nginx_processes
 from tests.support.in_process import invoke
 from tests.support.other_user import ALICE, MALLORY, home_of, mtlslab_as, root_only, run_as
+from tests.support.terminal import everything_from
 
 EC = ("--key-type", "ec-p256", "--tls-port", "0", "--mtls-port", "0")
 EMBEDDED = ("--runtime", "embedded", *EC)
@@ -529,10 +529,7 @@ def _at_a_terminal(words: tuple[str | Path, ...], typed: str) -> Run:
     )
     os.close(other)
     os.write(main, typed.encode())
-    shown = b""
-    with contextlib.suppress(OSError):  # EIO: the last program has left the terminal
-        while block := os.read(main, 65536):
-            shown += block
+    shown = everything_from(main)
     os.close(main)
     return Run(child.wait(timeout=60), shown.decode(), "")
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.cli import command, environment, mtlslab
 from tests.support.projector import on_a_terminal, plain
+from tests.support.terminal import everything_from
 
 SMALL = ("--tls-port", "0", "--mtls-port", "0", "--key-type", "ec-p256")
 
@@ -29,12 +30,7 @@ def _on_a_terminal(lab: str, place: Path, **more: str) -> bytes:
     words = command("verify", "--name", lab, "--only", "mtls-serves-client-certificate")
     running = subprocess.Popen(words, cwd=place, env=environment(**more), stdout=terminal, stderr=terminal)
     os.close(terminal)
-    said = b""
-    try:
-        while more_said := os.read(screen, 65536):
-            said += more_said
-    except OSError:  # the terminal has no other end any more
-        pass
+    said = everything_from(screen)
     os.close(screen)
     assert running.wait(60) == 6
     return said

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -41,6 +40,7 @@ from tests.support.foreign_servers import (
 from tests.support.in_process import invoke
 from tests.support.key_formats import PASSWORD, write_formats
 from tests.support.report_readers import Page
+from tests.support.terminal import everything_from
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +202,7 @@ def test_a_terminal_is_asked_for_the_password_and_shows_how_far_it_is(port: int,
         os.write(ours, f"{PASSWORD}\n".encode())
         shown += _until(ours, b"attempts: ")
         out = process.stdout.read()
-        shown += _rest(ours)
+        shown += everything_from(ours)
         code = process.wait(30)
     os.close(ours)
     assert (code, json.loads(out)["exit_code"]) == (0, 0)
@@ -215,14 +215,6 @@ def _until(terminal: int, words: bytes) -> bytes:
         if select.select([terminal], [], [], 1)[0]:
             shown += os.read(terminal, 4096)
     assert words in shown, shown
-    return shown
-
-
-def _rest(terminal: int) -> bytes:
-    shown = b""
-    with contextlib.suppress(OSError):  # the other end is closed
-        while part := os.read(terminal, 4096):
-            shown += part
     return shown
 
 

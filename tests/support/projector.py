@@ -12,6 +12,7 @@ import termios
 from pathlib import Path
 
 from tests.support.cli import Run, command, environment
+from tests.support.terminal import everything_from
 
 COLUMNS, LINES = 80, 24
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
@@ -27,12 +28,7 @@ def on_a_terminal(*words: str | Path, cwd: Path, columns: int = COLUMNS, **more:
         env.pop(name, None)
     running = subprocess.Popen(command(*words), cwd=cwd, env=env, stdin=terminal, stdout=terminal, stderr=terminal)
     os.close(terminal)
-    said = b""
-    try:
-        while more_said := os.read(screen, 65536):
-            said += more_said
-    except OSError:  # the terminal has no other end any more
-        pass
+    said = everything_from(screen)
     os.close(screen)
     return Run(running.wait(60), _PASSING.sub("", said.decode().replace("\r\n", "\n")), "")
 

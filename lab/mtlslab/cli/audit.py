@@ -86,11 +86,8 @@ def audit(
     ] = None,
     password_file: Annotated[
         Path | None,
-        typer.Option(
-            "--password-file",
-            envvar="MTLSLAB_PASSWORD_FILE",
-            metavar="FILE",
-            help="Password of the key or PKCS #12 file: the file's first line. [MTLSLAB_KEY_PASSWORD, or asked for]",
+        options.password_file(
+            "Password of the key or PKCS #12 file: the file's first line. [MTLSLAB_KEY_PASSWORD, or asked for]"
         ),
     ] = None,
     path: Annotated[

@@ -63,12 +63,7 @@ def import_(
     ] = None,
     password_file: Annotated[
         Path | None,
-        typer.Option(
-            "--password-file",
-            envvar="MTLSLAB_PASSWORD_FILE",
-            metavar="FILE",
-            help="Password of protected files: its first line. [MTLSLAB_KEY_PASSWORD, or asked for]",
-        ),
+        options.password_file("Password of protected files: its first line. [MTLSLAB_KEY_PASSWORD, or asked for]"),
     ] = None,
     host: Annotated[
         list[str] | None,

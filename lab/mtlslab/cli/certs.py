@@ -160,9 +160,7 @@ def export(
     ] = True,
     password_file: Annotated[
         Path | None,
-        typer.Option(
-            "--password-file", envvar="MTLSLAB_PASSWORD_FILE", metavar="FILE", help="Password: the file's first line."
-        ),
+        options.password_file("Password: the file's first line."),
     ] = None,
     legacy: Annotated[
         bool,

@@ -43,6 +43,11 @@ def plain_output(text: str = "text or json.") -> Any:
     )
 
 
+def password_file(text: str) -> Any:
+    """The option for a file with a password; ``text`` is its help."""
+    return typer.Option("--password-file", envvar="MTLSLAB_PASSWORD_FILE", metavar="FILE", help=text)
+
+
 def output_option(formats: Mapping[str, object], **others: Mapping[str, object]) -> Any:
     """The option ``-o``. The keys of the tables are its valid values, its shell completion and its help.
 
